@@ -1,0 +1,73 @@
+"""What a parameter is: one row of the tables in `parameters` and `profiles`.
+
+    optional("port", int, "Port of the SSH server.", 22, rule=PORT)
+      ->  Key(name="port", kinds=(int,), doc="Port of the SSH server.", default=22, required=False, …)
+
+Rows are data: the schema turns them into documentation and checks, and nothing
+here needs a library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+class _Absent:
+    """The default of a key that stays away when it is not given."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Any = _Absent()
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """What a value must satisfy besides its type; `says` completes the sentence "it …"."""
+
+    test: Callable[[Any], bool]
+    says: str
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A key: `kinds` are the types it takes (None for null), `default` what an absent one means."""
+
+    name: str
+    kinds: tuple[Any, ...]
+    doc: str
+    default: Any = ABSENT
+    required: bool = False
+    alias: tuple[str, ...] = ()
+    rule: Rule | None = None
+
+
+def required(name: str, kind: Any, doc: str, alias: tuple[str, ...] = (), rule: Rule | None = None) -> Key:
+    """A key that must be given."""
+    return Key(name, _kinds(kind), doc, required=True, alias=alias, rule=rule)
+
+
+def optional(
+    name: str, kind: Any, doc: str, default: Any = ABSENT, alias: tuple[str, ...] = (), rule: Rule | None = None
+) -> Key:
+    """A key that may be left out."""
+    return Key(name, _kinds(kind), doc, default=default, alias=alias, rule=rule)
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    return kind if isinstance(kind, tuple) else (kind,)
+
+
+def at_least(bound: int, note: str = "") -> Rule:
+    """The number must not be below `bound`; null passes, its type is checked apart."""
+    return Rule(lambda value: value is None or value >= bound, f"must be {bound} or more{note and f' ({note})'}")
+
+
+def one_of(*choices: str) -> Rule:
+    """The text must be one of these."""
+    return Rule(lambda value: value in choices, f"must be one of {', '.join(choices)}")
+
+
+NOT_BLANK = Rule(lambda value: bool(value.strip()), "must not be empty")

@@ -1,0 +1,122 @@
+"""The parameters of machine, resources, task and submission, and the kwargs of each batch system.
+
+    RESOURCES[0]    ->  Key("number_node", (int,), "Number of nodes of each job.", 1, …)
+    KWARGS["LSF"]   ->  (Key("gpu_usage", …), Key("gpu_new_syntax", …), …)
+
+One row a key, in the order of the manual ("Machine parameters", "Resources
+parameters", "Task parameters"); what the manual does not have is at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .keys import NOT_BLANK, Key, Rule, at_least, optional, required
+
+_TEXTS: Any = list[str]
+_ENDS = "; 0 puts all tasks in one job"
+
+MACHINE = (
+    required("batch_type", str, "Batch system: Shell, Slurm, SlurmJobArray, PBS, Torque, LSF, SGE, …"),
+    required("local_root", (str, None), "Directory of the project on this side; work_base is below it."),
+    optional("remote_root", (str, None), "Directory in which jobs run; not needed by LazyLocal."),
+    optional("clean_asynchronously", bool, "Remove the remote files in the background.", False),
+    optional("retry_count", int, "How often a job is tried again after its first attempt.", 3, rule=at_least(0)),
+    optional("max_running", (int, None), "How many jobs may be queued or running at once; null: all.", None,
+             rule=at_least(1, "null for no limit")),
+    optional("create_remote_root", bool, "Make the parents of remote_root when they are missing.", False),
+)  # fmt: skip
+
+RESOURCES = (
+    optional("number_node", int, "Number of nodes of each job.", 1, rule=at_least(1)),
+    optional("cpu_per_node", int, "CPU cores on each node.", 1, rule=at_least(0)),
+    optional("gpu_per_node", int, "GPUs on each node.", 0, rule=at_least(0)),
+    optional("queue_name", str, "Queue (or partition) to submit to; empty: the default of the site.", ""),
+    required("group_size", int, "Number of tasks in a job; 0 puts all tasks in one.", rule=at_least(0, _ENDS[2:])),
+    optional("custom_flags", _TEXTS, "Further lines for the header of the script, as they are."),
+    optional("para_deg", int, "Number of tasks of a job that run at the same time.", 1, rule=at_least(1)),
+    optional("source_list", _TEXTS, "Files to source before the tasks.", []),
+    optional("module_purge", bool, "Unload all modules first.", False),
+    optional("module_unload_list", _TEXTS, "Modules to unload before the tasks.", []),
+    optional("module_list", _TEXTS, "Modules to load before the tasks.", []),
+    optional("envs", dict, "Environment variables to export: a value, or a list of values, for each name.", {}),
+    optional("prepend_script", _TEXTS, "Lines to run before the tasks.", []),
+    optional("append_script", _TEXTS, "Lines to run after the tasks.", []),
+    optional("wait_time", (int, float), "Seconds to wait after each submission.", 0, rule=at_least(0)),
+)
+
+STRATEGY = (
+    optional("if_cuda_multi_devices", bool, "Give each task one GPU, by CUDA_VISIBLE_DEVICES.", False),
+    optional("ratio_unfinished", float, "Part of the tasks that may be left unfinished.", 0.0,
+             rule=Rule(lambda value: 0 <= value < 1, "must be at least 0 and below 1")),
+    optional("customized_script_header_template_file", str, "File whose text replaces the header of the script."),
+)  # fmt: skip
+
+TASK = (
+    required("command", str, "Command to run; a task whose command ends with code 0 is finished.", rule=NOT_BLANK),
+    required("task_work_path", str, "Directory of the task, below work_base."),
+    optional("forward_files", _TEXTS, "Files to bring there before the task runs.", []),
+    optional("backward_files", _TEXTS, "Files to bring back after it has run.", []),
+    optional("outlog", (str, None), "File for its standard output; null: not kept.", "log"),
+    optional("errlog", (str, None), "File for its standard error; null: not kept.", "err"),
+    optional("task_name", (str, None), "Name for people; jobs of one task are called so by the scheduler."),
+)
+
+SUBMISSION = (
+    required("work_base", str, "Directory of all tasks, below local_root."),
+    optional("forward_common_files", _TEXTS, "Files below work_base that all tasks need.", []),
+    optional("backward_common_files", _TEXTS, "Files below work_base to bring back once.", []),
+)
+
+_GPU_LINE = "The line that asks for GPUs, instead of the one made from gpu_per_node."
+_ACCOUNT = (
+    optional("walltime", str, "Longest time a job may run, as the batch system writes it.", rule=NOT_BLANK),
+    optional("memory", str, "Memory of a job, as the batch system writes it.", rule=NOT_BLANK),
+    optional("account", str, "Account that is charged.", rule=NOT_BLANK),
+)
+_SLURM = (
+    optional("custom_gpu_line", (str, None), _GPU_LINE, None),
+    *_ACCOUNT,
+    optional("qos", str, "Quality of service.", rule=NOT_BLANK),
+    optional("constraint", str, "Features that the nodes must have.", rule=NOT_BLANK),
+    optional("exclusive", bool, "Share the nodes with no other job."),
+    optional("gres_type", str, "Type of GPU, as in --gres=gpu:TYPE:N.", rule=NOT_BLANK),
+    optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", rule=NOT_BLANK),
+)
+_ARRAY = (
+    optional("slurm_job_size", int, "Number of tasks in an element of the array.", 1, rule=at_least(1)),
+    optional("array_throttle", int, "How many elements may run at once.", rule=at_least(1)),
+)
+_LSF = (
+    optional("gpu_usage", bool, "Ask for GPUs.", False),
+    optional("gpu_new_syntax", bool, "Use -gpu, of LSF 10.1.0.3 and later.", False),
+    optional("gpu_exclusive", bool, "With gpu_new_syntax: share the GPUs with no other job.", True),
+    optional("custom_gpu_line", (str, None), _GPU_LINE, None),
+)
+_SGE = (
+    optional("pe_name", str, "Parallel environment.", "mpi", alias=("sge_pe_name",), rule=NOT_BLANK),
+    optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", "wDPjob", rule=NOT_BLANK),
+)
+_YARN = (
+    optional("img_name", str, "Container image.", ""),
+    optional("mem_limit", int, "Memory of the container in GB.", 1, rule=at_least(1)),
+    optional("yarn_path", str, "Directory of the distributed-shell jar.", ""),
+)
+
+#: The kwargs of each batch system; one that is not here, or has none, takes an empty dict.
+KWARGS: dict[str, tuple[Key, ...]] = {
+    "Shell": (),
+    "Slurm": _SLURM,
+    "SlurmJobArray": _SLURM + _ARRAY,
+    "PBS": _ACCOUNT,
+    "Torque": _ACCOUNT,
+    "LSF": _LSF + _ACCOUNT,
+    "SGE": _SGE + _ACCOUNT,
+    "Fugaku": (),
+    "JH_UniScheduler": (optional("custom_gpu_line", (str, None), _GPU_LINE, None),),
+    "DistributedShell": _YARN,
+    "Bohrium": (),
+    "OpenAPI": (),
+}
+#: Batch systems for which resources must have kwargs, even empty ones, once it names its batch_type (as the manual).
+KWARGS_NEEDED = frozenset({"LSF", "SGE", "JH_UniScheduler"})

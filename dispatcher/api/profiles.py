@@ -1,0 +1,106 @@
+"""The contexts by name, and the keys of each one's remote_profile (manual, "Machine parameters").
+
+    CONTEXTS["SSHContext"].keys  ->  (Key("hostname", …), Key("username", …), Key("port", …), …)
+    canonical("ssh")             ->  "SSHContext"
+
+Every name is also valid without "Context", and in lower case. A context of
+another package (entry-point group `dispatcher.contexts`) takes any keys.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+
+import msgspec
+
+from ..errors import ConfigError
+from .keys import NOT_BLANK, Key, Rule, at_least, one_of, optional, required
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What a context is told about the other side. `free`: any further key is passed on as it is."""
+
+    doc: str
+    keys: tuple[Key, ...] = ()
+    alias: tuple[str, ...] = ()
+    needed: bool = False
+    free: bool = False
+    remote_root: bool = False
+
+
+_PORT = Rule(lambda value: 0 < value < 65536, "must be a port number, 1 to 65535")
+
+_SSH = (
+    required("hostname", str, "Name or address of the SSH server.", rule=NOT_BLANK),
+    required("username", str, "Name of the account there.", rule=NOT_BLANK),
+    optional("password", str, "Password of the account. Deprecated: use an SSH key."),
+    optional("port", int, "Port of the SSH server.", 22, rule=_PORT),
+    optional("key_filename", (str, None), "Private key file. null: keys of ~/.ssh are tried.", None),
+    optional("passphrase", (str, None), "Passphrase of the private key.", None),
+    optional("timeout", int, "Seconds to wait for a connection.", 10, rule=at_least(1)),
+    optional("totp_secret", (str, None), "Base32 secret for time-based one-time passwords.", None),
+    optional("tar_compress", bool, "Compress what is transferred.", True),
+    optional("look_for_keys", bool, "Try the private keys of ~/.ssh.", True),
+    optional("execute_command", (str, None), "Command to run once after each connection.", None),
+    optional("proxy_command", (str, None), "Command whose input and output are the connection to the server.", None),
+    optional("archive_chunk_size", int, "Bytes in one piece of a large archive; 0: never cut.", 0, rule=at_least(0)),
+    optional(
+        "host_key_policy",
+        str,
+        "What to do with a host key that is not in known_hosts: reject it, or accept-new and remember it.",
+        "reject",
+        rule=one_of("reject", "accept-new"),
+    ),
+)
+
+_BOHRIUM = (
+    optional("email", str, "E-mail of the account."),
+    optional("password", str, "Password of the account."),
+    optional("phone", str, "Phone number of the account."),
+    required("program_id", int, "Id of the project that pays.", alias=("project_id",)),
+    optional("keep_backup", bool, "Keep the archives that were sent and fetched."),
+    required("input_data", dict, "Settings of the cloud job, passed on as they are."),
+    optional("retry_count", (int, None), "How often the cloud retries a job.", 2, rule=at_least(0)),
+    optional("ignore_exit_code", bool, "Take a job that ended with another code than 0 as finished.", True),
+)
+
+CONTEXTS: dict[str, Profile] = {
+    "LazyLocalContext": Profile("Runs jobs on this machine, in the directory where the files are."),
+    "LocalContext": Profile(
+        "Runs jobs on this machine, in another directory.",
+        (optional("symlink", bool, "Link the forward files instead of copying them.", True),),
+        remote_root=True,
+    ),
+    "SSHContext": Profile("Runs jobs on another machine, reached by SSH.", _SSH, needed=True, remote_root=True),
+    "HDFSContext": Profile("Keeps the files of YARN jobs on HDFS.", remote_root=True),
+    "BohriumContext": Profile(
+        "Runs jobs on the Bohrium cloud.", _BOHRIUM, ("DpCloudServerContext", "LebesgueContext"), needed=True
+    ),
+    "OpenAPIContext": Profile("Runs jobs on Bohrium through its open API.", free=True),
+}
+
+
+@cache
+def spellings(name: str, alias: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Every other way to write a context's name: without "Context", its aliases, all in lower case."""
+    words = [form for word in (name, *alias) for form in (word, word.removesuffix("Context"))]
+    return tuple(dict.fromkeys([*words[1:], *(word.lower() for word in words)]))
+
+
+@cache
+def _outside() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group="dispatcher.contexts")}
+
+
+def canonical(name: str, path: str = "machine/context_type") -> str:
+    """The class name that a context is meant by; ConfigError with the nearest one for an unknown name."""
+    names = {name: name for name in (*CONTEXTS, *_outside())}
+    names |= {other: name for name, profile in CONTEXTS.items() for other in spellings(name, profile.alias)}
+    names |= {other: name for name in _outside() for other in spellings(name)}
+    if name in names:
+        return names[name]
+    near = get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"{path}: {name!r} is no context{hint} (known: {', '.join(CONTEXTS)})")

@@ -1,0 +1,126 @@
+"""Every error a caller can meet, each named for what the caller does next.
+
+    DispatcherError (a RuntimeError)
+    ├── ConfigError        correct the file or the argument that is named
+    │   └── Unsupported    this name is known, but not available in this version
+    ├── InputMissing       create the forward file that is named (also a FileNotFoundError)
+    ├── InputsChanged      an unfinished run was started with other inputs: continue or cancel it
+    ├── ResultMissing      a finished task did not write what it promised (also a FileNotFoundError)
+    ├── TransferFailed     what arrived is not what was sent; nothing was removed
+    ├── Unreachable        the other side gave no good answer: ask again later
+    ├── SubmissionBusy     another process is running this submission
+    ├── JournalDamaged     the journal cannot be trusted: look at it with `dispatcher verify`
+    ├── IllegalTransition  an event that the table of states forbids
+    ├── JobsFailed         some jobs are terminated for good; the others were brought home
+    └── Interrupted        stopped by a signal; the jobs run on, the same command resumes
+
+The base is a RuntimeError and missing files stay FileNotFoundError, so that
+programs written for the manual's API catch what they always caught.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .events import Cause
+
+
+class DispatcherError(RuntimeError):
+    """Base of every error raised by this package; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(DispatcherError, ValueError):
+    """What was asked for is not valid: an unknown key, a wrong type, a path outside the work directory."""
+
+    exit_code = 2
+
+
+class Unsupported(ConfigError):
+    """A batch system or context that is known by name but not available here."""
+
+
+class InputMissing(DispatcherError, FileNotFoundError):
+    """A forward file that does not exist or cannot be read on the near side."""
+
+    exit_code = 2
+
+
+class InputsChanged(DispatcherError):
+    """The forward files differ from those an unfinished run of the same submission was started with."""
+
+    exit_code = 2
+
+
+class ResultMissing(DispatcherError, FileNotFoundError):
+    """Backward files that finished tasks did not leave behind; everything else was downloaded."""
+
+
+class TransferFailed(DispatcherError):
+    """A transfer did not verify, or the disk is full, or permission is denied."""
+
+
+class Unreachable(DispatcherError):
+    """No good answer: nothing is known, nothing has failed; ask again later."""
+
+
+class SubmissionBusy(DispatcherError):
+    """Another process holds the journal of this submission open for writing."""
+
+    exit_code = 3
+
+
+class JournalDamaged(DispatcherError):
+    """Acknowledged bytes of the journal do not verify; nothing was changed."""
+
+    exit_code = 4
+
+
+class IllegalTransition(DispatcherError):
+    """An event that the table of states does not allow; refused before anything was written."""
+
+    exit_code = 4
+
+
+class Interrupted(DispatcherError):
+    """A signal stopped the dispatcher; it was recorded, the jobs were left running."""
+
+    exit_code = 130
+
+
+class FailedJob:
+    """One job that is over without success, with all that is known of why.
+
+    `job` is the job hash, `native_id` the scheduler's id (may be empty), `cause`
+    why the last attempt ended, `attempts` how many were made, `task` the command
+    and directory of the first failing task, `where` the directory it ran in.
+    """
+
+    def __init__(self, job: str, native_id: str, attempts: int, cause: Cause, task: str, where: str) -> None:
+        self.job, self.native_id, self.attempts = job, native_id, attempts
+        self.cause, self.task, self.where = cause, task, where
+
+    def __str__(self) -> str:
+        lines = [f"job {self.job[:12]} ({self.native_id or 'no native id'}), {self.attempts} attempt(s): {self.cause}"]
+        if self.task:
+            lines.append(f"  task: {self.task}")
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        lines += [f"  | {line}" for line in self.cause.stderr.splitlines()[-20:]]
+        return "\n".join(lines)
+
+
+class JobsFailed(DispatcherError):
+    """Raised once, at the end: `jobs` lists every FailedJob; all that finished has been downloaded."""
+
+    def __init__(self, jobs: Sequence[FailedJob], total: int, submission: str, resume: str) -> None:
+        self.jobs, self.submission = list(jobs), submission
+        shown = "\n".join(map(str, self.jobs[:10]))
+        more = f"\n… and {len(self.jobs) - 10} more (dispatcher status {submission})" if len(self.jobs) > 10 else ""
+        super().__init__(
+            f"{len(self.jobs)} of {total} jobs failed; the others are finished and downloaded.\n{shown}{more}\n{resume}"
+        )

@@ -1,0 +1,225 @@
+"""What can happen to a submission and its jobs: the vocabulary of the journal.
+
+    {"k":"submitting","job":"5f1c…","attempt":1,"nonce":"dq3v81kx0mza"}      before the scheduler is asked
+    {"k":"submitted","job":"5f1c…","id":"4211","how":"reply"}               after it answered
+    {"k":"finished","job":"5f1c…","tasks":[[0,0,1790000123.0]]}             [position, exit code, end time]
+
+Add events and fields with defaults; never rename one, never change a type:
+what a released version wrote stays readable. An event has one struct here,
+one row in `lifecycle.TRANSITIONS` and one case in `lifecycle.apply`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union, get_args
+
+import msgspec
+
+from .model import TaskSpec
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="k", tag=str.lower, omit_defaults=True):
+    pass
+
+
+class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Why a job ended without success.
+
+    `kind` is one of task, timeout, memory, preempted, node, cancelled, abandoned, refused, lost, scheduler.
+    `code` and `signal` as the shell or the accounting gives them, `native` the scheduler's own word,
+    `elapsed` seconds, `maxrss` bytes, `task` the position in its job of the first failing task,
+    `stderr` its last lines, `source` who said so (marker, queue, accounting).
+    """
+
+    kind: str
+    reason: str = ""
+    code: int | None = None
+    signal: int | None = None
+    native: str = ""
+    node: str = ""
+    elapsed: float | None = None
+    maxrss: int | None = None
+    task: int | None = None
+    stderr: str = ""
+    source: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.kind if not self.reason else f"{self.kind}: {self.reason}"]
+        facts = (("exit code", self.code), ("signal", self.signal), ("scheduler says", self.native or None))
+        parts += [f"{name} {value}" for name, value in facts if value is not None]
+        parts += [f"on {self.node}"] if self.node else []
+        return ", ".join(parts)
+
+
+#: Position of the task in its job (from 0), its exit code, when it ended (seconds since the epoch).
+TaskResult = tuple[int, int, float]
+
+
+class Opened(_Event, frozen=True, gc=False):
+    """First record: what was asked, so that a journal explains itself. Never holds a profile or a secret."""
+
+    submission: str
+    plan: str
+    work_base: str
+    machine: dict[str, Any]
+    resources: dict[str, Any]
+    root: str
+    forward_common_files: tuple[str, ...] = ()
+    backward_common_files: tuple[str, ...] = ()
+    inputs: dict[str, str] = {}
+
+
+class Planned(_Event, frozen=True, gc=False):
+    """A job and its tasks: their positions in the submission and what they are."""
+
+    job: str
+    positions: tuple[int, ...]
+    tasks: tuple[TaskSpec, ...]
+
+
+class Staged(_Event, frozen=True, gc=False):
+    """Every forward file is on the execution side and was verified there."""
+
+    files: int
+    bytes: int
+
+
+class Submitting(_Event, frozen=True, gc=False):
+    """About to ask the scheduler; durable before the question leaves."""
+
+    job: str
+    attempt: int
+    nonce: str
+
+
+class Submitted(_Event, frozen=True, gc=False):
+    """The scheduler has it. `how`: reply, receipt, claim, queue or accounting."""
+
+    job: str
+    id: str
+    how: str = "reply"
+
+
+class Postponed(_Event, frozen=True, gc=False):
+    """Not now (a queue limit, a quota): stays unsubmitted, costs no attempt."""
+
+    job: str
+    why: str
+
+
+class Void(_Event, frozen=True, gc=False):
+    """Asked, unanswered, and found nowhere after the grace: may be asked again, under the same nonce."""
+
+    job: str
+    why: str
+
+
+class Refused(_Event, frozen=True, gc=False):
+    """The scheduler will never take it as it is."""
+
+    job: str
+    cause: Cause
+
+
+class Waiting(_Event, frozen=True, gc=False):
+    """Back in the queue: requeued, preempted, held or suspended."""
+
+    job: str
+    why: str = ""
+
+
+class Running(_Event, frozen=True, gc=False):
+    """It runs."""
+
+    job: str
+    node: str = ""
+
+
+class Completing(_Event, frozen=True, gc=False):
+    """Its tasks are over or being ended; the scheduler still has it."""
+
+    job: str
+
+
+class Adopted(_Event, frozen=True, gc=False):
+    """Another native id than the one recorded holds the claim of this attempt; that one counts."""
+
+    job: str
+    id: str
+    why: str
+
+
+class Finished(_Event, frozen=True, gc=False):
+    """The exit marker says that every task of this attempt ended with code 0."""
+
+    job: str
+    tasks: tuple[TaskResult, ...] = ()
+
+
+class Stopping(_Event, frozen=True, gc=False):
+    """About to kill it; durable before the command leaves. `why`: cancelled or abandoned."""
+
+    job: str
+    why: str
+
+
+class Terminated(_Event, frozen=True, gc=False):
+    """This attempt is over without success. `tasks` are the results of those that ended."""
+
+    job: str
+    cause: Cause
+    tasks: tuple[TaskResult, ...] = ()
+
+
+class Retried(_Event, frozen=True, gc=False):
+    """To be submitted again. `fresh`: a new run by the user, the count of failures starts again."""
+
+    job: str
+    fresh: bool = False
+
+
+class Delivered(_Event, frozen=True, gc=False):
+    """The backward files of these jobs are on the near side and verified."""
+
+    jobs: tuple[str, ...]
+    files: int
+    bytes: int
+    missing: tuple[str, ...] = ()
+
+
+class Cleaned(_Event, frozen=True, gc=False):
+    """What we kept on the execution side was removed."""
+
+
+class Concluded(_Event, frozen=True, gc=False):
+    """The run ended. `outcome`: finished or failed."""
+
+    outcome: str
+    failed: int = 0
+
+
+class Note(_Event, frozen=True, gc=False):
+    """Something worth knowing that moves nothing: an outage, a duplicate that was fenced, a correction."""
+
+    text: str
+    job: str = ""
+
+
+JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
+    Submitting,
+    Submitted,
+    Postponed,
+    Void,
+    Refused,
+    Waiting,
+    Running,
+    Completing,
+    Adopted,
+    Finished,
+    Stopping,
+    Terminated,
+    Retried,
+]
+Event = Union[JobEvent, Opened, Planned, Staged, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
+#: The structs of JobEvent: events that move a job.
+JOB_EVENTS: tuple[type, ...] = get_args(JobEvent)

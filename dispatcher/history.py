@@ -1,0 +1,92 @@
+"""Where a whole submission stands: the fold of its journal, live and at replay.
+
+history = History()
+for record in records: history.fold(record)
+history.jobs["5f1c…"].state      -> State.running
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from . import events as ev
+from .errors import IllegalTransition
+from .lifecycle import Progress, apply
+
+
+class History:
+    """The state of a submission. `fold` is the only way it changes; refused events change nothing."""
+
+    def __init__(self) -> None:
+        self.opened: ev.Opened | None = None
+        self.planned: dict[str, ev.Planned] = {}
+        self.jobs: dict[str, Progress] = {}
+        self.staged = False
+        self.delivered: set[str] = set()
+        self.cleaned = False
+        self.concluded: ev.Concluded | None = None
+
+    def fold(self, event: Any) -> None:
+        """Apply one event; raises IllegalTransition for one that cannot follow what was before."""
+        self.check(event)(event)
+
+    def check(self, event: Any) -> Callable[[Any], None]:
+        """The step that `event` will make, refused before anything changes when it is illegal."""
+        if isinstance(event, ev.JOB_EVENTS):
+            move = cast("ev.JobEvent", event)
+            after = apply(self._job(move.job), move)
+            return lambda _: self._moved(after)
+        step = _STEPS.get(type(event))
+        if step is None:
+            raise IllegalTransition(f"{type(event).__name__} is no event of a submission")
+        if (self.opened is None) is not isinstance(event, ev.Opened):
+            raise IllegalTransition(f"{type(event).__name__}: a journal starts with Opened, once")
+        for job in event.jobs if isinstance(event, ev.Delivered) else ():
+            self._job(job)
+        if isinstance(event, ev.Planned) and event.job in self.jobs:
+            raise IllegalTransition(f"job {event.job} is planned twice")
+        return lambda given: step(self, given)
+
+    def _job(self, job: str) -> Progress:
+        try:
+            return self.jobs[job]
+        except KeyError:
+            raise IllegalTransition(f"job {job} was never planned") from None
+
+    def _moved(self, after: Progress) -> None:
+        self.jobs[after.job] = after
+        self.concluded = None
+
+    def _opened(self, event: ev.Opened) -> None:
+        self.opened = event
+
+    def _planned(self, event: ev.Planned) -> None:
+        self.planned[event.job] = event
+        self.jobs[event.job] = Progress(event.job, len(event.positions))
+
+    def _staged(self, event: ev.Staged) -> None:
+        self.staged = True
+
+    def _delivered(self, event: ev.Delivered) -> None:
+        self.delivered.update(event.jobs)
+
+    def _cleaned(self, event: ev.Cleaned) -> None:
+        self.cleaned = True
+
+    def _concluded(self, event: ev.Concluded) -> None:
+        self.concluded = event
+
+    def _noted(self, event: ev.Note) -> None:
+        """A note moves nothing."""
+
+
+_STEPS: dict[type, Callable[[History, Any], None]] = {
+    ev.Opened: History._opened,
+    ev.Planned: History._planned,
+    ev.Staged: History._staged,
+    ev.Delivered: History._delivered,
+    ev.Cleaned: History._cleaned,
+    ev.Concluded: History._concluded,
+    ev.Note: History._noted,
+}

@@ -1,0 +1,318 @@
+"""The life of a job: one table, and three pure functions that carry every rule.
+
+    unsubmitted ──submitted──▶ waiting ──running──▶ running ──completing──▶ completing
+        ▲  │refused               │                   │                        │
+        │  ▼                      └─────────┬─────────┴────────────────────────┘
+        │ terminated ◀──terminated──────────┴──finished──▶ finished
+        └─retried──┘
+
+`apply` is the only way a state changes: live runs, resuming and replay all go
+through it. `decide` says which event an observation amounts to, `todo` what
+is due next. `unknown` is an observation, never a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import events as ev
+from .errors import IllegalTransition
+from .ports import Claim, Look, Native
+
+if TYPE_CHECKING:
+    import transitions
+
+
+class State(str, Enum):
+    """The six states of a job."""
+
+    unsubmitted = "unsubmitted"
+    waiting = "waiting"
+    running = "running"
+    completing = "completing"
+    finished = "finished"
+    terminated = "terminated"
+
+
+_IN_QUEUE = (State.waiting, State.running, State.completing)
+
+#: Event, from which states, to which state (None: the state stays). The order is that of the diagram.
+TRANSITIONS: tuple[tuple[str, tuple[State, ...], State | None], ...] = (
+    ("submitting", (State.unsubmitted,), None),
+    ("postponed", (State.unsubmitted,), None),
+    ("void", (State.unsubmitted,), None),
+    ("submitted", (State.unsubmitted,), State.waiting),
+    ("refused", (State.unsubmitted,), State.terminated),
+    ("running", (State.waiting, State.completing), State.running),
+    ("waiting", (State.running, State.completing), State.waiting),
+    ("completing", (State.waiting, State.running), State.completing),
+    ("adopted", _IN_QUEUE, None),
+    ("stopping", (State.unsubmitted, *_IN_QUEUE), None),
+    ("finished", _IN_QUEUE, State.finished),
+    ("terminated", (State.unsubmitted, *_IN_QUEUE), State.terminated),
+    ("retried", (State.terminated,), State.unsubmitted),
+)
+
+#: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
+SITE = frozenset({"preempted", "node"})
+#: Causes after which trying again is not wanted or cannot help.
+FINAL = frozenset({"cancelled", "abandoned", "refused"})
+
+
+@cache
+def table() -> transitions.Machine:
+    """The table as a `transitions` machine. Consulted, never inhabited: no model ever lives in it."""
+    from transitions import Machine
+
+    rows = [[name, source, dest or source] for name, sources, dest in TRANSITIONS for source in sources]
+    return Machine(model=None, states=State, transitions=rows, initial=State.unsubmitted, auto_transitions=False)
+
+
+@cache
+def moves() -> dict[tuple[State, str], State]:
+    """The same table as a dictionary: (state, event) -> state, read out of the machine once."""
+    machine = table()
+    return {
+        (State[row.source], event.name): State[row.dest or row.source]
+        for event in machine.events.values()
+        for rows in event.transitions.values()
+        for row in rows
+    }
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """How far a job is: the fold of its events.
+
+    `attempt` counts from 1 (0: never asked for); `nonce` and `id` are those of the current attempt;
+    `asking`: a submission has begun and is not answered; `stopping`: why it is being killed;
+    `fails` attempts that count against retry_count, `site` those that were the site's doing;
+    `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts.
+    """
+
+    job: str
+    size: int
+    state: State = State.unsubmitted
+    attempt: int = 0
+    nonce: str = ""
+    id: str = ""
+    asking: bool = False
+    stopping: str = ""
+    fails: int = 0
+    site: int = 0
+    done: int = 0
+    cause: ev.Cause | None = None
+    past: tuple[str, ...] = ()
+
+    @property
+    def unfinished(self) -> list[int]:
+        """Positions of the tasks that have not ended with code 0."""
+        return [i for i in range(self.size) if not self.done >> i & 1]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """`retries` after the first attempt; `site_retries` for attempts ended by the site itself."""
+
+    retries: int = 3
+    site_retries: int = 20
+
+
+def apply(progress: Progress, event: ev.JobEvent) -> Progress:
+    """The job after the event; raises IllegalTransition, and nothing has changed, when the table forbids it."""
+    kind = event.__struct_config__.tag
+    after = moves().get((progress.state, str(kind)))
+    if after is None or (progress.state is State.unsubmitted and not _unsubmitted_allows(progress, event)):
+        raise IllegalTransition(f"job {progress.job}: {kind} is not possible while {_said(progress)}")
+    return _STEPS[type(event)](progress, event, after)
+
+
+def _said(progress: Progress) -> str:
+    return f"{progress.state.value} and being asked for" if progress.asking else progress.state.value
+
+
+def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
+    """Only an asked question can be answered, and a job that may be in the queue is not given up."""
+    if isinstance(event, (ev.Submitted, ev.Postponed, ev.Void, ev.Refused)):
+        return progress.asking
+    if isinstance(event, ev.Submitting):
+        return not progress.asking and event.attempt == max(progress.attempt, 1)
+    return not (isinstance(event, ev.Terminated) and progress.asking)
+
+
+def _plain(progress: Progress, event: Any, after: State) -> Progress:
+    return msgspec.structs.replace(progress, state=after)
+
+
+def _submitting(progress: Progress, event: ev.Submitting, after: State) -> Progress:
+    return msgspec.structs.replace(progress, attempt=event.attempt, nonce=event.nonce, asking=True)
+
+
+def _answered(progress: Progress, event: Any, after: State) -> Progress:
+    return msgspec.structs.replace(progress, asking=False)
+
+
+def _identified(progress: Progress, event: Any, after: State) -> Progress:
+    return msgspec.structs.replace(progress, state=after, id=event.id, asking=False)
+
+
+def _stopping(progress: Progress, event: ev.Stopping, after: State) -> Progress:
+    return msgspec.structs.replace(progress, stopping=event.why)
+
+
+def _finished(progress: Progress, event: ev.Finished, after: State) -> Progress:
+    return msgspec.structs.replace(progress, state=after, done=(1 << progress.size) - 1, cause=None)
+
+
+def _terminated(progress: Progress, event: Any, after: State) -> Progress:
+    done = progress.done | bits(getattr(event, "tasks", ()))
+    site = event.cause.kind in SITE
+    return msgspec.structs.replace(
+        progress,
+        state=after,
+        asking=False,
+        cause=event.cause,
+        done=done,
+        fails=progress.fails + (not site),
+        site=progress.site + site,
+    )
+
+
+def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
+    return msgspec.structs.replace(
+        progress,
+        state=after,
+        attempt=progress.attempt + 1,
+        nonce="",
+        id="",
+        stopping="",
+        past=(*progress.past, progress.nonce) if progress.nonce else progress.past,
+        fails=0 if event.fresh else progress.fails,
+        site=0 if event.fresh else progress.site,
+    )
+
+
+_STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
+    ev.Submitting: _submitting,
+    ev.Submitted: _identified,
+    ev.Postponed: _answered,
+    ev.Void: _answered,
+    ev.Refused: _terminated,
+    ev.Waiting: _plain,
+    ev.Running: _plain,
+    ev.Completing: _plain,
+    ev.Adopted: _identified,
+    ev.Stopping: _stopping,
+    ev.Finished: _finished,
+    ev.Terminated: _terminated,
+    ev.Retried: _retried,
+}
+
+
+def bits(tasks: tuple[ev.TaskResult, ...]) -> int:
+    """The tasks that ended with code 0, as a set of bits."""
+    done = 0
+    for index, code, _ in tasks:
+        if code == 0:
+            done |= 1 << index
+    return done
+
+
+def _news(progress: Progress, seen: Look) -> ev.JobEvent:
+    if seen.native is Native.waiting:
+        return ev.Waiting(progress.job, seen.code)
+    if seen.native is Native.running:
+        return ev.Running(progress.job, seen.node)
+    return ev.Completing(progress.job)
+
+
+def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
+    """The event that an observation amounts to, or None when it is no news.
+
+    `gone`: the job has been absent, or ended without a marker, for longer than the grace. An observation
+    may amount to several events: ask again with what `apply` makes of the first until there is none.
+    """
+    if progress.state is State.unsubmitted:
+        return _answer(progress, seen, gone) if progress.asking else None
+    if progress.state not in _IN_QUEUE:
+        return None
+    claim = seen.claim
+    if claim and claim.owner and claim.owner != progress.id:
+        return ev.Adopted(progress.job, claim.owner, f"holds the claim; {progress.id} was recorded")
+    if claim and claim.ended is not None:
+        return _marked(progress, claim, seen)
+    if seen.native in (Native.waiting, Native.running, Native.completing):
+        return None if seen.native.value == progress.state.value else _news(progress, seen)
+    if seen.native in (Native.ended, Native.absent) and (gone or (progress.stopping and seen.native is Native.ended)):
+        return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks if claim else ())
+    return None
+
+
+def _answer(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
+    """What became of a question whose answer was lost."""
+    if seen.id:
+        return ev.Submitted(progress.job, seen.id, seen.how)
+    if gone and seen.native is Native.absent:
+        return ev.Void(progress.job, "no receipt, no claim, not in the queue")
+    return None
+
+
+def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
+    """The exit marker is there: it alone says how the attempt ended."""
+    if progress.done | bits(claim.tasks) == (1 << progress.size) - 1:
+        return ev.Finished(progress.job, claim.tasks)
+    failed = [(index, code) for index, code, _ in claim.tasks if code]
+    if not failed:
+        return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks)
+    index, code = failed[0]
+    reason = "a task failed" if len(failed) == 1 else f"{len(failed)} tasks failed"
+    stderr = claim.stderr.get(index, "")
+    cause = ev.Cause("task", reason, code=code, task=index, stderr=stderr, node=claim.node, source="marker")
+    return ev.Terminated(progress.job, cause, claim.tasks)
+
+
+def _cause(progress: Progress, seen: Look) -> ev.Cause:
+    if progress.stopping:
+        return ev.Cause(progress.stopping, "killed by the dispatcher")
+    if seen.cause:
+        return seen.cause
+    return ev.Cause("lost", "it left the queue without an exit marker", native=seen.code, node=seen.node)
+
+
+class Todo(str, Enum):
+    """What is due for a job."""
+
+    submit = "submit"
+    look = "look"
+    retry = "retry"
+    drop = "drop"  # to be stopped, and never reached the queue
+    nothing = "nothing"
+
+
+def todo(progress: Progress, policy: Policy) -> Todo:
+    """What is due next; `nothing` means that the job is over."""
+    if progress.state is State.unsubmitted:
+        return Todo.look if progress.asking else Todo.drop if progress.stopping else Todo.submit
+    if progress.state is State.finished:
+        return Todo.nothing
+    if progress.state is State.terminated:
+        return Todo.retry if _may_retry(progress, policy) else Todo.nothing
+    return Todo.look
+
+
+def _may_retry(progress: Progress, policy: Policy) -> bool:
+    kind = progress.cause.kind if progress.cause else ""
+    if kind in FINAL:
+        return False
+    return progress.site <= policy.site_retries if kind in SITE else progress.fails <= policy.retries
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram, as README shows it."""
+    lines = ["stateDiagram-v2", "    [*] --> unsubmitted"]
+    for name, sources, dest in TRANSITIONS:
+        lines += [f"    {source.value} --> {dest.value}: {name}" for source in sources if dest]
+    return "\n".join([*lines, "    finished --> [*]", "    terminated --> [*]"])

@@ -1,0 +1,130 @@
+"""What the user asked for, frozen: the values that everything below the door works on.
+
+    SubmissionSpec
+      work_base, forward/backward_common_files
+      machine   MachineSpec    which batch system, which context, where (never the profile: no secrets)
+      resources ResourcesSpec  what a job asks of the scheduler
+      tasks     (TaskSpec, …)  a command and its files
+    JobSpec(hash, tasks=(3, 17, 4))   a group of tasks, by their position in the submission
+
+Identity: `plan_hash` covers what is asked, `submission_hash` also the bytes of
+the forward files. Neither covers passwords, key paths, the order of
+dictionary keys or the directory the program was started in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha1
+from typing import Any
+
+import msgspec
+
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+class TaskSpec(msgspec.Struct, frozen=True, gc=False):
+    """One command, its directory below work_base, and its files (manual, section "Task parameters")."""
+
+    command: str
+    task_work_path: str
+    forward_files: tuple[str, ...] = ()
+    backward_files: tuple[str, ...] = ()
+    outlog: str | None = "log"
+    errlog: str | None = "err"
+    task_name: str | None = None
+
+
+class Strategy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How scripts are made (manual, resources/strategy)."""
+
+    if_cuda_multi_devices: bool = False
+    ratio_unfinished: float = 0.0
+    customized_script_header_template_file: str | None = None
+
+
+class ResourcesSpec(msgspec.Struct, frozen=True):
+    """What each job asks of the scheduler (manual, section "Resources parameters")."""
+
+    number_node: int
+    cpu_per_node: int
+    gpu_per_node: int
+    queue_name: str
+    group_size: int
+    custom_flags: tuple[str, ...] = ()
+    strategy: Strategy = Strategy()
+    para_deg: int = 1
+    module_purge: bool = False
+    module_unload_list: tuple[str, ...] = ()
+    module_list: tuple[str, ...] = ()
+    source_list: tuple[str, ...] = ()
+    envs: dict[str, Any] = {}
+    prepend_script: tuple[str, ...] = ()
+    append_script: tuple[str, ...] = ()
+    wait_time: float = 0
+    kwargs: dict[str, Any] = {}
+
+
+class MachineSpec(msgspec.Struct, frozen=True):
+    """Which batch system behind which context; `retry_count` and `max_running` are the queueing policy."""
+
+    batch_type: str
+    context_type: str
+    local_root: str
+    remote_root: str | None = None
+    retry_count: int = 3
+    max_running: int | None = None
+    clean_asynchronously: bool = False
+
+
+class SubmissionSpec(msgspec.Struct, frozen=True):
+    """A whole submission, as asked."""
+
+    work_base: str
+    machine: MachineSpec
+    resources: ResourcesSpec
+    tasks: tuple[TaskSpec, ...]
+    forward_common_files: tuple[str, ...] = ()
+    backward_common_files: tuple[str, ...] = ()
+
+
+class JobSpec(msgspec.Struct, frozen=True, gc=False):
+    """A job: its hash and the positions of its tasks in the submission, in the order they are started."""
+
+    hash: str
+    tasks: tuple[int, ...]
+
+
+def digest(value: Any) -> str:
+    """SHA-1 of the canonical JSON of a value (keys sorted), 40 hexadecimal digits."""
+    return sha1(_canonical.encode(value), usedforsecurity=False).hexdigest()
+
+
+def task_keys(tasks: Sequence[TaskSpec]) -> list[str]:
+    """A key for each task; equal tasks get different keys by how often they occurred before.
+
+    Two identical tasks are two tasks: both are run.
+    """
+    seen: dict[str, int] = {}
+    keys: list[str] = []
+    for task in tasks:
+        key = digest(task)
+        nth = seen[key] = seen.get(key, -1) + 1
+        keys.append(key if not nth else digest([key, nth]))
+    return keys
+
+
+def plan_hash(spec: SubmissionSpec) -> str:
+    """Identity of what is asked, without the bytes of the input files.
+
+    Covers tasks, resources, common files, work_base and where the jobs run; policy that can
+    change while jobs run (retry_count, max_running, wait_time, clean_asynchronously) is left out.
+    """
+    resources = msgspec.structs.replace(spec.resources, wait_time=0)
+    where = (spec.machine.batch_type, spec.machine.context_type, spec.machine.remote_root)
+    return digest([spec.work_base, where, resources, spec.tasks, spec.forward_common_files, spec.backward_common_files])
+
+
+def submission_hash(plan: str, inputs: Mapping[str, str]) -> str:
+    """Identity of a run: the plan and the SHA-256 of every forward file, by path below work_base."""
+    return digest([plan, inputs])

@@ -1,0 +1,258 @@
+"""The two ports: schedulers are text in and text out, contexts are the only I/O.
+
+    scheduler.submit([Ask(nonce="dq3v81kx0mza", …)])  ->  Shell("… sbatch …")      a Call: what to run there
+    context.ask(call)                                 ->  Reply(0, "@@… accepted dq3v81kx0mza …")
+    scheduler.submitted(reply, asks)                  ->  {"dq3v81kx0mza": Accepted("4211")}
+
+A scheduler never holds a connection, a context never knows a job. The engine
+is handed one of each. To add one: a file in `schedulers/` or `contexts/` and
+one line of registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Protocol, Union
+
+import msgspec
+
+from .events import Cause, TaskResult
+from .model import ResourcesSpec
+
+
+class Shell(msgspec.Struct, frozen=True):
+    """A POSIX shell text to be run on the execution side, fed to `sh` on its standard input.
+
+    `timeout` in seconds: after it the answer counts as lost, whatever the command did.
+    """
+
+    text: str
+    timeout: float = 120.0
+
+
+Call = Shell
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a call printed. `code` is the exit status (255 or negative: the link broke, trust nothing)."""
+
+    code: int
+    out: str = ""
+    err: str = ""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where things are. `near`: the submission's directory on this side (local_root/work_base), absolute.
+
+    `root`: the directory R in which tasks run; `home`: R/.dispatcher/<submission>/jobs, all that is ours there.
+    """
+
+    near: str
+    root: str
+    home: str
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
+
+    `script` is the name of the file to hand to the scheduler. `revoke` are nonces of earlier attempts,
+    whose claims are withdrawn before the question is asked.
+    """
+
+    nonce: str
+    name: str
+    script: str
+    files: Mapping[str, str]
+    resources: ResourcesSpec
+    revoke: tuple[str, ...] = ()
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The scheduler has it under this id."""
+
+    id: str
+
+
+class Later(msgspec.Struct, frozen=True):
+    """Not now: a limit, a quota, a busy controller that said no for certain."""
+
+    why: str
+
+
+class Never(msgspec.Struct, frozen=True):
+    """Refused for good, and why."""
+
+    why: str
+
+
+Answer = Union[Accepted, Later, Never]  # noqa: UP007
+
+
+class Native(str, Enum):
+    """What an observation can say of a job."""
+
+    waiting = "waiting"
+    running = "running"
+    completing = "completing"
+    ended = "ended"  # seen, and the scheduler says it is over
+    absent = "absent"  # a good, complete answer without this job
+    unknown = "unknown"  # no good answer, or a state nobody knows: no news
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """A job to be looked at: its nonce, its native id ("" while the answer to its submission is missing).
+
+    `since`: when it was first asked for, seconds since the epoch (accounting is searched from there).
+    """
+
+    nonce: str
+    id: str = ""
+    since: float = 0.0
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What the job itself wrote: who runs it, which tasks ended how, and whether it is over.
+
+    `owner` is the native id of the copy that runs, `restarts` how often the site requeued it.
+    `ended` is None until the exit marker is there; then it is the exit code of the whole job.
+    `stderr` has the last lines of failing tasks by position; `fenced` the native ids of copies that were turned away.
+    """
+
+    owner: str
+    node: str = ""
+    restarts: int = 0
+    tasks: tuple[TaskResult, ...] = ()
+    ended: int | None = None
+    stderr: dict[int, str] = {}
+    fenced: tuple[str, ...] = ()
+
+
+class Look(msgspec.Struct, frozen=True):
+    """All that one look says of one job. `id` as found (receipt, claim or queue), `how` where it was found."""
+
+    native: Native = Native.unknown
+    code: str = ""
+    id: str = ""
+    how: str = ""
+    node: str = ""
+    claim: Claim | None = None
+    cause: Cause | None = None
+
+
+class Looks(msgspec.Struct, frozen=True):
+    """One look at many jobs. `trouble` is empty when the scheduler gave a good, complete answer."""
+
+    jobs: Mapping[str, Look]
+    trouble: str = ""
+
+
+class Scheduler(Protocol):
+    """A dialect: says what to ask and reads the answer. Pure: no I/O, no clock, no state."""
+
+    name: str
+    #: Seconds that a job may be absent before that counts; longer than the site's message time-out.
+    grace: float
+    #: Seconds between two looks at least; the interval grows from here to check_interval while there is no news.
+    pace: float
+    #: Most jobs to submit in one call.
+    batch: int
+    #: Shell expressions, evaluated inside the job: its native id, how often it was requeued, its array element.
+    native_id: str
+    restarts: str
+    element: str
+
+    def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
+        """The directive lines below `#!/bin/bash -l`; `log` is the path for the job's own output."""
+        ...
+
+    def elements(self, resources: ResourcesSpec, tasks: int) -> int:
+        """Into how many array elements this many tasks are cut; 0 when the job is no array."""
+        ...
+
+    def check(self, resources: ResourcesSpec) -> None:
+        """Raise ConfigError for resources that this batch system cannot express; called before anything starts."""
+        ...
+
+    def submit(self, asks: Sequence[Ask], place: Place) -> Call:
+        """One call that writes the files, submits every job and leaves a receipt for each."""
+        ...
+
+    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> Mapping[str, Answer]:
+        """By nonce. A job without an answer here may or may not have been accepted: look for it."""
+        ...
+
+    def look(self, watches: Sequence[Watch], place: Place) -> Call:
+        """One call for all jobs: the queue, the receipts and the claims."""
+        ...
+
+    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """By nonce, one Look for every watch; raises Unreachable when the reply is not whole."""
+        ...
+
+    def account(self, watches: Sequence[Watch], place: Place) -> Call | None:
+        """Ask the accounting about jobs that left the queue; None when there is none to ask."""
+        ...
+
+    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """As `looked`, from the accounting: `ended` with a cause, or `unknown` where it knows nothing."""
+        ...
+
+    def kill(self, watches: Sequence[Watch], place: Place) -> Call:
+        """One call that ends these jobs with everything they started; killing what is gone is no error."""
+        ...
+
+
+class FileEntry(msgspec.Struct, frozen=True, gc=False):
+    """A file or (empty) directory by its path below a root, posix; `size` in bytes, -1 for a directory."""
+
+    path: str
+    size: int
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One thing to move: `source` on the sending side, `target` below the receiving root.
+
+    `size` -1 is a directory to be made. `digest` is the SHA-256 of the content, "" when not known.
+    """
+
+    source: str
+    target: str
+    size: int
+    digest: str = ""
+
+
+class Context(Protocol):
+    """A place: six verbs, no knowledge of jobs or schedulers. All may raise Unreachable or TransferFailed."""
+
+    place: Place
+
+    def ask(self, call: Call) -> Reply:
+        """Run it there and wait; Unreachable when there is no answer (the effect is then unknown)."""
+        ...
+
+    def put(self, items: Sequence[Item], replace: bool) -> None:
+        """Send what differs (`replace`) or what is not there (not `replace`), and verify; idempotent.
+
+        `source` is an absolute path on this side, `target` is relative to R. Never deletes a directory.
+        """
+        ...
+
+    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
+        """What is there: each path (relative to R) as a file, or everything below it as a directory; links followed."""
+        ...
+
+    def get(self, items: Sequence[Item]) -> list[Item]:
+        """Bring back and verify; returns the items with the size and digest that arrived.
+
+        `source` is relative to R, `target` relative to the near side. A file that already is where it belongs is kept.
+        """
+        ...
+
+    def remove(self) -> None:
+        """Remove all that is ours there, and nothing else."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; nothing on the other side changes."""
+        ...

@@ -1,0 +1,284 @@
+"""What all batch systems that are asked by commands have in common: receipts, claims, framed answers.
+
+One text submits many jobs; each answer is kept beside its script before it is read here:
+
+    dq3v81kx0mza.sub     the script                      (written tmp + mv, before the question)
+    dq3v81kx0mza.id      the receipt: what sbatch said   (written tmp + mv, only when it said yes)
+    dq3v81kx0mza.claim   who runs it and how it went     (written by the job itself, see `runtime`)
+
+and one text looks at many: the queue, the receipts and the claims. Lines that
+are meant for us start with a mark that no banner of a site can contain:
+
+    @@dq3v81kx0mza out dq3v81kx0mza 4211
+    @@dq3v81kx0mza queue 4211 dq3v81kx0mza-relax R node7
+    @@dq3v81kx0mza file dq3v81kx0mza.claim:task 0 0 1790000123 .
+    @@dq3v81kx0mza done                     without this line the answer is not whole, and counts as none
+
+A dialect is what differs: a command line and a pattern for each question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from ..errors import ConfigError, Unreachable
+from ..model import ResourcesSpec
+from ..ports import Accepted, Answer, Ask, Claim, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
+from ..script import quoted
+
+_PREAMBLE = """\
+cd -- {home} || exit 90
+umask 077
+dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }}
+"""
+
+_SUBMIT = """\
+dsp_put() { cat > "$1.tmp" && mv -f -- "$1.tmp" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
+dsp_revoke() { printf 'revoked\\n' | dsp_put "$1.claim"; }
+dsp_show() { [ ! -s "$2" ] || { cat < "$2"; echo; } | sed "s/^/$dsp_mark $1 $dsp_nonce /"; }
+dsp_stop=
+dsp_ask() {
+  dsp_nonce=$1
+  if [ -n "$dsp_stop" ]; then echo "$dsp_mark skipped $dsp_nonce"; return 0; fi
+  dsp_code=0
+  if [ ! -s "$dsp_nonce.id" ] && [ ! -e "$dsp_nonce.claim" ]; then # asked before and answered: never ask again
+    dsp_command > "$dsp_nonce.id.tmp" 2> "$dsp_nonce.err.tmp" < /dev/null
+    dsp_code=$?
+    if [ "$dsp_code" -eq 0 ]; then mv -f -- "$dsp_nonce.id.tmp" "$dsp_nonce.id"; else dsp_stop=yes; fi
+  fi
+  dsp_show out "$dsp_nonce.id"
+  dsp_show out "$dsp_nonce.id.tmp" 2> /dev/null
+  dsp_show err "$dsp_nonce.err.tmp" 2> /dev/null
+  echo "$dsp_mark code $dsp_nonce $dsp_code"
+  rm -f -- "$dsp_nonce.id.tmp" "$dsp_nonce.err.tmp"
+}
+"""
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One job as the queue lists it."""
+
+    id: str
+    name: str
+    code: str
+    node: str = ""
+
+
+class CommandLine:
+    """A batch system that is asked by commands. Dialects override what differs.
+
+    `STATES` maps the native codes; one that nobody knew is no news. `LATER` and `NEVER` are patterns for what the
+    submit command says when it fails: "not now" and "not as it is". Anything else leaves the outcome open.
+    """
+
+    name = ""
+    grace = 60.0
+    pace = 1.0
+    batch = 100
+    native_id = ""
+    restarts = "0"
+    element = ""
+    STATES: ClassVar[Mapping[str, Native]] = {}
+    LATER: re.Pattern[str] = re.compile(r"(?!)")
+    NEVER: re.Pattern[str] = re.compile(r"(?!)")
+    ID: re.Pattern[str] = re.compile(r"^(\S+)$", re.MULTILINE)
+
+    # -- what a dialect says ------------------------------------------------------------------------------------
+
+    def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
+        """Directive lines; none by default."""
+        return []
+
+    def elements(self, resources: ResourcesSpec, tasks: int) -> int:
+        """No array by default."""
+        return 0
+
+    def check(self, resources: ResourcesSpec) -> None:
+        """Refuse what would break a directive line."""
+        if any(ord(letter) < 32 for letter in resources.queue_name):
+            raise ConfigError(f"resources/queue_name: {resources.queue_name!r} holds a control character")
+
+    def submit_line(self, ask: Ask, place: Place) -> str:
+        """The command that submits one job, in the directory of its script."""
+        raise ConfigError(f"{self.name} has no submit command")
+
+    def queue_lines(self, watches: Sequence[Watch]) -> str:
+        """Commands that print the queue; their exit code is that of the last."""
+        raise ConfigError(f"{self.name} has no queue command")
+
+    def rows(self, text: str, code: int) -> list[Row]:
+        """What the queue printed; raises Unreachable when that is no good answer."""
+        raise Unreachable(f"{self.name}: exit {code}: {text[:200]}")
+
+    def kill_lines(self, watches: Sequence[Watch]) -> str:
+        """Commands that end these jobs."""
+        raise ConfigError(f"{self.name} has no kill command")
+
+    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+        """No accounting by default."""
+        return None
+
+    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """No accounting by default: nothing is known."""
+        return Looks({})
+
+    # -- submitting ---------------------------------------------------------------------------------------------
+
+    def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
+        """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
+        mark = f"@@{asks[0].nonce}"
+        parts = [_PREAMBLE.format(home=quoted(place.home)), f"dsp_mark={mark}\n", _SUBMIT]
+        for ask in asks:
+            parts += [_heredoc(name, text, mark) for name, text in ask.files.items()]
+            parts += [f"dsp_revoke {nonce}\n" for nonce in ask.revoke]
+        for nth, ask in enumerate(asks):
+            pause = f"sleep {ask.resources.wait_time:g}\n" if nth and ask.resources.wait_time else ""
+            parts.append(f"{pause}dsp_command() {{\n{self.submit_line(ask, place)}\n}}\ndsp_ask {ask.nonce}\n")
+        waits = sum(ask.resources.wait_time for ask in asks)
+        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(asks) + waits)
+
+    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
+        """By nonce; a job of which nothing certain was said has no entry."""
+        said = _framed(reply.out, f"@@{asks[0].nonce}")
+        for line in said.get("full", []):
+            why = f"cannot write {line} in the jobs' directory on the execution side (disk full or quota?)"
+            return {ask.nonce: Later(why) for ask in asks}
+        out, err, codes = (
+            _by_nonce(said.get("out", [])),
+            _by_nonce(said.get("err", [])),
+            _by_nonce(said.get("code", [])),
+        )
+        answers: dict[str, Answer] = dict.fromkeys(said.get("skipped", []), Later("not asked: the one before failed"))
+        for nonce, code in codes.items():
+            answer = self._answer(code.strip(), out.get(nonce, ""), err.get(nonce, ""))
+            if answer is not None:
+                answers[nonce] = answer
+        return answers
+
+    def _answer(self, code: str, out: str, err: str) -> Answer | None:
+        found = self.ID.search(out)
+        if code == "0":
+            return Accepted(found.group(1)) if found else None
+        said = f"{err}\n{out}".strip()
+        if self.NEVER.search(said):
+            return Never(said)
+        return Later(said) if self.LATER.search(said) else None
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def look(self, watches: Sequence[Watch], place: Place) -> Shell:
+        """The queue and the markers of all these jobs in one round trip."""
+        mark = f"@@{watches[0].nonce}"
+        names = "\n".join(name for watch in watches for name in self.marker_files(watch))
+        text = (
+            f"{_PREAMBLE.format(home=quoted(place.home))}"
+            f"dsp_queue() {{\n{self.queue_lines(watches)}\n}}\n"
+            "dsp_said=$(dsp_queue 2>&1 < /dev/null)\n"
+            f'echo "{mark} queue-code $?"\n'
+            f"printf '%s\\n' \"$dsp_said\" | sed 's/^/{mark} queue /'\n"
+            f"LC_ALL=C xargs grep -a -s -H '' /dev/null << '{mark}' | sed 's/^/{mark} file /'\n{names}\n{mark}\n"
+            f"echo {mark} done\n"
+        )
+        return Shell(text, timeout=180)
+
+    def marker_files(self, watch: Watch) -> Iterable[str]:
+        """The files of a job that say how it stands."""
+        return (f"{watch.nonce}.id", f"{watch.nonce}.claim", f"{watch.nonce}.claim.fenced")
+
+    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """Receipts and claims count even when the queue gave no good answer; then `trouble` says why."""
+        said = _framed(reply.out, f"@@{watches[0].nonce}")
+        if "done" not in said:
+            raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
+        files = _files(said.get("file", []))
+        try:
+            listed = self.rows("\n".join(said.get("queue", [])), int((said.get("queue-code") or ["255"])[0]))
+            trouble = ""
+        except Unreachable as error:
+            listed, trouble = [], str(error)
+        rows: dict[str, list[Row]] = {}
+        for row in listed:
+            rows.setdefault(row.name, []).append(row)
+        looks = {watch.nonce: self._look(watch, files, rows.get(watch.nonce, []), not trouble) for watch in watches}
+        return Looks(looks, trouble)
+
+    def _look(self, watch: Watch, files: Mapping[str, list[str]], rows: list[Row], answered: bool) -> Look:
+        claim = read_claim(files.get(f"{watch.nonce}.claim", []), files.get(f"{watch.nonce}.claim.fenced", []))
+        receipt = self.ID.search("\n".join(files.get(f"{watch.nonce}.id", [])))
+        wanted = (claim.owner if claim else "") or watch.id
+        row = next((row for row in rows if row.id == wanted), rows[0] if rows else None)
+        found = (
+            (receipt.group(1), "receipt") if receipt
+            else (claim.owner, "claim") if claim and claim.owner
+            else (row.id, "queue") if row
+            else ("", "")
+        )  # fmt: skip
+        if row is None:
+            native = Native.absent if answered else Native.unknown
+            return Look(native, id=found[0], how=found[1], claim=claim)
+        return Look(self.STATES.get(row.code, Native.unknown), row.code, found[0], found[1], row.node, claim)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
+        """End these jobs; what is gone already is no error."""
+        return Shell(f"{_PREAMBLE.format(home=quoted(place.home))}{self.kill_lines(watches)}\n:\n")
+
+
+def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:
+    """A claim file as a value; None when there is none yet. Lines that were torn do not count."""
+    if not lines:
+        return None
+    first = lines[0].split()
+    if len(first) != 6 or first[0] != "claim":
+        return Claim(owner="")
+    results = [re.fullmatch(r"task (\d+) (\d+) (\d+) \.", line) for line in lines[1:]]
+    ended = [re.fullmatch(r"end (\d+) (\d+) \.", line) for line in lines[1:]]
+    stderr: dict[int, list[str]] = {}
+    for tail in filter(None, (re.fullmatch(r"err (\d+) (.*)", line) for line in lines[1:])):
+        stderr.setdefault(int(tail[1]), []).append(tail[2])
+    return Claim(
+        owner=first[1],
+        restarts=int(first[2]) if first[2].isdigit() else 0,
+        node=first[3],
+        tasks=tuple((int(task[1]), int(task[2]), float(task[3])) for task in results if task),
+        ended=next((int(end[1]) for end in ended if end), None),
+        stderr={index: "\n".join(text) for index, text in stderr.items()},
+        fenced=tuple(line.split()[1] for line in fenced if line.startswith("fenced ") and len(line.split()) == 2),
+    )
+
+
+def _heredoc(name: str, text: str, mark: str) -> str:
+    return f"dsp_put {name} << '{mark}'\n{text.rstrip(chr(10))}\n{mark}\n"
+
+
+def _framed(text: str, mark: str) -> dict[str, list[str]]:
+    """Our lines of an answer by their first word, in order; banners and noise are passed over."""
+    said: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        # A banner without a line end may stand before the mark on the same line.
+        _, found, rest = line.partition(f"{mark} ")
+        if found:
+            word, _, value = rest.partition(" ")
+            said.setdefault(word, []).append(value)
+    return said
+
+
+def _by_nonce(lines: Iterable[str]) -> dict[str, str]:
+    texts: dict[str, list[str]] = {}
+    for line in lines:
+        nonce, _, text = line.partition(" ")
+        texts.setdefault(nonce, []).append(text)
+    return {nonce: "\n".join(part for part in parts if part) for nonce, parts in texts.items()}
+
+
+def _files(lines: Iterable[str]) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, text = line.partition(":")
+        files.setdefault(name, []).append(text)
+    return files

@@ -1,0 +1,105 @@
+"""No batch system: jobs are process groups on the machine itself.
+
+    native id    node7:4242:88123456:1f2e3d4c       host, pid, start time in clock ticks, boot
+    queue        dq3v81kx0mza node7:4242:… R        R runs, O its leader died but processes of it run, H on another host
+
+The start time and the boot make a reused pid somebody else's. Jobs run in a
+session of their own: they outlive the dispatcher and its terminal, and are
+ended as a whole group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ..errors import Unreachable
+from ..ports import Ask, Native, Place, Watch
+from .command_line import CommandLine, Row
+
+# Field 22 of /proc/PID/stat is the start time; the name in field 2 may hold blanks, so fields count from its bracket.
+_TOOLS = r"""
+dsp_host=$(uname -n)
+dsp_boot=
+[ ! -r /proc/sys/kernel/random/boot_id ] || read -r dsp_boot < /proc/sys/kernel/random/boot_id
+dsp_boot=${dsp_boot%%-*}
+dsp_start() { # sets dsp_at to the start time of process $1, to nothing when it is gone
+  dsp_at=
+  if [ -d /proc/self ]; then
+    { read -r dsp_stat < "/proc/$1/stat"; } 2> /dev/null || return 0
+    set -- ${dsp_stat##*) }
+    [ "$1" = Z ] || [ "$1" = X ] || dsp_at=${20}
+  else
+    dsp_at=$(ps -o lstart= -p "$1" 2> /dev/null | tr -cs 'A-Za-z0-9\n' '_')
+  fi
+}
+dsp_state() { # sets dsp_now to R, O, H or nothing for the job host $1, pid $2, start $3, boot $4
+  dsp_now=
+  [ "$1" = "$dsp_host" ] || { dsp_now=H; return 0; }
+  [ "$4" = "$dsp_boot" ] || return 0
+  dsp_start "$2"
+  if [ "$dsp_at" = "$3" ]; then dsp_now=R
+  elif [ -z "$dsp_at" ] && kill -0 -- "-$2" 2> /dev/null; then dsp_now=O; fi
+}
+"""
+
+_KILL = r"""
+dsp_end() { # signal $1 for the process group of host $2, pid $3, start $4, boot $5
+  dsp_signal=$1; shift
+  dsp_state "$@"
+  case $dsp_now in R | O) kill "-$dsp_signal" -- "-$2" 2> /dev/null; dsp_alive=yes ;; esac
+}
+dsp_all() { dsp_alive=; while read -r h p s b; do dsp_end "$1" "$h" "$p" "$s" "$b"; done << '@@'
+"""
+
+
+class ShellQueue(CommandLine):
+    """The machine itself as a queue; how many jobs run at once is `max_running` of the machine."""
+
+    name = "Shell"
+    grace = 2.0
+    pace = 0.1
+    native_id = (
+        '"$(uname -n):$$:$(if [ -d /proc/self ]; then sed \'s/.*) //\' "/proc/$$/stat" | cut -d " " -f 20; '
+        "else ps -o lstart= -p $$ | tr -cs 'A-Za-z0-9\\n' '_'; fi):"
+        '$(cut -d - -f 1 /proc/sys/kernel/random/boot_id 2> /dev/null)"'
+    )
+    STATES: ClassVar = {"R": Native.running, "O": Native.completing, "H": Native.unknown}
+    ID = re.compile(r"^(\S+:\d+:\w+:\w*)$", re.MULTILINE)
+    LATER = re.compile(r".")
+
+    def submit_line(self, ask: Ask, place: Place) -> str:
+        """Start the script in a session of its own and print its id."""
+        log = f"> {ask.nonce}.log 2>&1 < /dev/null"
+        return (
+            f"{_TOOLS}"
+            f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {ask.script} {log} & else\n"
+            f"  set -m; nohup bash -l {ask.script} {log} & fi\n"
+            'dsp_pid=$!; dsp_start "$dsp_pid"; echo "$dsp_host:$dsp_pid:$dsp_at:$dsp_boot"'
+        )
+
+    def queue_lines(self, watches: Sequence[Watch]) -> str:
+        """Look at each leader by pid and start time."""
+        jobs = "\n".join(f"{watch.nonce} {watch.id.replace(':', ' ')}" for watch in watches if watch.id)
+        return (
+            f"{_TOOLS}while read -r n h p s b; do\n"
+            '  [ -n "$n" ] || continue\n'
+            '  dsp_state "$h" "$p" "$s" "$b"\n'
+            '  [ -z "$dsp_now" ] || echo "$n $h:$p:$s:$b $dsp_now"\n'
+            f"done << '@@'\n{jobs}\n@@\necho end"
+        )
+
+    def rows(self, text: str, code: int) -> list[Row]:
+        """Lines of nonce, id and state, closed by `end`."""
+        lines = text.split("\n")
+        if code != 0 or "end" not in lines:
+            raise Unreachable(f"the process list cannot be read (exit {code}): {text.strip()[:200]}")
+        fields = (line.split() for line in lines)
+        return [Row(id=row[1], name=row[0], code=row[2]) for row in fields if len(row) == 3]
+
+    def kill_lines(self, watches: Sequence[Watch]) -> str:
+        """TERM to the whole group, three seconds later KILL to what is left of it."""
+        jobs = "\n".join(watch.id.replace(":", " ") for watch in watches if watch.id)
+        wait = 'for i in 1 2 3 4 5 6; do [ -z "$dsp_alive" ] || { sleep 0.5; dsp_all 0; }; done'
+        return f'{_TOOLS}{_KILL}{jobs}\n@@\n}}\ndsp_all TERM\n{wait}\n[ -z "$dsp_alive" ] || dsp_all KILL'

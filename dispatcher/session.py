@@ -1,0 +1,464 @@
+"""A submission opened for work: what was asked, its journal, its history, its scheduler and its context, joined.
+
+    with open_session(spec, profile) as session:
+        session.run(check_interval=30)
+
+    <local_root>/<work_base>/.dispatcher/<submission>/journal/    the journal (see docs/journal-format.md)
+    R/.dispatcher/<submission>/jobs/                              scripts, receipts and claims, where the jobs run
+
+Opening takes the lock of the journal and folds what it holds: whatever died
+before, the session starts where the records end.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+import journal as journals
+
+from . import contexts, near, schedulers, staging
+from . import events as ev
+from .engine import Engine, Outside
+from .errors import (
+    ConfigError,
+    DispatcherError,
+    FailedJob,
+    InputsChanged,
+    Interrupted,
+    JobsFailed,
+    JournalDamaged,
+    ResultMissing,
+    SubmissionBusy,
+)
+from .history import History
+from .lifecycle import TRANSITIONS, Progress, State, Todo, todo
+from .model import JobSpec, SubmissionSpec, digest, plan_hash, submission_hash
+from .plan import plan
+from .ports import Context, Item, Scheduler
+from .script import JobScript, render
+
+#: The journal's directory below the near side, by submission hash.
+KEPT = ".dispatcher"
+#: Digest of the table of transitions, stored in every journal it rules.
+RULES = digest([(name, [source.value for source in sources], dest) for name, sources, dest in TRANSITIONS])
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+def new_nonce() -> str:
+    """Twelve characters that are safe in every scheduler's job name, new for every attempt."""
+    return "d" + "".join(secrets.choice(_ALPHABET) for _ in range(11))
+
+
+def real_outside(**extra: Any) -> Outside:
+    """The real clock, the real sleep, random nonces."""
+    return Outside(**{"now": time.time, "sleep": time.sleep, "nonce": new_nonce, **extra})
+
+
+def near_of(spec: SubmissionSpec) -> Path:
+    """The near side of a submission: local_root/work_base, absolute."""
+    return Path(spec.machine.local_root).expanduser().absolute() / spec.work_base
+
+
+class Session:
+    """One submission, open for work in this process. Use `open_session`."""
+
+    def __init__(
+        self,
+        spec: SubmissionSpec,
+        jobs: Sequence[JobSpec],
+        submission: str,
+        scheduler: Scheduler,
+        open_context: Callable[[], Context],
+        log: journals.Journal[Any],
+        history: History,
+        outside: Outside,
+        uploads: Sequence[Item],
+    ) -> None:
+        self.spec, self.planned, self.submission = spec, jobs, submission
+        self.scheduler, self.journal, self.history = scheduler, log, history
+        self.outside, self.uploads = outside, uploads
+        self.near = near_of(spec)
+        self._open_context = open_context
+        self._engine: Engine | None = None
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """The progress of every job, by hash."""
+        return self.history.jobs
+
+    @property
+    def engine(self) -> Engine:
+        """The loop; made, and the context opened, when it is first needed."""
+        if self._engine is None:
+            self._engine = Engine(
+                self.spec,
+                self.planned,
+                self.history,
+                self.journal,
+                self.scheduler,
+                self._open_context(),
+                self.outside,
+                _template(self.spec),
+            )
+        return self._engine
+
+    @property
+    def context(self) -> Context:
+        """The place where the jobs run."""
+        return self.engine.context
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._engine is not None:
+            self._engine.context.close()
+        self.journal.__exit__(kind, error, None)
+
+    def record(self, *events: ev.Event) -> None:
+        """Check, journal, believe; durable on return."""
+        for event in events:
+            step = self.history.check(event)
+            self.journal.append(event)
+            step(event)
+        self.journal.commit()
+
+    # -- verbs --------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        check_interval: float = 30.0,
+        exit_on_submit: bool = False,
+        dry_run: bool = False,
+        clean: bool = True,
+        stop_on_failure: bool = False,
+    ) -> None:
+        """The whole way: stage, run every job to its end, download, clean. See Submission.run_submission."""
+        with _journal_errors(self.journal.path):
+            self._grant_new_round()
+            if self.history.concluded is None:
+                self.upload()
+                if dry_run:
+                    self.write_scripts()
+                    return None
+                self._go_round(check_interval, exit_on_submit, stop_on_failure)
+                if not self.finished():
+                    return self._left_early(stop_on_failure)
+                self.download()
+                self._conclude()
+            if clean:
+                self.clean()
+            return None
+
+    def _go_round(self, check_interval: float, exit_on_submit: bool, stop_on_failure: bool) -> None:
+        try:
+            self.engine.run(check_interval, exit_on_submit, stop_on_failure)
+        except KeyboardInterrupt:
+            self.record(ev.Note("interrupted; the jobs were left running"))
+            raise
+        if self.outside.stop() and not self.finished():
+            self.record(ev.Note("interrupted; the jobs were left running"))
+            raise Interrupted(
+                f"interrupted: the jobs run on. Run the same command again to resume submission {self.submission}"
+            )
+
+    def _left_early(self, stop_on_failure: bool) -> None:
+        if stop_on_failure and self.engine.failed():
+            raise self._failure("the other jobs were left running; run the same command again to go on with them")
+
+    def _grant_new_round(self) -> None:
+        """Running again after a failure gives the failed jobs a new round of attempts."""
+        if self.history.concluded is not None and self.history.concluded.outcome == "failed":
+            over = [job for job in self.progress.values() if job.state is State.terminated]
+            self.record(*(ev.Retried(job.job, fresh=True) for job in over))
+
+    def look(self) -> None:
+        """One round of looking at everything that is in the queue; nothing is submitted."""
+        live = [job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.look]
+        self.engine.look(live)
+
+    def finished(self) -> bool:
+        """Nothing is due any more for any job."""
+        return self.engine.over()
+
+    def upload(self) -> None:
+        """Stage the forward files and verify them; later sessions send only what is not there any more."""
+        self.context.put(self.uploads, replace=not self.history.staged)
+        if not self.history.staged:
+            files = [item for item in self.uploads if item.size >= 0]
+            self.record(ev.Staged(len(files), sum(item.size for item in files)))
+
+    def write_scripts(self) -> Path:
+        """What a dry run shows: the script of every job, as it would be submitted, in a folder on the near side."""
+        folder = self.near / KEPT / self.submission / "dry-run"
+        for job in self.planned:
+            tasks = tuple((index, self.spec.tasks[position]) for index, position in enumerate(job.tasks))
+            resources, place = self.spec.resources, self.context.place
+            script = JobScript(job.hash, "dryrun", "dryrun", place, resources, tasks, _template(self.spec))
+            for name, text in render(script, self.scheduler).files(job.hash).items():
+                near.write_atomic(folder / name, text.encode())
+        return folder
+
+    def download(self) -> None:
+        """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
+        finished = [p for job in self.planned for p in self._positions(job, done=True)]
+        failed = [p for job in self.planned for p in self._positions(job, done=False)]
+        promised = staging.wanted(self.spec, finished) if finished else []
+        evidence = staging.evidence(self.spec, failed)
+        entries = self.context.tree(staging.roots([*promised, *evidence]))
+        items, missing = staging.downloads(promised, entries)
+        extra, _ = staging.downloads(evidence, entries)
+        known = {item.source for item in items}
+        arrived = self.context.get([*items, *(item for item in extra if item.source not in known)])
+        files = [item for item in arrived if item.size >= 0]
+        done = tuple(job.hash for job in self.planned if self.progress[job.hash].state is State.finished)
+        self.record(ev.Delivered(done, len(files), sum(item.size for item in files), tuple(missing)))
+        if missing:
+            raise ResultMissing(_missing(missing, self.context.place.root))
+
+    def _positions(self, job: JobSpec, done: bool) -> list[int]:
+        bits = self.progress[job.hash].done
+        return [position for index, position in enumerate(job.tasks) if bool(bits >> index & 1) is done]
+
+    def _conclude(self) -> None:
+        failed = self.engine.failed()
+        self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
+        if failed:
+            raise self._failure("nothing was removed there; run the same command again to try the failed jobs again")
+
+    def _failure(self, resume: str) -> JobsFailed:
+        jobs = [self._explained(job) for job in self.engine.failed()]
+        return JobsFailed(
+            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.near})"
+        )
+
+    def _explained(self, job: Progress) -> FailedJob:
+        cause = job.cause or ev.Cause("lost")
+        tasks = self.history.planned[job.job].tasks
+        task = tasks[cause.task] if cause.task is not None and cause.task < len(tasks) else None
+        root = self.context.place.root
+        where = f"{root}/{task.task_work_path}" if task else root
+        return FailedJob(job.job, job.id, job.attempt, cause, task.command if task else "", where)
+
+    def clean(self) -> None:
+        """Remove what is ours on the execution side; only what was verified on this side ever goes."""
+        if self.history.cleaned or self.history.concluded is None or self.history.concluded.outcome != "finished":
+            return
+        self.context.remove()
+        self.record(ev.Cleaned())
+
+    def kill(self, *jobs: str) -> None:
+        """Ask for these jobs (all when none is named) to be ended; `run` sees it through."""
+        chosen = [self.progress[job] for job in jobs] if jobs else list(self.progress.values())
+        self.engine.stop_jobs(chosen, "cancelled")
+
+
+@contextmanager
+def open_session(
+    spec: SubmissionSpec,
+    profile: Mapping[str, Any],
+    jobs: Sequence[JobSpec] | None = None,
+    outside: Outside | None = None,
+) -> Iterator[Session]:
+    """Check everything that was asked, take the journal's lock, fold its history.
+
+    Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
+    this submission, JournalDamaged when its journal cannot be trusted.
+    """
+    scheduler = schedulers.load(spec.machine.batch_type)
+    scheduler.check(spec.resources)
+    staging.check_paths(spec)
+    planned = tuple(jobs) if jobs else plan(spec)
+    uploads, inputs = survey(spec)
+    asked = plan_hash(spec)
+    submission = submission_hash(asked, inputs)
+    place = near_of(spec)
+    _refuse_changed_inputs(place, asked, submission, inputs)
+    kind = contexts.load(spec.machine.context_type)
+
+    def open_context() -> Context:
+        return kind.open(spec.machine, profile, submission, spec.work_base)
+
+    history = History()
+    with _journal_errors(place / KEPT / submission / "journal"):
+        log = journals.Journal.open(
+            place / KEPT / submission / "journal",
+            ev.Event,
+            application=f"dispatcher {version()}",
+            rules=RULES,
+            replay=lambda frame: _fold(history, frame),
+        )
+    session = Session(
+        spec, planned, submission, scheduler, open_context, log, history, outside or real_outside(), uploads
+    )
+    with session:
+        _begin(session, asked, inputs)
+        yield session
+
+
+def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
+    """Every forward file with its digest, and those digests that enter the submission's identity."""
+    place = near_of(spec)
+    if not place.is_dir():
+        raise ConfigError(
+            f"machine/local_root + work_base: {place} is no directory; create it with the tasks' files in it"
+        )
+    entries = near.tree(place, staging.roots(staging.sources(spec)))
+    items = staging.uploads(spec, entries, str(place))
+    digests = near.digests(place, [item.source for item in items if item.size >= 0])
+    known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
+    counted = staging.inputs(spec, known)
+    return known, {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
+
+
+def _begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
+    """The first records of a new journal: what was asked, and the jobs it makes."""
+    if session.history.opened is not None:
+        if session.history.opened.submission != session.submission:
+            raise ConfigError(
+                f"{session.journal.path} is the journal of another submission "
+                f"({session.history.opened.submission}); move it away and run again"
+            )
+        return
+    spec = session.spec
+    opened = ev.Opened(
+        submission=session.submission,
+        plan=asked,
+        work_base=spec.work_base,
+        machine=msgspec.to_builtins(spec.machine),
+        resources=msgspec.to_builtins(spec.resources),
+        root=str(session.near),
+        forward_common_files=spec.forward_common_files,
+        backward_common_files=spec.backward_common_files,
+        inputs=dict(inputs),
+    )
+    with _journal_errors(session.journal.path):
+        session.record(
+            opened,
+            *(ev.Planned(job.hash, job.tasks, tuple(spec.tasks[i] for i in job.tasks)) for job in session.planned),
+        )
+
+
+def _fold(history: History, frame: journals.Frame[Any]) -> None:
+    for record in frame.records:
+        if isinstance(record, journals.Unknown):
+            raise JournalDamaged(f"record kind {record.kind!r} was written by a newer version: update dispatcher")
+        if not isinstance(record, (journals.Open, journals.Close)):
+            history.fold(record)
+
+
+def kept_journals(place: Path) -> list[Path]:
+    """The journals below a near side, oldest first."""
+    found = [path.parent for path in (place / KEPT).glob("*/journal/00000001.jsonl")]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def read_history(path: Path) -> History:
+    """Fold a journal without its lock: safe while a dispatcher is at work."""
+    history = History()
+    with _journal_errors(path):
+        for frame in journals.frames(path, ev.Event):
+            _fold(history, frame)
+    return history
+
+
+def read_progress(spec: SubmissionSpec) -> Mapping[str, Progress]:
+    """How far the newest run of this plan is, from its journal, without a lock; {} when there is none."""
+    asked = plan_hash(spec)
+    for path in reversed(kept_journals(near_of(spec))):
+        opened = _opening(path)
+        if opened is not None and opened.plan == asked:
+            return read_history(path).jobs
+    return {}
+
+
+def _opening(path: Path) -> ev.Opened | None:
+    """The first record of a journal; None when it does not hold one yet."""
+    with _journal_errors(path):
+        for frame in journals.frames(path, ev.Event):
+            for record in frame.records:
+                if isinstance(record, ev.Opened):
+                    return record
+    return None
+
+
+def _refuse_changed_inputs(place: Path, asked: str, submission: str, inputs: Mapping[str, str]) -> None:
+    """The same plan, unfinished, but with other inputs: going on would answer with mixed results."""
+    for path in kept_journals(place):
+        if path.parent.name == submission:
+            continue
+        opened = _opening(path)
+        if opened is None or opened.plan != asked or _settled(read_history(path)):
+            continue
+        changed = sorted(name for name in {*opened.inputs, *inputs} if opened.inputs.get(name) != inputs.get(name))
+        raise InputsChanged(
+            f"submission {opened.submission} of the same tasks is not finished, and its inputs have changed since: "
+            f"{', '.join(changed[:10])}. Put them back to continue it, or give it up with "
+            f"`dispatcher cancel {path.parent}` and run again. (Files that tasks rewrite themselves belong into "
+            "their backward_files; then they do not count as inputs.)"
+        )
+
+
+def _settled(history: History) -> bool:
+    """Nothing of this run is in a queue or may be: concluded, or never submitted."""
+    live = any(job.asking or job.state not in (State.unsubmitted, State.terminated) for job in history.jobs.values())
+    return history.concluded is not None or not live
+
+
+def _template(spec: SubmissionSpec) -> str | None:
+    name = spec.resources.strategy.customized_script_header_template_file
+    if name is None:
+        return None
+    try:
+        return Path(name).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"resources/strategy/customized_script_header_template_file: {name} cannot be read: {error}"
+        ) from None
+
+
+def _missing(missing: Sequence[str], root: str) -> str:
+    shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    return (
+        f"finished tasks did not write {len(missing)} of their backward_files: {shown}. Everything else was "
+        f"downloaded and nothing was removed; look into {root}, or correct backward_files"
+    )
+
+
+def version() -> str:
+    """The version of this package."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("dispatcher")
+    except PackageNotFoundError:
+        return "0"
+
+
+@contextmanager
+def _journal_errors(path: Path) -> Iterator[None]:
+    """The journal's errors in this package's words."""
+    try:
+        yield
+    except journals.JournalBusy as error:
+        raise SubmissionBusy(str(error)) from error
+    except journals.JournalCorrupt as error:
+        raise JournalDamaged(str(error)) from error
+    except journals.JournalError as error:
+        raise DispatcherError(str(error)) from error
+    except OSError as error:
+        if isinstance(error, DispatcherError):
+            raise
+        raise DispatcherError(f"the journal {path} cannot be written: {error}; nothing is lost, run again") from error
