@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from io import FileIO
@@ -147,22 +147,25 @@ def _content(file: FileIO) -> Content:
     return Content(size, seen.hexdigest())
 
 
-def digests(root: Path, paths: Sequence[str]) -> Mapping[str, str]:
-    """SHA-256 of each file, by its path below root; InputMissing names the one that cannot be read."""
+def digests(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of each file, by the path it was asked by (below root, or absolute); InputMissing names a bad one."""
     found: dict[str, str] = {}
     for path in paths:
         try:
-            found[path] = digest(f"{root}/{path}")
+            found[path] = digest(root / path)
         except OSError as why:
-            raise InputMissing(
-                f"cannot read forward file {root}/{path}: {why.strerror}; {_ADVICE.get(why.errno or 0, 'repair it')}"
-            ) from why
+            advice = _ADVICE.get(why.errno or 0, "repair that, then run the same command again")
+            raise InputMissing(f"cannot read forward file {root / path}: {why.strerror}; {advice}") from why
     return found
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a small file so that a reader sees the old content or all of the new; TransferFailed if it cannot be."""
+    """Write a small file so that a reader sees the old content or all of the new; TransferFailed if it cannot be.
+
+    Directories above it are made.
+    """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _fresh(path) as (tmp, fd):
             with open(fd, "wb", closefd=False) as file:
                 file.write(data)

@@ -244,7 +244,7 @@ class Listing:
             if part != "**":
                 here = dict(_step(here, part))
             elif nth == 0 or parts[nth - 1] != "**":  # a second `**` beside the first adds nothing
-                here = _descend(here, last=not any(rest != "**" for rest in parts[nth:]))
+                here = _descend(here, last=set(parts[nth:]) == {"**"})
         return here
 
 
@@ -256,21 +256,23 @@ def _step(here: dict[str, _Directory | int], part: str) -> Iterator[tuple[str, _
 
 def _descend(here: dict[str, _Directory | int], last: bool) -> dict[str, _Directory | int]:
     """What `**` means: every directory below, no hidden ones; as the last part the files and empty directories."""
-    seen: dict[str, _Directory | int] = {}
+    found: dict[str, _Directory | int] = {}
     stack = [(path, node) for path, node in here.items() if isinstance(node, _Directory)]
+    walked: set[str] = set()
     while stack:
         path, node = stack.pop()
-        if path in seen:
+        if path in walked:
             continue
+        walked.add(path)
         if not last or (path and not node.names):
-            seen[path] = node
+            found[path] = node
         for name, child in node.names.items():
             below = _joined(path, name)
             if name[0] != "." and isinstance(child, _Directory):
                 stack.append((below, child))
             elif name[0] != "." and last:
-                seen[below] = child
-    return seen
+                found[below] = child
+    return found
 
 
 def _everything(top: str, node: _Directory | int) -> Iterator[tuple[str, int]]:
@@ -333,7 +335,7 @@ def _sendable(path: str) -> str:
     return path
 
 
-def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> list[str]:
+def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> set[str]:
     """Targets whose bytes belong to the submission's identity: all that is sent, but for what tasks rewrite.
 
     A file that any task names in backward_files, outlog or errlog (or that is in backward_common_files) changes
@@ -342,7 +344,7 @@ def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> list[str]:
     everyone = range(len(spec.tasks))
     patterns = dict.fromkeys(wanted(spec, everyone) + evidence(spec, everyone))
     rewritten, _ = _found(list(patterns), (FileEntry(item.target, item.size) for item in items))
-    return [item.target for item in items if item.size >= 0 and item.target not in rewritten]
+    return {item.target for item in items if item.size >= 0 and item.target not in rewritten}
 
 
 def downloads(patterns: Sequence[str], entries: Sequence[FileEntry]) -> tuple[list[Item], list[str]]:

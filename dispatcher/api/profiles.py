@@ -9,7 +9,6 @@ another package (entry-point group `dispatcher.contexts`) takes any keys.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -17,6 +16,7 @@ import msgspec
 
 from ..errors import ConfigError
 from .keys import NOT_BLANK, Key, Rule, at_least, one_of, optional, required
+from .rules import nearest
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -94,13 +94,16 @@ def _outside() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group="dispatcher.contexts")}
 
 
+def known() -> tuple[str, ...]:
+    """The class names of all contexts, those of other packages last."""
+    return tuple(dict.fromkeys([*CONTEXTS, *_outside()]))
+
+
 def canonical(name: str, path: str = "machine/context_type") -> str:
     """The class name that a context is meant by; ConfigError with the nearest one for an unknown name."""
-    names = {name: name for name in (*CONTEXTS, *_outside())}
+    names = {name: name for name in known()}
     names |= {other: name for name, profile in CONTEXTS.items() for other in spellings(name, profile.alias)}
     names |= {other: name for name in _outside() for other in spellings(name)}
     if name in names:
         return names[name]
-    near = get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{path}: {name!r} is no context{hint} (known: {', '.join(CONTEXTS)})")
+    raise ConfigError(f"{path}: {name!r} is no context{nearest(name, names)} (known: {', '.join(known())})")

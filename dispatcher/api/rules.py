@@ -1,0 +1,70 @@
+"""What must hold between several parameters; single values are ruled in the tables.
+
+    if_cuda_multi_devices with gpu_per_node 0   ->  ConfigError: resources/gpu_per_node: …
+    envs {"MY-VAR": 1}                          ->  ConfigError: resources/envs/MY-VAR: …
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from ..errors import ConfigError
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def cuda(values: Mapping[str, Any], path: str = "resources") -> None:
+    """One GPU for each task needs GPUs, and a single node (manual, resources/strategy)."""
+    if not values.get("strategy", {}).get("if_cuda_multi_devices"):
+        return
+    if values["gpu_per_node"] < 1:
+        raise ConfigError(
+            f"{path}/gpu_per_node: is {values['gpu_per_node']}, but strategy/if_cuda_multi_devices shares out GPUs; "
+            "it must be 1 or more"
+        )
+    if values["number_node"] != 1:
+        raise ConfigError(
+            f"{path}/number_node: is {values['number_node']}, but strategy/if_cuda_multi_devices knows the GPUs of "
+            "one node only; it must be 1"
+        )
+
+
+def envs(values: Mapping[Any, Any], path: str = "resources/envs") -> None:
+    """Names must be those of shell variables; values are plain, or lists of plain values."""
+    for name, value in values.items():
+        if not isinstance(name, str) or not _IDENTIFIER.match(name):
+            raise ConfigError(
+                f"{path}/{name}: no name for an environment variable; use letters, digits and _, no digit first"
+            )
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if not isinstance(each, _PLAIN):
+                raise ConfigError(f"{path}/{name}: expected text, a number or a list of them, got {said(each)}")
+
+
+def said(value: Any) -> str:
+    """The type of a value in the words of JSON."""
+    words = {type(None): "null", dict: "a dict", list: "a list", tuple: "a list"}
+    return words.get(type(value), type(value).__name__)
+
+
+def nearest(name: object, known: Any) -> str:
+    """`; did you mean 'x'?` for the most similar known name, or nothing."""
+    near = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def only(given: Any, known: Any, path: str) -> None:
+    """Raise ConfigError for the first name that is not known."""
+    for name in given:
+        if name not in known:
+            raise unknown(name, known, path)
+
+
+def unknown(name: object, known: Any, path: str) -> ConfigError:
+    """The error for a key that nothing reads."""
+    names = ", ".join(sorted(map(str, known))) or "none"
+    return ConfigError(f"{path}/{name}: unknown key{nearest(name, known)} (keys here: {names})")

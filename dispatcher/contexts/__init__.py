@@ -1,0 +1,96 @@
+"""Places by name: which class stands behind `context_type`, loaded only when it is asked for.
+
+    canonical("lazylocal")  ->  "LazyLocalContext"
+    load("Local")           ->  <class LocalContext>       with .open(machine, profile, submission, work_base)
+    load("HDFS")            ->  Unsupported: … is known, but not available in this version
+
+To add one: a file here and a line in BUILTIN; from outside the package, an
+entry point in the group `dispatcher.contexts`. No context is imported before
+it is loaded, so a machine without paramiko can still replay a journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+import msgspec
+
+from ..errors import ConfigError, Unsupported
+from ..model import MachineSpec
+from ..ports import Context
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+#: Where each context is, "module:Class"; "" for names that this version knows but cannot serve.
+BUILTIN: dict[str, str] = {
+    "LazyLocalContext": "dispatcher.contexts.lazy_local:LazyLocalContext",
+    "LocalContext": "dispatcher.contexts.local:LocalContext",
+    "SSHContext": "",
+    "HDFSContext": "",
+    "BohriumContext": "",
+    "OpenAPIContext": "",
+}
+
+_SAME = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}
+_GROUP = "dispatcher.contexts"
+
+
+class ProfileKey(msgspec.Struct, frozen=True):
+    """One key of a context's `remote_profile`: its name, what it may be, what it means, what it is when absent."""
+
+    name: str
+    types: tuple[type, ...]
+    doc: str
+    default: Any = None
+    required: bool = False
+
+
+class Opens(Context, Protocol):
+    """A context class as this registry hands it out: a Context that can be opened, and documents its profile."""
+
+    profile_keys: ClassVar[tuple[ProfileKey, ...]]
+
+    @classmethod
+    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> Context:
+        """Reach the place and make sure that R and home exist; ConfigError names the key that is wrong."""
+        ...
+
+
+def _spellings() -> dict[str, str]:
+    names = {name: name for name in (*_strangers(), *BUILTIN)} | _SAME
+    short = {name.removesuffix("Context"): known for name, known in names.items()}
+    return {spelling: known for name, known in (short | names).items() for spelling in (name.lower(), name)}
+
+
+def canonical(name: str) -> str:
+    """The class name behind any accepted spelling; ConfigError proposes the nearest valid one."""
+    spellings = _spellings()
+    if name in spellings:
+        return spellings[name]
+    near = get_close_matches(name, spellings, n=1, cutoff=0.5)
+    near += [known for known in spellings if known.lower() == name.lower()][:1]
+    advice = f"did you mean {near[-1]!r}?" if near else f"choose one of {', '.join(dict.fromkeys(spellings.values()))}"
+    raise ConfigError(f"context_type: {name!r} is not the name of a context; {advice}")
+
+
+def load(name: str) -> type[Opens]:
+    """The class behind a name; Unsupported when this version has none, ConfigError when nobody knows the name."""
+    known = canonical(name)
+    if known not in BUILTIN:
+        return cast("type[Opens]", _strangers()[known].load())
+    if not BUILTIN[known]:
+        here = ", ".join(name for name, where in BUILTIN.items() if where)
+        raise Unsupported(f"context_type: {name!r} is known, but not available in this version; use one of {here}")
+    module, _, attribute = BUILTIN[known].partition(":")
+    return cast("type[Opens]", getattr(import_module(module), attribute))
+
+
+def _strangers() -> dict[str, EntryPoint]:
+    # here and not above: reading what is installed takes longer than the rest of this import
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=_GROUP)}

@@ -1,0 +1,311 @@
+"""What a configuration may say, as dargs arguments, and the check that names every mistake.
+
+    check({"group_size": 5, "gpu_per_nod": 1}, resources_arginfo(), "submission/resources")
+      ->  ConfigError: submission/resources/gpu_per_nod: unknown key; did you mean 'gpu_per_node'?
+
+The trees are made from the tables in `api.parameters` and `api.profiles`; dargs
+documents them (`dargs doc`) and draws forms of them. The check is our own, for
+the sake of its messages: the same aliases, defaults and comments, but unknown
+keys are mistakes, and a secret is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from types import NoneType
+from typing import Any, get_origin
+
+from dargs import Argument, Variant
+
+from . import schedulers
+from .api import parameters, profiles, rules
+from .api.documents import load_json, load_yaml, resolve_refs
+from .api.keys import ABSENT, Key
+from .errors import ConfigError
+
+__all__ = [
+    "check",
+    "context_arginfo",
+    "kwargs_arginfo",
+    "load_json",
+    "load_yaml",
+    "machine_arginfo",
+    "resolve_refs",
+    "resources_arginfo",
+    "submission_arginfo",
+    "task_arginfo",
+]
+
+#: What dargs itself keeps for "no default".
+_NONE = Argument("", str, optional=True).default
+
+
+class Closed(Argument):
+    """A dictionary of which every key is known, even when there are none. dargs takes one without keys as open."""
+
+
+# -- the trees ------------------------------------------------------------------------------------------------------
+
+
+def _argument(key: Key) -> Argument:
+    given = {} if key.default is ABSENT else {"default": key.default}
+    rule = {"extra_check": key.rule.test, "extra_check_errmsg": f"It {key.rule.says}."} if key.rule else {}
+    return Argument(
+        key.name, list(key.kinds), optional=not key.required, alias=list(key.alias), doc=key.doc, **given, **rule
+    )
+
+
+def context_arginfo(name: str) -> Argument:
+    """The keys of one context, under its class name: its remote_profile (manual, "Machine parameters")."""
+    name = profiles.canonical(name)
+    profile = profiles.CONTEXTS.get(name, profiles.Profile("", free=True))
+    inner = (Argument if profile.free else Closed)(
+        "remote_profile",
+        dict,
+        None if profile.free else [_argument(key) for key in profile.keys],
+        optional=not profile.needed,
+        doc="What this context is told of the other side; never journalled, logged or hashed.",
+        **({} if profile.needed else {"default": {}}),
+    )
+    return Argument(name, dict, [inner], alias=profiles.spellings(name, profile.alias), doc=profile.doc)
+
+
+def machine_arginfo() -> Argument:
+    """The keys of a machine (manual, "Machine parameters")."""
+    choices = [context_arginfo(name) for name in profiles.known()]
+    context = Variant("context_type", choices, doc="How files get to where the jobs run, and commands too.")
+    keys = [_argument(key) for key in parameters.MACHINE]
+    return Argument("machine", dict, keys, [context], doc="Where and how jobs are run.")
+
+
+def kwargs_arginfo(batch_type: str) -> Argument:
+    """The key `kwargs` of resources for one batch system (manual, "Resources parameters", by batch_type)."""
+    keys = parameters.KWARGS.get(batch_type)
+    needed = batch_type in parameters.KWARGS_NEEDED
+    return (Argument if keys is None else Closed)(
+        "kwargs",
+        dict,
+        None if keys is None else [_argument(key) for key in keys],
+        optional=not needed,
+        doc="What only this batch system knows.",
+        **({} if needed else {"default": {}}),
+    )
+
+
+def resources_arginfo(detail_kwargs: bool = True) -> Argument:
+    """The keys of resources (manual, "Resources parameters").
+
+    With `detail_kwargs` the kwargs are those of `batch_type`, which must then be given; without, any.
+    """
+    strategy = Argument(
+        "strategy",
+        dict,
+        [_argument(key) for key in parameters.STRATEGY],
+        optional=True,
+        doc="How the tasks of a job share its node.",
+    )
+    keys = [*(_argument(key) for key in parameters.RESOURCES), strategy]
+    doc = "What each job asks of the batch system."
+    if detail_kwargs:
+        batch = Variant("batch_type", [_batch(name) for name in parameters.KWARGS], doc="As in machine.")
+        return Argument("resources", dict, keys, [batch], doc=doc)
+    keys.append(Argument("batch_type", str, optional=True, doc="As in machine."))
+    keys.append(Argument("kwargs", dict, optional=True, default={}, doc="What only this batch system knows."))
+    return Argument("resources", dict, keys, doc=doc)
+
+
+def _batch(name: str) -> Argument:
+    other = [alias for alias, meant in schedulers.ALIASES.items() if meant == name]
+    alias = dict.fromkeys([name.lower(), *other, *map(str.lower, other)])
+    return Argument(name, dict, [kwargs_arginfo(name)], alias=[word for word in alias if word != name])
+
+
+def task_arginfo() -> Argument:
+    """The keys of a task (manual, "Task parameters")."""
+    keys = [_argument(key) for key in parameters.TASK]
+    return Argument("task", dict, keys, doc="A command, the directory it runs in and its files.")
+
+
+def submission_arginfo() -> Argument:
+    """The keys of a submission.json, as `dispatcher submit` reads it."""
+    tasks = task_arginfo()
+    listed = Argument(
+        "task_list",
+        list,
+        tasks.sub_fields.values(),
+        repeat=True,
+        doc="The tasks; at least one.",
+        extra_check=bool,
+        extra_check_errmsg="It must have at least one task.",
+    )
+    keys = [_argument(key) for key in parameters.SUBMISSION]
+    parts = [machine_arginfo(), resources_arginfo(detail_kwargs=False), listed]
+    return Argument("submission", dict, [*keys, *parts], doc="Tasks, and where and how they are run.")
+
+
+# -- the check ------------------------------------------------------------------------------------------------------
+
+
+def check(data: Mapping[str, Any], argument: Argument, path: str = "", strict: bool = True) -> dict[str, Any]:
+    """The data with aliases resolved, defaults filled in and comments left out; nothing given is changed.
+
+    `path` begins every message and is the name of the argument by default. Keys that start with `_`, and
+    `$schema`, are comments, but not among the user's own names (envs, input_data). With `strict=False` unknown
+    keys are left out without a word, as the manual's system does. Raises ConfigError that names the key by its
+    full path.
+    """
+    if argument.name == "resources" and isinstance(data, Mapping) and "batch_type" not in data:
+        argument = resources_arginfo(detail_kwargs=False)
+    checked: dict[str, Any] = _value(argument, data, path or argument.name, strict)
+    return checked
+
+
+def _value(argument: Argument, value: Any, path: str, strict: bool) -> Any:
+    _typed(argument, value, path)
+    if argument.repeat:
+        value = [_element(argument, item, f"{path}/{nth}", strict) for nth, item in enumerate(value)]
+    elif argument.sub_fields or argument.sub_variants or isinstance(argument, Closed):
+        value = _inside(argument, value, path, strict)
+    else:
+        value = deepcopy(value)
+    if argument.extra_check is not None and not argument.extra_check(value):
+        raise ConfigError(f"{path}: {_shown(value, path)} is not allowed: {argument.extra_check_errmsg[:-1].lower()}")
+    return value
+
+
+def _element(argument: Argument, value: Any, path: str, strict: bool) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path}: expected a dict, got {rules.said(value)}")
+    return _inside(argument, value, path, strict)
+
+
+def _inside(argument: Argument, data: Mapping[Any, Any], path: str, strict: bool) -> dict[str, Any]:
+    """The keys of a dictionary, each by its argument."""
+    given = {key: value for key, value in data.items() if not _comment(key)}
+    known = dict(argument.sub_fields)
+    for variant in argument.sub_variants.values():
+        known |= _chosen(variant, given, path)
+    given = _without_aliases(known, given, path)
+    if strict:
+        rules.only(given, known, path)
+    checked: dict[str, Any] = {}
+    for name, key in known.items():
+        if name in given:
+            checked[name] = _value(key, given[name], f"{path}/{name}", strict)
+        elif not key.optional:
+            raise ConfigError(f"{path}/{name}: missing, and it must be given: {key.doc}")
+        elif key.default is not _NONE:
+            checked[name] = deepcopy(key.default)
+    _together(argument.name, checked, path)
+    return checked
+
+
+def _comment(key: Any) -> bool:
+    return isinstance(key, str) and (key.startswith("_") or key == "$schema")
+
+
+def _chosen(variant: Variant, given: dict[Any, Any], path: str) -> dict[str, Argument]:
+    """The flag itself, in its canonical spelling, and the keys that its value brings with it."""
+    flag, where = variant.flag_name, f"{path}/{variant.flag_name}"
+    names = {name: name for name in variant.choice_dict} | variant.choice_alias
+    if flag not in given:
+        raise ConfigError(f"{where}: missing, and it must be given: one of {', '.join(variant.choice_dict)}")
+    value = given[flag]
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: expected str, got {rules.said(value)}")
+    if value not in names:
+        near = rules.nearest(value, names)
+        raise ConfigError(f"{where}: {value!r} is not known{near} (known: {', '.join(variant.choice_dict)})")
+    given[flag] = names[value]
+    return {flag: Argument(flag, str, doc=variant.doc), **variant.choice_dict[names[value]].sub_fields}
+
+
+def _without_aliases(known: Mapping[str, Argument], given: dict[Any, Any], path: str) -> dict[Any, Any]:
+    meant = {alias: name for name, key in known.items() for alias in key.alias}
+    for alias in [key for key in given if key in meant]:
+        if meant[alias] in given:
+            raise ConfigError(f"{path}/{alias}: given together with {meant[alias]!r}, whose alias it is; keep one")
+        given[meant[alias]] = given.pop(alias)
+    return given
+
+
+# -- single values --------------------------------------------------------------------------------------------------
+
+
+def _typed(argument: Argument, value: Any, path: str) -> None:
+    if any(_is(value, kind) for kind in argument.dtype):
+        return
+    expected = " or ".join(sorted(_named(kind) for kind in argument.dtype))
+    hint = ""
+    if isinstance(value, str) and list[str] in argument.dtype:
+        hint = "; write it in brackets"
+    elif isinstance(value, str) and not isinstance(argument, Closed) and {int, float, bool} & set(argument.dtype):
+        hint = "; write it without quotes"
+    raise ConfigError(f"{path}: expected {expected}, got {_got(argument, value)}{hint}")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """A value is of a kind as JSON has it: true is no number, and every int is a float."""
+    if get_origin(kind) is list or kind is list:
+        return isinstance(value, (list, tuple)) and (kind is list or all(isinstance(each, str) for each in value))
+    if kind is dict:
+        return isinstance(value, Mapping)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, NoneType if kind is None else kind)
+
+
+def _named(kind: Any) -> str:
+    if get_origin(kind) is list:
+        return "list of str"
+    return "null" if kind in (None, NoneType) else str(kind.__name__)
+
+
+def _got(argument: Argument, value: Any) -> str:
+    if isinstance(value, (list, tuple)) and list[str] in argument.dtype:
+        nth, odd = next((nth, item) for nth, item in enumerate(value) if not isinstance(item, str))
+        return f"{rules.said(odd)} as item {nth}"
+    return rules.said(value)
+
+
+def _shown(value: Any, path: str) -> str:
+    """The value for a message; nothing out of a profile, for it may be a secret."""
+    if "/remote_profile" in path:
+        return "this value"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+# -- values together ------------------------------------------------------------------------------------------------
+
+
+def _together(name: str, values: dict[str, Any], path: str) -> None:
+    """What must hold between the keys of one dictionary."""
+    if name == "resources":
+        rules.cuda(values, path)
+        rules.envs(values["envs"], f"{path}/envs")
+    elif name == "machine":
+        _placed(values, path)
+    elif name == "submission":
+        _understood(values, path)
+
+
+def _placed(machine: dict[str, Any], path: str) -> None:
+    try:
+        machine["batch_type"] = schedulers.canonical(machine["batch_type"])
+    except ConfigError as error:
+        raise ConfigError(f"{path}{str(error).removeprefix('machine')}") from None
+    profile = profiles.CONTEXTS.get(machine["context_type"])
+    if profile and profile.remote_root and machine.get("remote_root") is None:
+        raise ConfigError(
+            f"{path}/remote_root: missing; {machine['context_type']} needs the directory in which the jobs run"
+        )
+
+
+def _understood(submission: dict[str, Any], path: str) -> None:
+    """The kwargs must be those of the machine's batch system, unless a header template reads its own."""
+    resources = submission["resources"]
+    if "customized_script_header_template_file" not in resources.get("strategy", {}):
+        kwargs = kwargs_arginfo(submission["machine"]["batch_type"])
+        resources["kwargs"] = _value(kwargs, resources["kwargs"], f"{path}/resources/kwargs", strict=True)

@@ -1,0 +1,45 @@
+"""What can go wrong with a journal, each named for what the caller does next.
+
+JournalError
+├── JournalMissing     no journal there
+├── JournalBusy        another process writes it: wait, or stop that one
+├── JournalCorrupt     bytes that no torn write explains: look, restore, never go on by itself
+├── JournalPoisoned    an fsync failed: what is on the disk is unknown; open it anew
+└── JournalFenced      another writer took over: stop
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class JournalError(Exception):
+    """Base of every error of this package."""
+
+
+class JournalMissing(JournalError):
+    """There is no journal at this path."""
+
+
+class JournalBusy(JournalError):
+    """Another process holds the journal open for writing. `holder` says who, as far as it could be read."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self.path, self.holder = path, holder
+        super().__init__(f"{path} is being written by {holder or 'another process'}; wait for it, or stop it")
+
+
+class JournalCorrupt(JournalError):
+    """Acknowledged bytes, or bytes that no torn write explains, do not verify. Nothing was changed."""
+
+    def __init__(self, path: Path, segment: int, offset: int, reason: str) -> None:
+        self.path, self.segment, self.offset, self.reason = path, segment, offset, reason
+        super().__init__(f"{path}: segment {segment:08d}.jsonl, byte {offset}: {reason}")
+
+
+class JournalPoisoned(JournalError):
+    """An fsync failed. It is never tried again; open the journal anew to find out what is on the disk."""
+
+
+class JournalFenced(JournalError):
+    """Another writer took this journal over although the lock was held; this one must stop."""

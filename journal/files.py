@@ -1,0 +1,92 @@
+"""The calls to the file system that a journal makes; a test hands in its own.
+
+files = Files()
+fd = files.create("/p/00000002.jsonl.x.tmp")     0600, appended to, must not exist
+files.write(fd, data); files.datasync(fd)
+files.link(tmp, "/p/00000002.jsonl")             appears whole, or fails if a rival was first
+files.sync_dir("/p")
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class Files:
+    """The real thing. Paths are strings; every call may raise OSError."""
+
+    def create(self, path: str) -> int:
+        """A new file to append to."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def touch(self, path: str) -> None:
+        """An empty file; it may exist."""
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def update(self, path: str) -> int:
+        """A file to be written at any position; made when it is not there."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def write(self, fd: int, data: bytes) -> int:
+        """May write less than given."""
+        return os.write(fd, data)
+
+    def pwrite(self, fd: int, data: bytes, at: int) -> int:
+        """Write at a position."""
+        return os.pwrite(fd, data, at)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut to this size."""
+        os.ftruncate(fd, size)
+
+    def size(self, fd: int) -> int:
+        """Bytes in the file."""
+        return os.fstat(fd).st_size
+
+    def sync(self, fd: int) -> None:
+        """fsync."""
+        os.fsync(fd)
+
+    def datasync(self, fd: int) -> None:
+        """Flush data and size (fdatasync where it exists)."""
+        getattr(os, "fdatasync", os.fsync)(fd)
+
+    def close(self, fd: int) -> None:
+        """Close."""
+        os.close(fd)
+
+    def read(self, path: str) -> bytes:
+        """The whole file."""
+        with open(path, "rb") as file:  # noqa: PTH123 (paths are strings here)
+            return file.read()
+
+    def link(self, old: str, new: str) -> None:
+        """A second name; fails when the name is taken."""
+        os.link(old, new)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+        os.unlink(path)  # noqa: PTH108
+
+    def names(self, path: str) -> list[str]:
+        """Names in a directory."""
+        return os.listdir(path)  # noqa: PTH208
+
+    def exists(self, path: str) -> bool:
+        """Whether the name exists; asks the directory, because file servers' clients remember absence."""
+        fd = os.open(path.rpartition("/")[0], os.O_RDONLY)
+        try:
+            os.stat(path.rpartition("/")[2], dir_fd=fd)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def sync_dir(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
