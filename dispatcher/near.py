@@ -63,7 +63,7 @@ def failed(doing: str, path: object, error: OSError) -> TransferFailed:
 def tree(root: Path, paths: Sequence[str], error: type[DispatcherError] = InputMissing) -> list[FileEntry]:
     """What is there: each path (relative to root) as a file, or everything below it as a directory.
 
-    Links are followed, but never back into a directory above; an empty directory is an entry of size -1;
+    Links are followed, but never into a directory that is being listed; an empty directory is an entry of size -1;
     what does not exist, leads nowhere or is no file (a socket, a pipe) gives nothing. What cannot be read
     raises `error`, for what lies below it would be lost without a word.
     """
@@ -115,7 +115,7 @@ def _entered(
     if stat.S_ISREG(status.st_mode):
         found[path] = status.st_size
     me = (status.st_dev, status.st_ino)
-    if not stat.S_ISDIR(status.st_mode) or (entry.is_symlink() and _is_above(me, above)):
+    if not stat.S_ISDIR(status.st_mode) or _is_above(me, above):
         return None
     return path, (me, above)
 

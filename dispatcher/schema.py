@@ -49,10 +49,15 @@ class Closed(Argument):
 
 
 def _argument(key: Key) -> Argument:
-    given = {} if key.default is ABSENT else {"default": key.default}
-    rule = {"extra_check": key.rule.test, "extra_check_errmsg": f"It {key.rule.says}."} if key.rule else {}
     return Argument(
-        key.name, list(key.kinds), optional=not key.required, alias=list(key.alias), doc=key.doc, **given, **rule
+        key.name,
+        list(key.kinds),
+        optional=not key.required,
+        default=_NONE if key.default is ABSENT else key.default,
+        alias=list(key.alias),
+        doc=key.doc,
+        extra_check=key.rule.test if key.rule else None,
+        extra_check_errmsg=f"It {key.rule.says}." if key.rule else "",
     )
 
 
@@ -66,7 +71,7 @@ def context_arginfo(name: str) -> Argument:
         None if profile.free else [_argument(key) for key in profile.keys],
         optional=not profile.needed,
         doc="What this context is told of the other side; never journalled, logged or hashed.",
-        **({} if profile.needed else {"default": {}}),
+        default=_NONE if profile.needed else {},
     )
     return Argument(name, dict, [inner], alias=profiles.spellings(name, profile.alias), doc=profile.doc)
 
@@ -89,7 +94,7 @@ def kwargs_arginfo(batch_type: str) -> Argument:
         None if keys is None else [_argument(key) for key in keys],
         optional=not needed,
         doc="What only this batch system knows.",
-        **({} if needed else {"default": {}}),
+        default=_NONE if needed else {},
     )
 
 
@@ -170,7 +175,7 @@ def _value(argument: Argument, value: Any, path: str, strict: bool) -> Any:
     else:
         value = deepcopy(value)
     if argument.extra_check is not None and not argument.extra_check(value):
-        raise ConfigError(f"{path}: {_shown(value, path)} is not allowed: {argument.extra_check_errmsg[:-1].lower()}")
+        raise ConfigError(f"{path}: {_shown(value, path)} is not allowed: i{argument.extra_check_errmsg[1:-1]}")
     return value
 
 

@@ -336,8 +336,8 @@ def _begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
         submission=session.submission,
         plan=asked,
         work_base=spec.work_base,
-        machine=msgspec.to_builtins(spec.machine),
-        resources=msgspec.to_builtins(spec.resources),
+        machine=_as_json(spec.machine),
+        resources=_as_json(spec.resources),
         root=str(session.near),
         forward_common_files=spec.forward_common_files,
         backward_common_files=spec.backward_common_files,
@@ -348,6 +348,11 @@ def _begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
             opened,
             *(ev.Planned(job.hash, job.tasks, tuple(spec.tasks[i] for i in job.tasks)) for job in session.planned),
         )
+
+
+def _as_json(value: Any) -> Any:
+    """What a record reads back as: lists where the value has tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _fold(history: History, frame: journals.Frame[Any]) -> None:

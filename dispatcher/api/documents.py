@@ -116,8 +116,10 @@ def _twice(path: str | Path, name: str) -> NoReturn:
 def _comma(text: str, position: int) -> str:
     """The usual mistake: a comma before a closing bracket."""
     before, after = text[:position].rstrip(), text[position:].lstrip()
-    trailing = before.endswith(",") and after[:1] in ("}", "]") or (after[:1] == "," and after[1:].lstrip()[:1] in "}]")
-    return "; remove the comma before the closing bracket" if trailing else ""
+    closing = after.removeprefix(",").lstrip()[:1]
+    if closing in ("}", "]") and (before.endswith(",") or after.startswith(",")):
+        return "; remove the comma before the closing bracket"
+    return ""
 
 
 def _mapping(found: Any, path: str | Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from . import ProfileKey
 from .this_machine import (
     ThisMachine,
     has_content_of,
+    is_file,
     is_same,
     joined,
     make_directory,
@@ -65,7 +66,7 @@ class LocalContext(ThisMachine):
             target = self._root / item.target
             if item.size < 0:
                 make_directory(target)
-            elif replace or not target.is_file():
+            elif replace or not is_file(target):
                 must_exist(Path(item.source))
                 self._send(Path(item.source), target, item.digest)
 
@@ -74,8 +75,12 @@ class LocalContext(ThisMachine):
         try:
             if target.is_symlink() and target.is_dir():
                 target.unlink()
-            if not self._is_sent(source, target, digest):
-                _link(source, target) if self._symlink else near.copy(source, target, digest)
+            if self._is_sent(source, target, digest):
+                return
+            if self._symlink:
+                _link(source, target)
+            else:
+                near.copy(source, target, digest)
         except OSError as why:
             raise near.failed(f"send {source} to", target, why) from why
 
@@ -83,7 +88,7 @@ class LocalContext(ThisMachine):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if target.is_symlink():
-            return self._symlink and is_same(source, target)
+            return self._symlink and (target.readlink() == source or is_same(source, target))
         # the very source, through a directory that is a link: replacing it would destroy what is to be sent
         return is_same(source, target) or has_content_of(source, target, digest)
 
@@ -99,5 +104,5 @@ def _link(source: Path, target: Path) -> None:
         tmp.replace(target)
     finally:
         tmp.unlink(missing_ok=True)
-    if not is_same(source, target):
+    if target.readlink() != source or not is_file(target):
         raise TransferFailed(f"{target} does not lead to {source} after it was linked; look who else writes there")

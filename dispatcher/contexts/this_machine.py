@@ -79,8 +79,13 @@ class ThisMachine:
 
 def must_exist(source: Path) -> None:
     """Raise InputMissing unless this is a file that can be looked at."""
-    if not os.path.isfile(source):  # noqa: PTH113 (Path.is_file raises where a directory above is closed to us)
+    if not is_file(source):
         raise InputMissing(f"forward file {source} is not there any more; create it, then run the same command again")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there for us: False, and no error, below a directory that is closed to us."""
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises there)
 
 
 def is_same(source: Path, target: Path) -> bool:

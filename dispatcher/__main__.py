@@ -1,0 +1,8 @@
+"""`python -m dispatcher` is the same as `dispatcher`."""
+
+import sys
+
+from dispatcher.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""The numbers of the states, as the manual has them.
+
+JobStatus.running  ->  3
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class JobStatus(IntEnum):
+    """State of a job or a task (manual, "dpdispatcher.JobStatus module")."""
+
+    unsubmitted = 1
+    waiting = 2
+    running = 3
+    terminated = 4
+    finished = 5
+    completing = 6
+    unknown = 100

@@ -1,0 +1,98 @@
+"""The command line: a verb a file, loaded when it is asked for.
+
+    dispatcher submit submission.json      ->  dispatcher.cli.submit:   arguments(parser), run(args) -> exit code
+    dispatcher: error: submission/resources/gpu_per_nod: unknown key; did you mean 'gpu_per_node'?
+
+Every mistake is one message on stderr and an exit code; a traceback is shown
+only with --debug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from ..errors import ConfigError, DispatcherError
+from .say import OutputLost, complain, flush, say
+
+#: Every verb and what it does, in the order of a first acquaintance. Its module has the same name.
+VERBS = {
+    "submit": "run a submission to its end; the same command resumes it",
+    "run": "run a Python script that says in its head how (PEP 723)",
+    "status": "where submissions stand, and what to type next",
+    "replay": "tell everything that happened, from the journal",
+    "verify": "check that a journal is whole and legal",
+    "cancel": "end the jobs of a submission",
+    "submission": "fetch logs and results, clean, or reset, after a run",
+    "schedulers": "the batch systems, and how their states are read",
+}
+
+_EXITS = """\
+exit codes:
+  0  done   1  jobs failed   2  not valid as asked   3  another dispatcher is at it
+  4  the journal is damaged   70  a bug   130  interrupted: the same command resumes
+"""
+
+_BUG = 70
+_PIPE = 141
+
+
+class Parser(ArgumentParser):
+    """Reports its mistakes as every other one is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError instead of printing a usage that hides the message."""
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Obey the command line; the exit code. Raises nothing."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    _stand_in_for_closed_streams()
+    try:
+        code = _obey(given)
+        flush()
+    except BaseException as error:
+        return _explained(error, debug="--debug" in given)
+    return code
+
+
+def _obey(given: Sequence[str]) -> int:
+    verb = next((word for word in given if not word.startswith("-")), "")
+    parser = _parser(verb)
+    args = parser.parse_args(given)
+    if not args.verb:
+        say(parser.format_help())
+        return 0
+    code: int = args.run(args)
+    return code
+
+
+def _parser(chosen: str) -> Parser:
+    """The parser; only the chosen verb's own arguments are filled in, so that the others need not be loaded."""
+    parser = Parser(
+        "dispatcher",
+        description="Turn tasks into jobs on a batch system; every step journalled, no task twice, none lost.",
+        epilog=_EXITS,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.set_defaults(verb="", run=_version)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
+    for name, about in VERBS.items():
+        verb = verbs.add_parser(
+            name, help=about, description=about, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        if name == chosen:
+            module = import_module(f".{name}", __name__)
+            verb.epilog = module.EXAMPLES
+            verb.add_argument("--debug", action="store_true", default=False, help="show tracebacks")
+            module.arguments(verb)
+            verb.set_defaults(verb=name, run=module.run)
+    return parser
