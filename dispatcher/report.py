@@ -271,4 +271,6 @@ def asked(history: History) -> list[tuple[str, str]]:
 
 def pairs(found: Sequence[tuple[str, str]], wide: int = 10) -> str:
     """Words and values in two columns; further lines of a value are indented to its column."""
-    return "".join(f"{word:<{wide}}  {value}\n".replace("\n", f"\n{'':<{wide + 2}}").rstrip() + "\n" for word, value in found)
+    return "".join(
+        f"{word:<{wide}}  {value}\n".replace("\n", f"\n{'':<{wide + 2}}").rstrip() + "\n" for word, value in found
+    )

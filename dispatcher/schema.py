@@ -18,7 +18,7 @@ from typing import Any, get_origin
 
 from dargs import Argument, Variant
 
-from . import schedulers
+from . import contexts, schedulers
 from .api import parameters, profiles, rules
 from .api.documents import load_json, load_yaml, resolve_refs
 from .api.keys import ABSENT, Key
@@ -63,8 +63,8 @@ def _argument(key: Key) -> Argument:
 
 def context_arginfo(name: str) -> Argument:
     """The keys of one context, under its class name: its remote_profile (manual, "Machine parameters")."""
-    name = profiles.canonical(name)
-    profile = profiles.CONTEXTS.get(name, profiles.Profile("", free=True))
+    name = contexts.canonical(name)
+    profile = profiles.profile(name)
     inner = (Argument if profile.free else Closed)(
         "remote_profile",
         dict,
@@ -73,7 +73,7 @@ def context_arginfo(name: str) -> Argument:
         doc="What this context is told of the other side; never journalled, logged or hashed.",
         default=_NONE if profile.needed else {},
     )
-    return Argument(name, dict, [inner], alias=profiles.spellings(name, profile.alias), doc=profile.doc)
+    return Argument(name, dict, [inner], alias=profiles.spellings(name), doc=profile.doc)
 
 
 def machine_arginfo() -> Argument:

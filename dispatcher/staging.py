@@ -53,7 +53,7 @@ def _judged(path: str) -> tuple[str, str]:
     faults = (
         ("\0" in path, "it contains a NUL character"),
         (posix.startswith("/"), "it is absolute"),
-        (_DRIVE.match(path), "it begins with a drive letter"),
+        (parts and _DRIVE.match(parts[0]), "it begins with a drive letter"),
         (".." in parts, "'..' would leave the directory"),
         (any(part.startswith(_OURS) for part in parts), f"names that begin with {_OURS!r} belong to the dispatcher"),
     )

@@ -1,22 +1,20 @@
 """The contexts by name, and the keys of each one's remote_profile (manual, "Machine parameters").
 
     CONTEXTS["SSHContext"].keys  ->  (Key("hostname", …), Key("username", …), Key("port", …), …)
-    canonical("ssh")             ->  "SSHContext"
+    spellings("SSHContext")      ->  ("SSH", "sshcontext", "ssh")
 
-Every name is also valid without "Context", and in lower case. A context of
-another package (entry-point group `dispatcher.contexts`) takes any keys.
+The tables stand here and not beside the code of each context, so that a
+configuration is checked without loading what it will need (paramiko, requests).
 """
 
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 
 import msgspec
 
-from ..errors import ConfigError
+from .. import contexts
 from .keys import NOT_BLANK, Key, Rule, at_least, one_of, optional, required
-from .rules import nearest
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -83,27 +81,25 @@ CONTEXTS: dict[str, Profile] = {
 
 
 @cache
-def spellings(name: str, alias: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Every other way to write a context's name: without "Context", its aliases, all in lower case."""
-    words = [form for word in (name, *alias) for form in (word, word.removesuffix("Context"))]
-    return tuple(dict.fromkeys([*words[1:], *(word.lower() for word in words)]))
+def known() -> tuple[str, ...]:
+    """The class names of all contexts, those of other packages last."""
+    from importlib.metadata import entry_points
+
+    return tuple(dict.fromkeys([*CONTEXTS, *entry_points(group="dispatcher.contexts").names]))
 
 
 @cache
-def _outside() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group="dispatcher.contexts")}
+def spellings(name: str) -> tuple[str, ...]:
+    """Every other way to write a context's name: without "Context", its aliases, all in lower case."""
+    alias = CONTEXTS[name].alias if name in CONTEXTS else ()
+    words = [form for word in (name, *alias) for form in (word, word.removesuffix("Context"))]
+    return tuple(dict.fromkeys(word for word in (*words, *map(str.lower, words)) if word != name))
 
 
-def known() -> tuple[str, ...]:
-    """The class names of all contexts, those of other packages last."""
-    return tuple(dict.fromkeys([*CONTEXTS, *_outside()]))
-
-
-def canonical(name: str, path: str = "machine/context_type") -> str:
-    """The class name that a context is meant by; ConfigError with the nearest one for an unknown name."""
-    names = {name: name for name in known()}
-    names |= {other: name for name, profile in CONTEXTS.items() for other in spellings(name, profile.alias)}
-    names |= {other: name for name in _outside() for other in spellings(name)}
-    if name in names:
-        return names[name]
-    raise ConfigError(f"{path}: {name!r} is no context{nearest(name, names)} (known: {', '.join(known())})")
+def profile(name: str) -> Profile:
+    """What a context is told; one of another package says it itself, in its `profile_keys`."""
+    if name in CONTEXTS:
+        return CONTEXTS[name]
+    told = contexts.load(name).profile_keys
+    keys = [Key(key.name, key.types, key.doc, key.default, key.required) for key in told]
+    return Profile("A context of another package.", tuple(keys))

@@ -160,10 +160,9 @@ class Resources:
         """A frozen copy. Raises ConfigError when an attribute was changed to something that is not allowed."""
         self.check()
         found: dict[str, Any] = self.serialize()
-        return ResourcesSpec(
-            **{key: tuple(value) if key in _TEXTS else value for key, value in found.items() if key != "strategy"},
-            strategy=Strategy(**found["strategy"]),
-        )
+        found |= {key: tuple(found[key]) for key in _TEXTS}
+        found["strategy"] = Strategy(**found["strategy"])
+        return ResourcesSpec(**found)
 
     def __eq__(self, other: object) -> bool:
         return self.serialize() == other.serialize() if isinstance(other, Resources) else NotImplemented

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -62,10 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _obey(given: Sequence[str]) -> int:
-    verb = next((word for word in given if not word.startswith("-")), "")
-    parser = _parser(verb)
+    parser = _parser(next((word for word in given if not word.startswith("-")), ""))
     args = parser.parse_args(given)
-    if not args.verb:
+    if args.version:
+        say(f"dispatcher {_version()}\n")
+        return 0
+    if args.run is None:
         say(parser.format_help())
         return 0
     code: int = args.run(args)
@@ -83,7 +85,7 @@ def _parser(chosen: str) -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.set_defaults(verb="", run=_version)
+    parser.set_defaults(run=None)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
     for name, about in VERBS.items():
         verb = verbs.add_parser(
@@ -94,5 +96,64 @@ def _parser(chosen: str) -> Parser:
             verb.epilog = module.EXAMPLES
             verb.add_argument("--debug", action="store_true", default=False, help="show tracebacks")
             module.arguments(verb)
-            verb.set_defaults(verb=name, run=module.run)
+            verb.set_defaults(run=module.run)
     return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dispatcher")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0"
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Open /dev/null in the place of a standard stream that is closed, or the journal might become stdout."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _explained(error: BaseException, debug: bool) -> int:
+    """One message for people, the exit code for programs."""
+    if isinstance(error, SystemExit):  # argparse, after it printed a help text
+        return error.code if isinstance(error.code, int) else 0
+    if isinstance(error, OutputLost):
+        _forget_output()
+        if error.pipe:
+            return _PIPE
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    message, code = _judged(error)
+    complain(message)
+    return code
+
+
+def _judged(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, DispatcherError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    journal = sys.modules.get("journal")
+    if journal is not None and isinstance(error, journal.JournalError):
+        return str(error), _journal_code(journal, error)
+    if isinstance(error, (OSError, OutputLost)):
+        return str(error), 1
+    return f"this is a bug in dispatcher: {type(error).__name__}: {error} (--debug shows where)", _BUG
+
+
+def _journal_code(journal: Any, error: BaseException) -> int:
+    """As the errors of this package that stand for them."""
+    codes = {journal.JournalBusy: 3, journal.JournalMissing: 2, journal.JournalCorrupt: 4}
+    return codes.get(type(error), 1)
+
+
+def _forget_output() -> None:
+    """Nobody reads stdout any more: the interpreter must not try to flush it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

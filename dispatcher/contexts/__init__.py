@@ -71,9 +71,12 @@ def canonical(name: str) -> str:
     spellings = _spellings()
     if name in spellings:
         return spellings[name]
-    near = get_close_matches(name, spellings, n=1, cutoff=0.5)
-    near += [known for known in spellings if known.lower() == name.lower()][:1]
-    advice = f"did you mean {near[-1]!r}?" if near else f"choose one of {', '.join(dict.fromkeys(spellings.values()))}"
+    near = get_close_matches(name.lower(), spellings, n=1, cutoff=0.5)
+    advice = (
+        f"did you mean {spellings[near[0]]!r}?"
+        if near
+        else f"choose one of {', '.join(dict.fromkeys(spellings.values()))}"
+    )
     raise ConfigError(f"context_type: {name!r} is not the name of a context; {advice}")
 
 

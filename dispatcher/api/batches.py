@@ -1,0 +1,61 @@
+"""The batch systems of the manual as classes; all that sets them apart is in `schedulers`.
+
+Machine(batch_type="slurm", …)  ->  Slurm(…)
+"""
+
+from __future__ import annotations
+
+from .machine import Machine
+
+
+class Shell(Machine):
+    """No batch system: jobs are processes (manual, 4.1)."""
+
+
+class Slurm(Machine):
+    """Slurm (manual, 4.2)."""
+
+
+class SlurmJobArray(Slurm):
+    """Slurm with job arrays: a job is an array, its tasks are the elements (manual, 4.2)."""
+
+
+class PBS(Machine):
+    """OpenPBS and PBS Professional (manual, 4.3)."""
+
+
+class Torque(PBS):
+    """TORQUE (manual, 4.4)."""
+
+
+class LSF(Machine):
+    """IBM Spectrum LSF (manual, 4.5)."""
+
+
+class SGE(PBS):
+    """Grid Engine."""
+
+
+class Fugaku(Machine):
+    """The job system of Fugaku."""
+
+
+class JH_UniScheduler(Machine):  # noqa: N801 (the manual's name)
+    """JH UniScheduler."""
+
+
+class DistributedShell(Machine):
+    """YARN's distributed shell (manual, 4.7)."""
+
+
+class Bohrium(Machine):
+    """The Bohrium cloud (manual, 4.6)."""
+
+    alias = ("Lebesgue", "DpCloudServer")
+
+
+class OpenAPI(Machine):
+    """Bohrium through its open API."""
+
+
+DpCloudServer = Lebesgue = Bohrium

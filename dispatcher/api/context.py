@@ -1,0 +1,290 @@
+"""The contexts of the manual's API: where jobs run, and how files get there.
+
+    context = SSHContext("./", "/scratch/me", {"hostname": "login", "username": "me"})
+    context.bind_submission(submission)
+    context.block_checkcall("ls")        runs in R, the directory of that submission
+
+They are a door: names, and the directories of one submission. Connections are
+made by the context behind, opened when something is first asked of it. A
+submission itself never goes through these objects, so two of them may share one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .. import contexts
+from ..errors import ConfigError, DispatcherError, ResultMissing
+from ..model import MachineSpec
+from ..ports import Context, Reply, Shell
+from . import profiles, rules
+from .streams import LONGEST, Output, Started
+
+if TYPE_CHECKING:
+    from dargs import Argument
+
+    from .submission import Submission
+
+
+class BaseContext:
+    """A place where jobs run (manual, "dpdispatcher.base_context module").
+
+    `local_root` is the project directory on this side, `remote_root` the directory in which submissions get
+    theirs, `remote_profile` what is needed to get there. Raises ConfigError without a local_root.
+    """
+
+    alias: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[set[str]] = set()
+    subclasses_dict: ClassVar[dict[str, type[BaseContext]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.options.add(cls.__name__)
+        for name in (cls.__name__, *profiles.spellings(cls.__name__)):
+            cls.subclasses_dict[name] = cls
+
+    def __init__(
+        self,
+        local_root: str,
+        remote_root: str | None = None,
+        remote_profile: Mapping[str, Any] = {},
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        self.init_local_root = _directory(local_root, "machine/local_root")
+        self.init_remote_root = None if remote_root is None else _directory(remote_root, "machine/remote_root")
+        self.remote_profile: dict[str, Any] = deepcopy(dict(remote_profile))
+        self.submission: Submission | None = None
+        # fixed now: a later change of the working directory does not move the project
+        self._near = str(Path(self.init_local_root).expanduser().absolute())
+        self._opened: Context | None = None
+
+    @classmethod
+    def load_from_dict(cls, context_dict: Mapping[str, Any]) -> BaseContext:
+        """The context that a machine dictionary describes. Raises ConfigError for an unknown context_type."""
+        name = context_dict.get("context_type", cls.__name__)
+        kind = find(name) if cls is BaseContext else cls
+        return kind(
+            context_dict.get("local_root"),  # type: ignore[arg-type]  # null is refused by name
+            context_dict.get("remote_root"),
+            context_dict.get("remote_profile") or {},
+        )
+
+    def bind_submission(self, submission: Submission) -> None:
+        """Work in the directories of this submission from now on."""
+        self.close()
+        self.submission = submission
+
+    def close(self) -> None:
+        """Let go of the connection; the next use opens it again."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    @property
+    def local_root(self) -> str:
+        """Absolute: local_root/work_base once a submission is bound, before that local_root."""
+        return os.path.normpath(os.path.join(self._near, self.submission.work_base)) if self.submission else self._near
+
+    @property
+    def remote_root(self) -> str | None:
+        """R, where the tasks run, once a submission is bound; before that remote_root as given."""
+        return self._core().place.root if self.submission else self.init_remote_root
+
+    def spec(self) -> MachineSpec:
+        """Where it is, without the profile."""
+        return MachineSpec("", type(self).__name__, self._near, self.init_remote_root)
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def upload(self, submission: Submission, dereference: bool = True) -> None:
+        """Send the forward files and verify them; links are always followed. Raises InputMissing, TransferFailed."""
+        from ..session import survey
+
+        items, _ = survey(submission.spec())
+        self._core(submission).put(items, replace=True)
+
+    def download(
+        self,
+        submission: Submission,
+        check_exists: bool = False,
+        mark_failure: bool = True,
+        back_error: bool = False,
+    ) -> None:
+        """Bring back the backward files and verify them.
+
+        What no task wrote raises ResultMissing at the end; with `check_exists` it is left out, and with
+        `mark_failure` an empty file `tag_failure_download_<name>` stands in its place. `back_error` brings files
+        named error* too.
+        """
+        from .. import staging
+
+        spec, core = submission.spec(), self._core(submission)
+        everyone = range(len(spec.tasks))
+        wanted = staging.wanted(spec, everyone)
+        extra = [f"{staging.escape(staging.clean(task.task_work_path, 'task'))}/error*" for task in spec.tasks]
+        entries = core.tree(staging.roots([*wanted, *(extra if back_error else [])]))
+        items, missing = staging.downloads(wanted, entries)
+        known = {item.source for item in items}
+        more, _ = staging.downloads(extra if back_error else [], entries)
+        core.get([*items, *(item for item in more if item.source not in known)])
+        if missing and not check_exists:
+            raise ResultMissing(f"{core.place.root} does not have: {', '.join(missing)}; all else was downloaded")
+        for name in staging.markers(spec, everyone, missing) if missing and mark_failure else []:
+            marker = Path(core.place.near, name)
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+
+    def clean(self) -> None:
+        """Remove what is ours on the execution side, whether or not it was downloaded."""
+        self._core().remove()
+
+    def write_file(self, fname: str, write_str: str) -> None:
+        """Write a text below R; readers see the old content or all of the new. Raises DispatcherError."""
+        name = _word(fname)
+        self._must(
+            f"mkdir -p -- \"$(dirname -- {name})\" && printf '%s' {_word(write_str, text=True)} > {name}.tmp.$$ "
+            f"&& mv -f -- {name}.tmp.$$ {name}"
+        )
+
+    def read_file(self, fname: str) -> str:
+        """The text of a file below R. Raises ResultMissing (a FileNotFoundError) when it is not there."""
+        if not self.check_file_exists(fname):
+            raise ResultMissing(f"{fname} does not exist in {self.get_job_root()}")
+        return self._must(f"cat -- {_word(fname)}").out
+
+    def check_file_exists(self, fname: str) -> bool:
+        """True when there is something of that name below R."""
+        return self._ask(f"[ -e {_word(fname)} ]").code == 0
+
+    def get_job_root(self) -> str:
+        """R, absolute."""
+        return self._core().place.root
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    def block_call(self, cmd: str) -> tuple[int, Output, Output, Output]:
+        """Run a command in R and wait: exit code, stdin (empty), stdout, stderr. Raises Unreachable."""
+        reply = self._ask(cmd)
+        return reply.code, Output(), Output(reply.out), Output(reply.err)
+
+    def block_checkcall(
+        self, cmd: str, asynchronously: bool = False, stderr_whitelist: Any = None
+    ) -> tuple[Output, Output, Output]:
+        """As block_call, without the code: DispatcherError (a RuntimeError) when it is not 0.
+
+        `asynchronously` leaves the command running in the background. `stderr_whitelist` is taken and not used.
+        """
+        reply = self._must(f"nohup sh -c {_word(cmd, text=True)} > /dev/null 2>&1 &" if asynchronously else cmd)
+        return Output(), Output(reply.out), Output(reply.err)
+
+    def call(self, cmd: str) -> Started:
+        """Start a command in R and do not wait; see check_finish and get_return."""
+        return Started(self._core(), cmd)
+
+    def check_finish(self, proc: Started) -> bool:
+        """True when the command that `call` started has ended."""
+        return proc.done()
+
+    def get_return(self, proc: Started) -> tuple[int | None, Output | None, Output | None]:
+        """Exit code, stdout and stderr of what `call` started; three None while it runs."""
+        reply = proc.reply()
+        return (None, None, None) if reply is None else (reply.code, Output(reply.out), Output(reply.err))
+
+    def kill(self, job_id: int | str) -> None:
+        """Send SIGTERM to a process of that number on the execution side; one that is gone is no error."""
+        self._ask(f"kill -TERM {int(job_id)} 2> /dev/null || :")
+
+    # -- documentation ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def machine_arginfo(cls) -> Argument:
+        """The keys that a machine has with this context, as a dargs Argument."""
+        from ..schema import context_arginfo
+
+        return context_arginfo(cls.__name__)
+
+    @classmethod
+    def machine_subfields(cls) -> list[Argument]:
+        """The keys of this context's remote_profile, as dargs Arguments."""
+        inner = cls.machine_arginfo().sub_fields["remote_profile"]
+        return list(inner.sub_fields.values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(local_root={self.init_local_root!r}, remote_root={self.init_remote_root!r})"
+
+    # -- the context behind -------------------------------------------------------------------------------------
+
+    def _core(self, submission: Submission | None = None) -> Context:
+        """Opened for the bound submission; Unsupported when this version has no such context."""
+        kind = contexts.load(type(self).__name__)
+        if submission is not None and submission is not self.submission:
+            self.bind_submission(submission)
+        if self.submission is None:
+            raise ConfigError(f"{type(self).__name__} is bound to no submission: call bind_submission first")
+        if self._opened is None:
+            name = self.submission.submission_hash
+            self._opened = kind.open(self.spec(), self.remote_profile, name, self.submission.work_base)
+        return self._opened
+
+    def _ask(self, text: str) -> Reply:
+        return self._core().ask(Shell(text, LONGEST))
+
+    def _must(self, text: str) -> Reply:
+        reply = self._ask(text)
+        if reply.code != 0:
+            said = (reply.err or reply.out).strip()[-1000:]
+            raise DispatcherError(f"in {self.get_job_root()}: {text[:200]!r} ended with code {reply.code}: {said}")
+        return reply
+
+
+class LazyLocalContext(BaseContext):
+    """Runs jobs on this machine, in the directory where the files are (manual, 3.1)."""
+
+
+class LocalContext(BaseContext):
+    """Runs jobs on this machine, in another directory (manual, 3.2)."""
+
+
+class SSHContext(BaseContext):
+    """Runs jobs on another machine, reached by SSH (manual, 3.3)."""
+
+
+class HDFSContext(BaseContext):
+    """Keeps the files of YARN jobs on HDFS (manual, 3.5)."""
+
+
+class BohriumContext(BaseContext):
+    """Runs jobs on the Bohrium cloud (manual, 3.4)."""
+
+    alias = ("DpCloudServerContext", "LebesgueContext")
+
+
+class OpenAPIContext(BaseContext):
+    """Runs jobs on Bohrium through its open API."""
+
+
+DpCloudServerContext = LebesgueContext = BohriumContext
+
+
+def find(name: str) -> type[BaseContext]:
+    """The class for any spelling of a context's name; one is made for a context of another package."""
+    known = contexts.canonical(name)
+    return BaseContext.subclasses_dict.get(known) or type(known, (BaseContext,), {})
+
+
+def _directory(value: Any, where: str) -> str:
+    if not isinstance(value, (str, os.PathLike)):
+        raise ConfigError(f"{where}: expected the name of a directory, got {rules.said(value)}")
+    return str(os.fspath(value))
+
+
+def _word(value: str, text: bool = False) -> str:
+    """One shell word that is not expanded; a name never looks like an option."""
+    if "\0" in value:
+        raise ConfigError("a NUL character cannot be sent in a command")
+    name = value if text or value.startswith("/") else f"./{value}"
+    return "'" + name.replace("'", "'\\''") + "'"

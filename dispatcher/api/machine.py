@@ -1,0 +1,251 @@
+"""A batch system behind a context.
+
+    Machine(batch_type="Slurm", context_type="SSHContext", local_root="./", remote_root="/scratch/me",
+            remote_profile={"hostname": "login", "username": "me"})
+      ->  Slurm(context_type='SSHContext', local_root='./', remote_root='/scratch/me', retry_count=3)
+
+The profile is kept for connecting only: it is in no spec, no hash, no repr and
+no journal. `serialize` has it, because programs send machines around as JSON;
+what it returns holds the secrets that were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .. import schedulers
+from ..errors import ConfigError
+from ..model import MachineSpec
+from . import profiles, rules
+from .context import BaseContext, find
+from .scripts import Scripts
+from .status import JobStatus
+
+if TYPE_CHECKING:
+    from dargs import Argument
+
+    from .job import Job
+    from .submission import Submission
+
+#: The keys of the serialized form, in their order; `max_running` follows when it is set.
+KEYS = (
+    "batch_type",
+    "context_type",
+    "local_root",
+    "remote_root",
+    "remote_profile",
+    "retry_count",
+    "clean_asynchronously",
+)
+_ALL = (*KEYS, "max_running", "create_remote_root")
+
+
+class Machine(Scripts):
+    """Where and how jobs are run (manual, "Machine parameters").
+
+    `Machine(batch_type=…)` makes an object of the class of that batch system. `retry_count` is how often a job is
+    tried again after its first attempt; `max_running` how many jobs may be queued or running at once (None: all).
+    With `context` the five arguments that describe one are not used. Raises ConfigError for what is not allowed.
+    """
+
+    alias: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[set[str]] = set()
+    subclasses_dict: ClassVar[dict[str, type[Machine]]] = {}
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, and the content may change
+
+    def __init_subclass__(cls) -> None:
+        cls.options.add(cls.__name__)
+        for name in (cls.__name__, *cls.__dict__.get("alias", ())):
+            cls.subclasses_dict[name] = cls.subclasses_dict[name.lower()] = cls
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Machine:
+        """An object of the class that `batch_type` names."""
+        if cls is not Machine:
+            return super().__new__(cls)
+        name = args[0] if args else kwargs.get("batch_type")
+        if name is None:
+            raise ConfigError(f"machine/batch_type: missing; one of {', '.join(sorted(cls.options))}")
+        return super().__new__(_kind(name))
+
+    def __init__(
+        self,
+        batch_type: str | None = None,
+        context_type: str | None = None,
+        local_root: str | None = None,
+        remote_root: str | None = None,
+        remote_profile: Mapping[str, Any] = {},
+        retry_count: int = 3,
+        *,
+        context: BaseContext | None = None,
+        max_running: int | None = None,
+        clean_asynchronously: bool = False,
+    ) -> None:
+        self.retry_count, self.max_running = retry_count, max_running
+        self.clean_asynchronously = clean_asynchronously
+        self.context: BaseContext | None = context
+        if context is None and context_type is not None:
+            described = {"local_root": local_root, "remote_root": remote_root, "remote_profile": remote_profile}
+            self.context = find(context_type).load_from_dict(described)
+        if self.context is not None and (self.context.remote_profile or not self._profile().needed):
+            self.check()
+
+    def _profile(self) -> profiles.Profile:
+        return profiles.profile(type(self.context).__name__)
+
+    def check(self, path: str = "machine") -> dict[str, Any]:
+        """All parameters with their defaults; ConfigError for the first one, by its path, that is not allowed."""
+        from ..schema import check, machine_arginfo
+
+        if self.context is None:
+            raise ConfigError(f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}")
+        return check(self.serialize(), machine_arginfo(), path)
+
+    # -- in and out ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load_from_json(cls, json_path: str | PathLike[str]) -> Machine:
+        """A machine from a JSON file. Raises ConfigError that names the file, and the key or line."""
+        from .documents import load_json
+
+        return cls._loaded(load_json(fspath(json_path)), False, f"{fspath(json_path)}: machine")
+
+    @classmethod
+    def load_from_yaml(cls, yaml_path: str | PathLike[str]) -> Machine:
+        """A machine from a YAML file. Raises ConfigError that names the file, and the key or line."""
+        from .documents import load_yaml
+
+        return cls._loaded(load_yaml(fspath(yaml_path)), False, f"{fspath(yaml_path)}: machine")
+
+    @classmethod
+    def load_from_dict(cls, machine_dict: Mapping[str, Any], allow_ref: bool = False) -> Machine:
+        """A machine from a dictionary, checked; `allow_ref` follows its `$ref`. Raises ConfigError for a bad key."""
+        return cls._loaded(machine_dict, allow_ref, "machine")
+
+    @classmethod
+    def _loaded(cls, data: Mapping[str, Any], allow_ref: bool, where: str) -> Machine:
+        from .. import schema
+
+        return cls.deserialize(schema.check(schema.resolve_refs(data, allow_ref), schema.machine_arginfo(), where))
+
+    @classmethod
+    def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
+        """The machine that `serialize` wrote; an empty remote_profile is accepted and missed when it is used."""
+        rules.only(machine_dict, _ALL, "machine")
+        given = {key: value for key, value in machine_dict.items() if key != "create_remote_root"}
+        return _kind(given.get("batch_type", cls.__name__))(**given)
+
+    def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:
+        """The keys of the manual, in their order. The remote_profile is as given, secrets included.
+
+        `if_empty_remote_profile` leaves it out. The dispatcher itself never writes it anywhere.
+        """
+        context = self.context
+        found: dict[str, Any] = {
+            "batch_type": type(self).__name__,
+            "context_type": type(context).__name__ if context else None,
+            "local_root": context.init_local_root if context else None,
+            "remote_root": context.init_remote_root if context else None,
+            "remote_profile": deepcopy(context.remote_profile) if context and not if_empty_remote_profile else {},
+            "retry_count": self.retry_count,
+            "clean_asynchronously": self.clean_asynchronously,
+        }
+        return found if self.max_running is None else {**found, "max_running": self.max_running}
+
+    def spec(self) -> MachineSpec:
+        """A frozen copy without the profile. Raises ConfigError while no context is bound."""
+        if self.context is None:
+            raise ConfigError("machine/context_type: missing; bind a context first")
+        place = self.context.spec()
+        return MachineSpec(
+            batch_type=type(self).__name__,
+            context_type=place.context_type,
+            local_root=place.local_root,
+            remote_root=place.remote_root,
+            retry_count=self.retry_count,
+            max_running=self.max_running,
+            clean_asynchronously=self.clean_asynchronously,
+        )
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """What is needed to connect, defaults filled in. Holds secrets. Raises ConfigError when it is not complete."""
+        found: dict[str, Any] = self.check()["remote_profile"]
+        return found
+
+    def bind_context(self, context: BaseContext) -> None:
+        """Use this context from now on."""
+        self.context = context
+
+    # -- documentation ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def arginfo(cls) -> Argument:
+        """The keys of a machine with their documentation, as a dargs Argument."""
+        from ..schema import machine_arginfo
+
+        return machine_arginfo()
+
+    @classmethod
+    def resources_arginfo(cls) -> Argument:
+        """The keys that resources have with this batch system, as a dargs Argument."""
+        from dispatcher.schema import batch_arginfo
+
+        return batch_arginfo(cls.__name__)
+
+    @classmethod
+    def resources_subfields(cls) -> list[Argument]:
+        """The kwargs of this batch system, as dargs Arguments."""
+        from ..schema import kwargs_arginfo
+
+        return [kwargs_arginfo(cls.__name__)]
+
+    # -- live jobs ----------------------------------------------------------------------------------------------
+
+    def do_submit(self, job: Job) -> str:
+        """Submit what is due of the job's submission, this job with it; returns its native id ("" when postponed).
+
+        One call of the scheduler submits many jobs, and a job that is already submitted is not submitted again.
+        """
+        job.owner.handle_unexpected_submission_state()
+        return job.job_id
+
+    def check_status(self, job: Job) -> JobStatus:
+        """Look once, at all jobs of the job's submission; the state of this one."""
+        job.owner.update_submission_state()
+        return job.job_state or JobStatus.unsubmitted
+
+    def check_finish_tag(self, job: Job) -> bool:
+        """True when every task of the job has ended with code 0, by its exit marker."""
+        return self.check_status(job) is JobStatus.finished
+
+    def kill(self, job: Job) -> None:
+        """End this job with everything it started; one that is over is no error."""
+        job.owner.kill(job)
+
+    def get_exit_code(self, job: Job) -> int | None:
+        """Exit code of the job's last attempt, None while it is not over or when nobody knows."""
+        return job.owner.exit_code(job)
+
+    def check_if_recover(self, submission: Submission) -> bool:
+        """True when there is a journal of this submission to go on from."""
+        return bool(submission.refresh())
+
+    def __eq__(self, other: object) -> bool:
+        return self.serialize() == other.serialize() if isinstance(other, Machine) else NotImplemented
+
+    def __repr__(self) -> str:
+        shown = self.serialize(if_empty_remote_profile=True)
+        names = ("context_type", "local_root", "remote_root", "retry_count", "max_running")
+        return f"{type(self).__name__}({', '.join(f'{name}={shown[name]!r}' for name in names if name in shown)})"
+
+
+def _kind(name: Any) -> type[Machine]:
+    """The class for any spelling of a batch system's name; one is made for a batch system of another package."""
+    if not isinstance(name, str):
+        raise ConfigError(f"machine/batch_type: expected str, got {rules.said(name)}")
+    known = schedulers.canonical(name)
+    return Machine.subclasses_dict.get(known) or type(known, (Machine,), {})

@@ -1,0 +1,69 @@
+"""What a submission file asks for, as frozen values.
+
+    submission.json      {"work_base": "runs", "machine": {…}, "resources": {…}, "task_list": [{…}, …]}
+      ->  SubmissionSpec(…), and the profile of the context apart: it may hold secrets and goes nowhere else
+
+A relative local_root starts from the current directory, as it always did; only
+`$ref` starts from the directory of the file that holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import contexts, schedulers
+from ..model import MachineSpec, SubmissionSpec
+
+
+class Asked(NamedTuple):
+    """A submission and the profile of its context."""
+
+    spec: SubmissionSpec
+    profile: Mapping[str, Any]
+
+
+def read_submission(path: str, allow_ref: bool) -> Asked:
+    """The submission in a JSON or YAML file. Raises ConfigError that names the file and the key."""
+    from ..api.documents import load, resolve_refs
+
+    return submission(resolve_refs(load(path), allow_ref, Path(path).parent), path)
+
+
+def submission(data: Mapping[str, Any], where: str) -> Asked:
+    """The submission that a mapping describes; `where` it stood begins every message."""
+    from ..api.resources import Resources
+    from ..api.task import Task
+    from ..schema import check, submission_arginfo
+
+    checked = check(data, submission_arginfo(), f"{where}: submission")
+    machine, profile = _machine(checked["machine"])
+    spec = SubmissionSpec(
+        work_base=checked["work_base"],
+        machine=machine,
+        resources=Resources(**checked["resources"]).spec(),
+        tasks=tuple(Task(**task).spec() for task in checked["task_list"]),
+        forward_common_files=tuple(sorted(checked["forward_common_files"])),
+        backward_common_files=tuple(sorted(checked["backward_common_files"])),
+    )
+    return Asked(spec, profile)
+
+
+def read_profile(path: str, allow_ref: bool = False) -> Mapping[str, Any]:
+    """The profile in a machine file, or in the machine of a submission file; both are checked first."""
+    from ..api.documents import load, resolve_refs
+    from ..schema import check, machine_arginfo
+
+    data = resolve_refs(load(path), allow_ref, Path(path).parent)
+    if "machine" in data and "batch_type" not in data:
+        data = data["machine"]
+    return _machine(check(data, machine_arginfo(), f"{path}: machine"))[1]
+
+
+def _machine(checked: Mapping[str, Any]) -> tuple[MachineSpec, Mapping[str, Any]]:
+    given = {key: checked[key] for key in MachineSpec.__struct_fields__ if key in checked}
+    given["batch_type"] = schedulers.canonical(checked["batch_type"])
+    given["context_type"] = contexts.canonical(checked["context_type"])
+    given["local_root"] = checked["local_root"] or "."
+    return MachineSpec(**given), checked.get("remote_profile") or {}

@@ -1,0 +1,88 @@
+"""From what people type to the journal they mean.
+
+runs/.dispatcher/1f2e…/journal     the journal itself
+runs/.dispatcher/1f2e…             the submission it belongs to
+runs                               the work directory of exactly one submission
+1f2e3d                             the start of a hash, looked for below the current directory
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..near import OURS
+
+#: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
+DEPTH, HUGE = 4, 10_000
+_HASH = re.compile(r"[0-9a-f]{4,40}")
+_FIRST = "00000001.jsonl"
+
+
+def journal_of(name: str) -> Path:
+    """The one journal that is meant; ConfigError that lists them when there are several, and when there is none."""
+    found = journals_of(name)
+    if len(found) == 1:
+        return found[0]
+    listed = "".join(f"\n  {path.parent}" for path in found[:20]) + ("\n  …" if len(found) > 20 else "")
+    raise ConfigError(f"{name}: {len(found)} submissions are meant; name one of them:{listed}")
+
+
+def journals_of(name: str) -> list[Path]:
+    """Every journal that is meant, those that began last at the end. ConfigError when there is none."""
+    path = Path(name)
+    if path.is_dir():
+        found = _at(path) or sorted(_below(path, "*"), key=_age)
+    elif path.exists():
+        raise ConfigError(f"{name} is a file; name the work directory, the directory of the journal, or a hash")
+    elif _HASH.fullmatch(name):
+        found = sorted(_below(Path(), f"{name}*"), key=_age)
+    else:
+        raise ConfigError(f"{name}: there is no such directory, and it is not the start of a submission's hash")
+    if not found:
+        where = f"below {path}" if path.is_dir() else f"with the hash {name}… below the current directory"
+        raise ConfigError(f"{name}: there is no journal {where} (looked {DEPTH} levels down)")
+    return found
+
+
+def _at(path: Path) -> list[Path]:
+    """The journals that a directory is, holds, or keeps as a work directory."""
+    for candidate in (path, path / "journal"):
+        if (candidate / _FIRST).is_file():
+            return [candidate]
+    return _kept(path / OURS if path.name != OURS else path, "*")
+
+
+def _kept(ours: Path, pattern: str) -> list[Path]:
+    return sorted((first.parent for first in ours.glob(f"{pattern}/journal/{_FIRST}")), key=_age)
+
+
+def _below(start: Path, pattern: str) -> Iterator[Path]:
+    """Journals in this work directory and those below it, nearest first."""
+    level = [start]
+    for _ in range(DEPTH + 1):
+        for place in level:
+            yield from _kept(place / OURS, pattern)
+        level = [below for place in level for below in _directories(place)]
+
+
+def _directories(place: Path) -> list[Path]:
+    """The directories to look into: not hidden ones, not links, and none of a directory that is full of data."""
+    found: list[Path] = []
+    try:
+        with os.scandir(place) as entries:
+            for nth, entry in enumerate(entries):
+                if nth >= HUGE:
+                    return []
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    found.append(place / entry.name)
+    except OSError:  # closed to us, or gone: there is nothing of ours to be found there
+        return []
+    return sorted(found)
+
+
+def _age(journal: Path) -> float:
+    return (journal / _FIRST).stat().st_mtime

@@ -1,0 +1,99 @@
+"""A run on a terminal, with rich: a few lines that are redrawn in place.
+
+    ⠹ 1f2e3d4c5b6a  ━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━  12/40 tasks  3m 12s
+      3 waiting, 2 running, 5 finished             next look in 12s
+      no good answer: Unable to contact slurm controller; asking again
+
+This is the only module that imports rich.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as Screen
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ..report import Tally, duration
+from .display import STOPPING
+from .say import harmless
+
+if TYPE_CHECKING:
+    from .watch import Snapshot, Watch
+
+_STYLES = {"finished": "green", "terminated": "red", "running": "cyan", "completing": "cyan", "waiting": "yellow"}
+
+
+class Live:
+    """Redrawn four times a second by rich's own thread, from the last snapshot."""
+
+    every = 0.25
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._screen = Screen(console=self._console, get_renderable=self._drawn, refresh_per_second=4, transient=True)
+        self._spinner = Spinner("dots")
+        self._seen: Snapshot | None = None
+        self._watch: Watch | None = None
+
+    def start(self, watch: Watch) -> None:
+        """Begin to draw."""
+        self._watch = watch
+        self._screen.start()
+
+    def opened(self, submission: str, where: str, begun: Tally) -> None:
+        """The hash stands above what is redrawn, for whoever wants to look at it from elsewhere."""
+        self._console.print(f"submission {submission}", style="dim", soft_wrap=True)
+
+    def update(self, seen: Snapshot) -> None:
+        """Drawn at the next turn."""
+        self._seen = seen
+
+    def interrupted(self, signum: int) -> None:
+        """Drawn at the next turn too: the signal is seen in the watch."""
+
+    def stop(self) -> None:
+        """Leave the terminal as it was; the summary that follows says the rest."""
+        self._screen.stop()
+
+    # -- drawing ------------------------------------------------------------------------------------------------
+
+    def _drawn(self) -> RenderableType:
+        seen = self._seen
+        lines: list[RenderableType] = [self._bar(seen)]
+        if seen is not None:
+            lines.append(Text.assemble("  ", *self._states(seen), no_wrap=True, overflow="ellipsis"))
+            if seen.trouble:
+                why = harmless(f"  no good answer: {seen.trouble}; asking again").replace("\n", " ")
+                lines.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
+        if self._watch is not None and self._watch.signum:
+            lines.append(Text(f"  {STOPPING}", style="bold", no_wrap=True, overflow="ellipsis"))
+        return Group(*lines)
+
+    def _bar(self, seen: Snapshot | None) -> RenderableType:
+        began = self._watch.began if self._watch else time.time()
+        elapsed = duration(time.time() - began)
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1)
+        if seen is None:
+            grid.add_row(self._spinner, Text(f"checking and staging the files  {elapsed}"))
+            return grid
+        bar = ProgressBar(total=seen.tally.tasks, completed=seen.tally.done, width=30)
+        grid.add_row(self._spinner, bar, Text(f"{seen.tally.done:,}/{seen.tally.tasks:,} tasks  {elapsed}"))
+        return grid
+
+    def _states(self, seen: Snapshot) -> list[Text]:
+        parts = [Text(f"{number:,} {state}", _STYLES.get(state, "")) for state, number in seen.tally.jobs.items()]
+        spaced = [piece for part in parts for piece in (part, Text(", "))][:-1]
+        return [Text("jobs: "), *spaced, Text(f"   {self._next(seen)}", "dim")]
+
+    def _next(self, seen: Snapshot) -> str:
+        if seen.over:
+            return "bringing the results back"
+        left = seen.next_look - time.time()
+        return f"next look in {duration(left + 0.99)}" if left > 0 else "looking"

@@ -1,0 +1,143 @@
+"""`dispatcher run SCRIPT.py`: a Python script that says in its head where it is to be run.
+
+    # /// script
+    # [tool.dispatcher]
+    # work_base = "runs"
+    # [tool.dispatcher.machine]
+    # …
+    # [[tool.dispatcher.task_list]]
+    # task_work_path = "bct-*"                    one task for each directory that matches
+    # command = "python"                          the default
+    # ///
+
+Each task runs `python "$REMOTE_ROOT/script_<sha1>.py"`: the script is staged
+under a name of its content, so a changed script is another submission.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, InputMissing
+from .asked import Asked, submission
+
+EXAMPLES = """\
+examples:
+  dispatcher run relax.py
+  dispatcher run relax.py --exit-on-submit
+
+The script begins with a block "# /// script" (PEP 723) that has a table
+[tool.dispatcher] with the keys of a submission file; work_base is "./" and
+the command of a task "python" unless given; task_work_path may be a pattern.
+"""
+
+_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_TABLES = ("dispatcher", "dpdispatcher")
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    from .carry_out import arguments as common
+
+    parser.add_argument("script", metavar="SCRIPT.py", help="a Python script with a PEP 723 block")
+    common(parser)
+
+
+def run(args: Namespace) -> int:
+    """Carry it out."""
+    from .carry_out import carry_out
+
+    return carry_out(read_script(args.script, args.allow_ref), args)
+
+
+def read_script(name: str, allow_ref: bool) -> Asked:
+    """What a script asks for; its copy for the execution side is written to the near side."""
+    from ..api.documents import resolve_refs
+
+    text = _text(Path(name))
+    table = dict(resolve_refs(metadata(text, name), allow_ref, Path(name).parent))
+    staged = f"script_{sha1(text.encode(), usedforsecurity=False).hexdigest()}.py"
+    near = _near(table)
+    asked = submission(completed(table, staged, near), name)
+    _stage(near / staged, text)
+    return asked
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputMissing(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+
+
+def metadata(text: str, name: str) -> Mapping[str, Any]:
+    """The table of this program in the one `script` block of a script. ConfigError when it is not there, or twice."""
+    blocks = [found for found in _BLOCK.finditer(text) if found["type"] == "script"]
+    if len(blocks) != 1:
+        raise ConfigError(f"{name}: {len(blocks)} blocks '# /// script' … '# ///' (PEP 723); there must be exactly one")
+    content = "".join(line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines(True))
+    tools = _toml(content, name).get("tool", {})
+    for table in _TABLES:
+        if table in tools:
+            found: Mapping[str, Any] = tools[table]
+            return found
+    raise ConfigError(f"{name}: its script block has no table [tool.dispatcher]")
+
+
+def _toml(content: str, name: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        return tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: its script block is not valid TOML: {error}") from None
+
+
+def completed(table: Mapping[str, Any], staged: str, near: Path) -> dict[str, Any]:
+    """The table as a submission: the script in the commands, patterns replaced by the directories that match."""
+    tasks = table.get("task_list")
+    if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
+        raise ConfigError("task_list: missing, or no array of tables; write [[tool.dispatcher.task_list]]")
+    common = [*table.get("forward_common_files", []), staged]
+    listed = [expanded for task in tasks for expanded in _expanded(task, staged, near)]
+    return {"work_base": "./", **table, "forward_common_files": common, "task_list": listed}
+
+
+def _expanded(task: Mapping[str, Any], staged: str, near: Path) -> Iterator[dict[str, Any]]:
+    # in quotes: a blank in remote_root must not cut the name in two
+    given = {**task, "command": f'{task.get("command", "python")} "$REMOTE_ROOT/{staged}"'}
+    pattern = str(task.get("task_work_path", ""))
+    if not set(pattern) & set("*?["):
+        yield given
+        return
+    found = sorted(path.relative_to(near).as_posix() for path in near.glob(pattern) if path.is_dir())
+    if not found:
+        raise InputMissing(f"task_list/task_work_path: no directory matches {pattern!r} below {near}")
+    for path in found:
+        yield {**given, "task_work_path": path}
+
+
+def _near(table: Mapping[str, Any]) -> Path:
+    """local_root/work_base, as the submission will have it."""
+    machine = table.get("machine")
+    root = machine.get("local_root") if isinstance(machine, Mapping) else None
+    return Path(str(root or ".")).expanduser().absolute() / str(table.get("work_base", "./"))
+
+
+def _stage(path: Path, text: str) -> None:
+    """The script under its own name on the near side; rewriting what is there would only change its time."""
+    from ..near import write_atomic
+
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+        write_atomic(path, text.encode(), 0o644)

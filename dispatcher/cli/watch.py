@@ -1,0 +1,170 @@
+"""What the outside world is to a run that people or programs watch: signals, the request to cancel, and progress.
+
+    with Watch(PlainLines()) as watch, open_session(spec, profile, outside=watch.outside()) as session:
+        session.run()
+
+The first signal is a request, recorded by the run, which then ends in order;
+the second one stops it at once; nothing is lost either way. Whoever reads
+along is told when something changed, and never more than the display can take.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from ..lifecycle import State
+from ..report import Tally, tally
+from .say import OutputLost
+
+if TYPE_CHECKING:
+    from ..engine import Engine, Outside
+    from ..session import Session
+
+#: The file beside a journal that asks the dispatcher at work to cancel.
+REQUEST = "cancel"
+
+#: Seconds between two looks at what is to be told; also how soon a signal ends a pause.
+_TICK = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A run at one moment. `next_look` is a time; `trouble` is why the scheduler gives no good answer, or ""."""
+
+    tally: Tally
+    failed: int
+    trouble: str
+    next_look: float
+    over: bool
+
+
+class Display(Protocol):
+    """Something that shows a run. `every`: seconds between two updates at least."""
+
+    every: float
+
+    def start(self, watch: Watch) -> None:
+        """The run begins; nothing is known of it yet."""
+        ...
+
+    def opened(self, submission: str, where: str, begun: Tally) -> None:
+        """The journal is open; `begun` is how far earlier runs came."""
+        ...
+
+    def update(self, seen: Snapshot) -> None:
+        """Something may have changed."""
+        ...
+
+    def interrupted(self, signum: int) -> None:
+        """A signal asked the run to end; called from its handler, so nothing buffered may be written here."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing more will be shown."""
+        ...
+
+
+class Watch:
+    """Joins signals, the request to cancel, and a display to a run."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.signum = 0
+        self.began = time.time()
+        self.request: Path | None = None
+        self._engine: Engine | None = None
+        self._dirty = False
+        self._shown = 0.0
+        self._lost = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Watch:
+        for signum in _SIGNALS:
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup, and background jobs of plain shells
+                self._before[signum] = signal.signal(signum, self._caught)
+        self._safely(lambda: self.display.start(self))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        with suppress(OutputLost, OSError):
+            self._tell(force=True)
+            self.display.stop()
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    def outside(self) -> Outside:
+        """What the engine is handed."""
+        from ..session import real_outside
+
+        return real_outside(sleep=self._sleep, stop=self._stop, cancelled=self._cancelled, show=self._show)
+
+    def follow(self, session: Session) -> None:
+        """Tell what was opened, and heed the request to cancel that may be laid beside its journal."""
+        kept = session.journal.path.parent
+        self.request = kept / REQUEST
+        begun = tally(session.progress.values())
+        self._safely(lambda: self.display.opened(session.submission, str(kept), begun))
+
+    # -- asked by the engine ------------------------------------------------------------------------------------
+
+    def _stop(self) -> bool:
+        return bool(self.signum)
+
+    def _cancelled(self) -> bool:
+        return self.request is not None and self.request.exists()
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self.signum and not self._cancelled() and (left := end - time.monotonic()) > 0:
+            self._safely(self._tell)
+            time.sleep(min(_TICK, left))
+
+    def _show(self, engine: Engine) -> None:
+        self._engine, self._dirty = engine, True
+        self._safely(self._tell)
+
+    # -- telling ------------------------------------------------------------------------------------------------
+
+    def _tell(self, force: bool = False) -> None:
+        """Show what changed, when the display may take something new."""
+        now = time.monotonic()
+        if self._engine is None or not self._dirty or (now - self._shown < self.display.every and not force):
+            return
+        self._dirty, self._shown = False, now
+        self.display.update(snapshot(self._engine))
+
+    def _safely(self, telling: Any) -> None:
+        """A reader that has gone is no reason to stop a run: it goes on in silence."""
+        if not self._lost:
+            try:
+                telling()
+            except (OutputLost, OSError):
+                self._lost = True
+
+    # -- signals ------------------------------------------------------------------------------------------------
+
+    def _caught(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum:
+            signal.signal(signum, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        self.signum = signum
+        self._safely(lambda: self.display.interrupted(signum))
+
+
+def snapshot(engine: Engine) -> Snapshot:
+    """What there is to tell of a run now."""
+    jobs = list(engine.jobs.values())
+    return Snapshot(
+        tally=tally(jobs, engine.done_tasks()),
+        failed=sum(job.state is State.terminated for job in jobs),
+        trouble=engine.trouble,
+        next_look=engine.next_look,
+        over=engine.over(),
+    )

@@ -1,0 +1,5 @@
+"""What programs that use or extend dispatcher can test themselves with.
+
+cluster      a batch system, a network and a file system in memory, on a clock that tests move
+simulation   whole runs on it, with faults and crashes drawn from one seed
+"""
