@@ -139,7 +139,8 @@ def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
     if isinstance(event, (ev.Submitted, ev.Postponed, ev.Void, ev.Refused)):
         return progress.asking
     if isinstance(event, ev.Submitting):
-        return not progress.asking and event.attempt == max(progress.attempt, 1)
+        same = progress.nonce in ("", event.nonce)  # asking again for the same attempt keeps its nonce
+        return not progress.asking and same and event.attempt == max(progress.attempt, 1)
     return not (isinstance(event, ev.Terminated) and progress.asking)
 
 

@@ -1,0 +1,60 @@
+# make demo            five tasks on this machine: progress, results, the replayed history
+# make test            all tests that need no cluster
+# make check           lint, format, types
+# make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one)
+# make bench           benchmarks: ratios and counts
+# make soak N=20000    the simulation over many seeds
+# make golden          accept what the code now makes as the golden files; review the diff
+# make diagram         put the current table of states into README.md
+# make dist            build and try the wheel
+
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+N ?= 20000
+SCHEDULER ?=
+
+.PHONY: demo test check test-clusters bench soak golden diagram dist clean
+.DEFAULT_GOAL := test
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python fixtures/demo/run.py
+
+test: $(READY)
+	fixtures/bin/need shellcheck
+	$(BIN)/python -m pytest -m 'not cluster'
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-clusters: $(READY)
+	$(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
+
+bench: $(READY)
+	$(BIN)/python tests/benchmarks/journal_bench.py
+	$(BIN)/python tests/benchmarks/engine_bench.py
+
+soak: $(READY)
+	$(BIN)/python -m dispatcher.testing.simulation --seeds $(N)
+
+golden: $(READY)
+	$(BIN)/python -m pytest --golden tests/test_script.py tests/cli tests/schedulers
+	git --no-pager diff --stat -- fixtures tests
+
+diagram: $(READY)
+	$(BIN)/python tests/test_readme.py
+
+dist: $(READY)
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis demo
