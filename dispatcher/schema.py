@@ -25,6 +25,7 @@ from .api.keys import ABSENT, Key
 from .errors import ConfigError
 
 __all__ = [
+    "batch_arginfo",
     "check",
     "context_arginfo",
     "kwargs_arginfo",
@@ -113,17 +114,18 @@ def resources_arginfo(detail_kwargs: bool = True) -> Argument:
     keys = [*(_argument(key) for key in parameters.RESOURCES), strategy]
     doc = "What each job asks of the batch system."
     if detail_kwargs:
-        batch = Variant("batch_type", [_batch(name) for name in parameters.KWARGS], doc="As in machine.")
+        batch = Variant("batch_type", [batch_arginfo(name) for name in parameters.KWARGS], doc="As in machine.")
         return Argument("resources", dict, keys, [batch], doc=doc)
     keys.append(Argument("batch_type", str, optional=True, doc="As in machine."))
     keys.append(Argument("kwargs", dict, optional=True, default={}, doc="What only this batch system knows."))
     return Argument("resources", dict, keys, doc=doc)
 
 
-def _batch(name: str) -> Argument:
-    other = [alias for alias, meant in schedulers.ALIASES.items() if meant == name]
-    alias = dict.fromkeys([name.lower(), *other, *map(str.lower, other)])
-    return Argument(name, dict, [kwargs_arginfo(name)], alias=[word for word in alias if word != name])
+def batch_arginfo(batch_type: str) -> Argument:
+    """What one batch system adds to resources, under its name."""
+    other = [alias for alias, meant in schedulers.ALIASES.items() if meant == batch_type]
+    words = dict.fromkeys([batch_type.lower(), *other, *map(str.lower, other)])
+    return Argument(batch_type, dict, [kwargs_arginfo(batch_type)], alias=list(words))
 
 
 def task_arginfo() -> Argument:

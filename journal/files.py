@@ -10,10 +10,31 @@ files.sync_dir("/p")
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 
 class Files:
     """The real thing. Paths are strings; every call may raise OSError."""
+
+    def make_dir(self, path: str) -> None:
+        """A directory for its owner only, with a durable name; it may exist, its parents need not."""
+        parent = path.rpartition("/")[0] or "/"
+        if not os.path.isdir(parent):  # noqa: PTH112 (paths are strings here)
+            self.make_parent(parent)
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)  # noqa: PTH102
+        with suppress(PermissionError):  # somebody else's directory: its names are his to keep
+            self.sync_dir(parent)
+
+    def make_parent(self, path: str) -> None:
+        """A directory above the journal's, as the umask has it."""
+        above = path.rpartition("/")[0] or "/"
+        if not os.path.isdir(above):  # noqa: PTH112
+            self.make_parent(above)
+        with suppress(FileExistsError):
+            os.mkdir(path)  # noqa: PTH102
+        with suppress(PermissionError):
+            self.sync_dir(above)
 
     def create(self, path: str) -> int:
         """A new file to append to."""
@@ -23,9 +44,9 @@ class Files:
         """An empty file; it may exist."""
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
-    def update(self, path: str) -> int:
-        """A file to be written at any position; made when it is not there."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def update(self, path: str, make: bool = False) -> int:
+        """A file to be written at any position."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
 
     def write(self, fd: int, data: bytes) -> int:
         """May write less than given."""
@@ -43,6 +64,10 @@ class Files:
         """Bytes in the file."""
         return os.fstat(fd).st_size
 
+    def links(self, fd: int) -> int:
+        """Names that the file has."""
+        return os.fstat(fd).st_nlink
+
     def sync(self, fd: int) -> None:
         """fsync."""
         os.fsync(fd)
@@ -55,10 +80,14 @@ class Files:
         """Close."""
         os.close(fd)
 
-    def read(self, path: str) -> bytes:
-        """The whole file."""
-        with open(path, "rb") as file:  # noqa: PTH123 (paths are strings here)
-            return file.read()
+    def read(self, path: str, size: int = -1) -> bytes:
+        """The whole file, or at most its first bytes."""
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read(size)
+
+    def length(self, path: str) -> int:
+        """Bytes in the file of this name."""
+        return os.stat(path).st_size  # noqa: PTH116
 
     def link(self, old: str, new: str) -> None:
         """A second name; fails when the name is taken."""

@@ -183,16 +183,17 @@ def later_frame(data: bytes, start: int) -> bool:
 class Codec(Generic[E]):
     """Records to lines and back, for the kinds of one application.
 
-    `kind` is a union of structs with tag_field "k", or one plain struct or type (then every record is read as that).
+    `kind` is a struct with tag_field "k" or a union of such. For reading alone any other type will do, dict or
+    msgspec.Raw for instance: then every record is read as that.
     """
 
     def __init__(self, kind: Any) -> None:
         self._encode = msgspec.json.Encoder().encode_lines
         members = get_args(kind) or (kind,)
-        self._tagged = all(getattr(member, "__struct_config__", None) is not None for member in members) and all(
-            member.__struct_config__.tag_field == "k" for member in members
-        )
-        whole = Union[tuple([*members, Open, Close])] if self._tagged else kind  # noqa: C409, UP007
+        configs = [getattr(member, "__struct_config__", None) for member in members]
+        self.tagged = all(config is not None and config.tag_field == "k" for config in configs)
+        self._tags = {config.tag for config in configs if config} | {"open", "close"}
+        whole = Union[tuple([*members, Open, Close])] if self.tagged else kind  # noqa: C409, UP007
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(whole)
 
     def encode(self, records: Sequence[Any]) -> bytes:
@@ -203,20 +204,23 @@ class Codec(Generic[E]):
         return payload
 
     def decode(self, payload: bytes) -> list[Any]:
-        """The records of a verified frame; those of a kind nobody knows as Unknown."""
+        """The records of a verified frame; those of a kind nobody knows as Unknown. Raises ValueError."""
         try:
             return self._decoder.decode_lines(payload)
         except msgspec.ValidationError:
-            if not self._tagged:
+            if not self.tagged:
                 raise
-            return [self._line(line) for line in payload.splitlines()]
+            return [self._line(line) for line in payload.split(b"\n")[:-1]]
 
     def _line(self, line: bytes) -> Any:
         try:
             return self._decoder.decode(line)
         except msgspec.ValidationError:
-            kind = msgspec.json.decode(line)
-            return Unknown(str(kind.get("k", "")) if isinstance(kind, dict) else "", line)
+            record = msgspec.json.decode(line)
+            kind = record.get("k", "") if isinstance(record, dict) else ""
+            if kind in self._tags:  # known and not readable: to skip it would be to lose it
+                raise
+            return Unknown(str(kind), line)
 
     def schema(self) -> str:
         """SHA-256 of the JSON schema of the records, for the opening record."""

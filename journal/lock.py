@@ -11,7 +11,9 @@ writer is warned, and the freeze of segments (see `writer`) is what protects.
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ from .errors import JournalBusy
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+_log = logging.getLogger(__name__)
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -43,6 +47,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: BaseFileLock | None = None
+        self._session = ""
 
     def acquire(self, timeout: float, session: str) -> None:
         """Wait at most `timeout` seconds for the lock, then say who holds it."""
@@ -50,7 +55,7 @@ class Lock:
 
         kinds = (
             FileLock(self.path / "LOCK", fallback_to_soft=False, is_singleton=False, thread_local=False, mode=0o600),
-            StrictSoftFileLock(self.path / "LOCK.soft"),
+            StrictSoftFileLock(self.path / "LOCK.soft", is_singleton=False, thread_local=False, mode=0o600),
         )
         for lock in kinds:
             try:
@@ -63,15 +68,30 @@ class Lock:
             else:
                 self._lock = lock
                 break
-        holder = Holder(os.uname().nodename, os.getpid(), session, time.time())
-        (self.path / "LOCK.holder").write_bytes(msgspec.json.encode(holder))
+        self._session = session
+        self._introduce(Holder(os.uname().nodename, os.getpid(), session, time.time()))
+
+    def _introduce(self, holder: Holder) -> None:
+        """For whoever finds the lock held; a full disk is no reason to give the lock back."""
+        try:
+            fd = os.open(self.path / "LOCK.holder", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(msgspec.json.encode(holder))
+        except OSError as error:
+            _log.warning("%s/LOCK.holder cannot be written: %s", self.path, error)
 
     def release(self) -> None:
         """Give the lock back; more than once does no harm."""
-        if self._lock is not None:
-            (self.path / "LOCK.holder").unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+        if self._lock is None:
+            return
+        holder, lock, self._lock = self.holder(), self._lock, None
+        try:
+            if holder is not None and holder.session == self._session:
+                (self.path / "LOCK.holder").unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s/LOCK.holder cannot be removed: %s", self.path, error)
+        finally:
+            lock.release()
 
     def holder(self) -> Holder | None:
         """Who holds it, as far as can be read."""
@@ -92,18 +112,24 @@ def mount_warning(path: Path, mounts: str | None = None) -> str:
     `mounts` is the text of /proc/self/mountinfo (proc(5)); read from there when not given.
     """
     try:
-        text = Path("/proc/self/mountinfo").read_text() if mounts is None else mounts
+        text = Path("/proc/self/mountinfo").read_text(errors="surrogateescape") if mounts is None else mounts
     except OSError:
         return ""
-    real, best = os.path.realpath(path), ("", "", "")
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        point, kind = before.split()[4], after.split()
-        if len(point) >= len(best[0]) and (real + "/").startswith(point.rstrip("/") + "/"):
-            best = (point, kind[0], f"{before.split()[5]},{kind[-1]}")
-    point, kind_name, options = best
-    local = {"nolock", "local_lock=flock", "local_lock=all", "localflock"} & set(options.split(","))
-    lustre = kind_name == "lustre" and "flock" not in options.split(",")
-    if (kind_name.startswith("nfs") and local) or (kind_name == "lustre" and (local or lustre)):
-        return f"locks on {point} ({kind_name}) exclude only processes of one node; do not start a second run elsewhere"
+    point, kind, options = _mount(os.path.realpath(path), text)
+    local = {"nolock", "local_lock=flock", "local_lock=all", "localflock"} & options
+    if (kind.startswith("nfs") and local) or (kind == "lustre" and (local or "flock" not in options)):
+        return f"locks on {point} ({kind}) exclude only processes of one node; do not start a second run elsewhere"
     return ""
+
+
+def _mount(path: str, mounts: str) -> tuple[str, str, set[str]]:
+    """Mount point, type and options of the file system that holds `path`: the last of the longest that fit."""
+    best, kind, options = "", "", set[str]()
+    for line in mounts.splitlines():
+        before, _, after = (part.split() for part in line.partition(" - "))
+        if len(before) < 6 or not after:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before[4])
+        if len(point) >= len(best) and (path + "/").startswith(point.rstrip("/") + "/"):
+            best, kind, options = point, after[0], {*before[5].split(","), *after[-1].split(",")}
+    return best, kind, options

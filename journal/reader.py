@@ -4,7 +4,9 @@
         for record in frame.records: …
 
 The torn tail of the last segment ends the reading quietly (a writer died, or
-is just writing); anything else that does not verify is JournalCorrupt.
+is just writing); anything else that does not verify is JournalCorrupt. What
+seems missing, short or damaged is opened once more before it is judged: the
+client of a file server may be behind the server.
 """
 
 from __future__ import annotations
@@ -23,12 +25,13 @@ from .format import VERSION, ZERO, Bad, Codec, Entry, Frame, Header, Open, later
 from .head import Head, decode_head
 
 E = TypeVar("E")
-_SEGMENT = re.compile(r"^(\d{8})\.jsonl$")
+_SEGMENT = re.compile(r"([0-9]{8})\.jsonl")
+_OPENING = 8192  # bytes that hold an opening frame, unless it needs very much
 _read_open = msgspec.json.Decoder(Open).decode
 
 
 class Reader:
-    """One pass over a journal; afterwards the attributes say what was found.
+    """A pass over a journal; afterwards the attributes say what was found, and `walk` again goes on from there.
 
     `end`: (segment, byte) after the last good frame; `digest`, `frames`, `records` so far; `torn`: bytes after it;
     `identity` of the journal; `warnings`: bytes that were written behind a seal.
@@ -52,22 +55,25 @@ class Reader:
             names = self.files.names(str(self.path))
         except (FileNotFoundError, NotADirectoryError):
             raise JournalMissing(f"there is no journal at {self.path}") from None
-        return sorted(int(found[1]) for found in map(_SEGMENT.match, names) if found)
+        return sorted(int(found[1]) for found in map(_SEGMENT.fullmatch, names) if found)
 
     def name(self, segment: int) -> str:
         """Path of a segment."""
         return f"{self.path}/{segment:08d}.jsonl"
 
+    def grown(self) -> bool:
+        """Whether there may be more than has been walked; looks at sizes and names only."""
+        segment, end = self.end
+        if not segment or self.torn:
+            return True
+        return self.files.length(self.name(segment)) != end or self.files.exists(self.name(segment + 1))
+
     def walk(self) -> Iterator[tuple[int, int, Header, bytes]]:
-        """Every verified frame as (segment, byte, header, payload)."""
+        """Every verified frame not walked before, as (segment, byte, header, payload)."""
         self.head = self.read_head()  # before the listing: the other order takes a live writer for a loss
-        segments = self.segments()
-        for nth, segment in enumerate(segments):
-            if segment != nth + 1:
-                raise JournalCorrupt(self.path, nth + 1, 0, "the segment is missing")
+        segments = self._listed()
+        for segment in segments[max(self.end[0] - 1, 0) :]:
             yield from self._segment(segment, last=segment == segments[-1])
-        if self.head and self.head.segment > len(segments):
-            raise JournalCorrupt(self.path, self.head.segment, 0, "the segment was acknowledged and is missing")
 
     def read_head(self) -> Head | None:
         """The acknowledged watermark, None when it cannot be read."""
@@ -76,58 +82,101 @@ class Reader:
         except OSError:
             return None
 
+    def _listed(self) -> list[int]:
+        missing = 0
+        for _ in range(2):
+            found = self.segments()
+            missing = next((nth for nth, segment in enumerate(found, 1) if segment != nth), 0)
+            if not missing and self.head and self.head.segment > len(found):
+                missing = self.head.segment
+            if not missing:
+                return found
+        raise JournalCorrupt(self.path, missing, 0, "the segment is missing")
+
     def _segment(self, segment: int, last: bool) -> Iterator[tuple[int, int, Header, bytes]]:
-        data = self.files.read(self.name(segment))
-        limit = len(data) if last else self._sealed_at(segment, len(data))
-        data, start = data[:limit], 0
-        self.end = (segment, 0)
-        while start < limit:
+        start = self.end[1] if segment == self.end[0] else 0
+        data = self._load(segment, last)
+        again = False
+        self.end, self.torn = (segment, start), 0
+        while start < len(data):
             try:
                 header, payload, after = parse_frame(data, start)
             except Bad as bad:
-                self._judge(segment, data, start, bad, last)
-                self.torn = limit - start
-                break
+                if not (why := self._verdict(segment, data, start, bad, last)):
+                    self.torn = len(data) - start
+                    break
+                if again:
+                    raise JournalCorrupt(self.path, segment, start, why) from None
+                again, data = True, self._load(segment, last)
+                continue
             self._chain(segment, start, header, payload)
-            yield segment, start, header, payload
             self.last_start, start = start, after
             self.end = (segment, after)
-        self.bytes += start
-        if self.head and self.head.segment == segment and start < self.head.end:
-            raise JournalCorrupt(self.path, segment, start, f"{self.head.end - start} acknowledged bytes are missing")
+            self.bytes += after - self.last_start
+            yield segment, self.last_start, header, payload
+        self._acknowledged(segment, start)
 
-    def _sealed_at(self, segment: int, size: int) -> int:
-        """Where the next segment's opening record says that this one ends."""
-        data = self.files.read(self.name(segment + 1))
-        try:
-            opening = _read_open(parse_frame(data, 0)[1])
-        except (Bad, ValueError) as error:
-            raise JournalCorrupt(self.path, segment + 1, 0, f"the opening frame: {error}") from None
-        if opening.prev_end > size:
-            missing = opening.prev_end - size
-            raise JournalCorrupt(self.path, segment, size, f"{missing} bytes are missing that were sealed")
-        foreign = size - opening.prev_end - opening.prev_lost
+    def _load(self, segment: int, last: bool) -> bytes:
+        """The bytes of a segment that count, opened once more when it is missing or short."""
+        seal = None if last else self._seal(segment)
+        acknowledged = self.head.end if self.head and self.head.segment == segment else 0
+        least = max(seal.prev_end if seal else acknowledged, self.end[1] if segment == self.end[0] else 0)
+        data = b""
+        for judge in (False, True):
+            try:
+                data = self.files.read(self.name(segment))
+            except FileNotFoundError:
+                if judge:
+                    raise JournalCorrupt(self.path, segment, 0, "the segment is missing") from None
+            if len(data) >= least:
+                break
+        if seal is None and least <= len(data):
+            return data
+        return data if seal is None else self._sealed(segment, data, seal)
+
+    def _seal(self, segment: int) -> Open:
+        """The opening record of the next segment: it says where this one ends."""
+        why: Exception | None = None
+        for size in (_OPENING, -1):
+            try:
+                return _read_open(parse_frame(self.files.read(self.name(segment + 1), size), 0)[1])
+            except (Bad, ValueError, FileNotFoundError) as error:
+                why = error
+        raise JournalCorrupt(self.path, segment + 1, 0, f"the opening frame: {why}")
+
+    def _sealed(self, segment: int, data: bytes, seal: Open) -> bytes:
+        size, seen = len(data), self.end[1] if segment == self.end[0] else 0
+        if seal.prev_end > size:
+            raise JournalCorrupt(
+                self.path, segment, size, f"{seal.prev_end - size} bytes are missing that were sealed"
+            )
+        if seal.prev_end < seen:
+            raise JournalCorrupt(self.path, segment, seal.prev_end, f"{seen - seal.prev_end} bytes seen here are gone")
+        foreign = size - seal.prev_end - seal.prev_lost
         if foreign > 0:
-            self.warnings.append(f"segment {segment:08d}.jsonl: {foreign} bytes were written after it was sealed")
-        return opening.prev_end
+            warning = f"segment {segment:08d}.jsonl: {foreign} bytes were written after it was sealed"
+            self.warnings += [warning] if warning not in self.warnings else []
+        return data[: seal.prev_end]
 
-    def _judge(self, segment: int, data: bytes, start: int, bad: Bad, last: bool) -> None:
-        """Returns when the bytes at `start` are a torn tail, raises JournalCorrupt for all else."""
+    def _verdict(self, segment: int, data: bytes, start: int, bad: Bad, last: bool) -> str:
+        """Why the bytes at `start` are corrupt, "" when they are a torn tail."""
         if not last:
-            why = f"{bad.reason}, inside the sealed part"
-        elif self.head and self.head.segment == segment and start < self.head.end:
-            why = f"{bad.reason}, in acknowledged bytes"
-        elif later_frame(data, start):
-            why = f"{bad.reason}, and a valid frame follows"
-        elif not bad.torn:
-            why = f"{bad.reason}; not the shape of a torn write"
-        else:
-            return
-        raise JournalCorrupt(self.path, segment, start, why)
+            return f"{bad.reason}, inside the sealed part"
+        if self.head and self.head.segment == segment and start < self.head.end:
+            return f"{bad.reason}, in acknowledged bytes"
+        if later_frame(data, start):
+            return f"{bad.reason}, and a valid frame follows"
+        return "" if bad.torn else f"{bad.reason}; not the shape of a torn write"
+
+    def _acknowledged(self, segment: int, end: int) -> None:
+        if self.head and self.head.segment == segment and end < self.head.end:
+            raise JournalCorrupt(self.path, segment, end, f"{self.head.end - end} acknowledged bytes are missing")
 
     def _chain(self, segment: int, start: int, header: Header, payload: bytes) -> None:
         if (header.f, header.s, header.p) != (self.frames, self.records, self.digest):
             raise JournalCorrupt(self.path, segment, start, f"the chain is broken: frame {header.f} is not the next")
+        if self.head and self.head.frames == header.f + 1 and self.head.digest != header.d:
+            raise JournalCorrupt(self.path, segment, start, "another frame was acknowledged here")
         if start == 0:
             self._opening(segment, payload)
         self.frames, self.records, self.digest = header.f + 1, header.s + header.n, header.d
@@ -142,12 +191,15 @@ class Reader:
         if opening.seg != segment or (self.identity and opening.journal != self.identity):
             raise JournalCorrupt(self.path, segment, 0, "the segment belongs to another journal or place")
         self.identity = opening.journal
-        self.needs = (*self.needs, *opening.needs)
+        self.needs = tuple(dict.fromkeys((*self.needs, *opening.needs)))
 
 
 def frames(path: Path | str, kind: Any, *, files: Files | None = None) -> Iterator[Frame[Any]]:
     """Verified frames in order, without a lock. Raises JournalMissing, JournalCorrupt."""
-    yield from decoded(Reader(Path(path), files), Codec(kind))
+    reader = Reader(Path(path), files)
+    if not reader.segments():
+        raise JournalMissing(f"{path} holds no segment of a journal")
+    yield from decoded(reader, Codec(kind))
 
 
 def decoded(reader: Reader, codec: Codec[Any]) -> Iterator[Frame[Any]]:
@@ -170,17 +222,15 @@ def read(path: Path | str, kind: Any) -> Iterator[Entry[Any]]:
 
 
 def follow(path: Path | str, kind: Any, *, poll: float = 0.2, stop: Callable[[], bool]) -> Iterator[Frame[Any]]:
-    """Frames as they are committed, until `stop()`; looks every `poll` seconds.
+    """Frames as they are committed, until `stop()`; looks every `poll` seconds. Raises JournalMissing, JournalCorrupt.
 
-    Only bytes that were not seen before are verified again: the pass starts at the segment it stopped in.
+    A look costs two calls while nothing is new; then the last segment is read, and only new frames are verified.
     """
-    seen = 0
+    reader, codec = Reader(Path(path)), Codec[Any](kind)
     while True:
         ended = stop()
-        for frame in frames(path, kind):
-            if frame.number >= seen:
-                seen = frame.number + 1
-                yield frame
+        if reader.grown():
+            yield from decoded(reader, codec)
         if ended:
             return
         time.sleep(poll)

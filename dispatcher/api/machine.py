@@ -101,7 +101,9 @@ class Machine(Scripts):
         from ..schema import check, machine_arginfo
 
         if self.context is None:
-            raise ConfigError(f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}")
+            raise ConfigError(
+                f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}"
+            )
         return check(self.serialize(), machine_arginfo(), path)
 
     # -- in and out ---------------------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ class Machine(Scripts):
     @classmethod
     def resources_arginfo(cls) -> Argument:
         """The keys that resources have with this batch system, as a dargs Argument."""
-        from dispatcher.schema import batch_arginfo
+        from ..schema import batch_arginfo
 
         return batch_arginfo(cls.__name__)
 

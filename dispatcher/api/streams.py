@@ -1,7 +1,7 @@
 """What a command printed, in the shape of the manual's streams.
 
-    Output("a\nb\n").read()       ->  b"a\nb\n"
-    Output("a\nb\n").readlines()  ->  ["a\n", "b\n"]
+Output("a\nb\n").read()       ->  b"a\nb\n"
+Output("a\nb\n").readlines()  ->  ["a\n", "b\n"]
 """
 
 from __future__ import annotations

@@ -1,0 +1,356 @@
+"""Tasks that share a directory, made into jobs and run to their end.
+
+    submission = Submission("run1/", machine=machine, resources=resources, task_list=[task1, task2])
+    submission.run_submission(check_interval=10)
+
+The objects hold what was asked; `spec()` freezes it when jobs are made, and
+everything live goes through a session on the journal of that spec. After each
+call, the states of jobs and tasks are what the journal says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import ConfigError
+from ..model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
+from ..plan import plan
+from . import saved
+from .job import Job
+from .machine import Machine
+from .resources import Resources
+from .status import JobStatus
+from .task import Task, path, paths
+
+if TYPE_CHECKING:
+    from ..lifecycle import Progress
+    from ..session import Session
+
+_NOWHERE = MachineSpec("", "", "")
+_CLEAN = {True: True, False: False, "always": True, "on_success": True, "never": False}
+
+
+class Submission:
+    """A set of tasks below one directory (manual, "dpdispatcher.Submission").
+
+    `work_base` is that directory, below the machine's local_root; the common files are relative to it. `resources`
+    are those of each job. `stop_on_failure` ends the run at the first job that failed for good, instead of going
+    on with the others and raising at the end. Raises ConfigError for a value of a wrong type.
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, and the content may change
+
+    def __init__(
+        self,
+        work_base: str | PathLike[str],
+        machine: Machine | None = None,
+        resources: Resources | None = None,
+        forward_common_files: Iterable[str | PathLike[str]] = [],
+        backward_common_files: Iterable[str | PathLike[str]] = [],
+        *,
+        task_list: Iterable[Task] = [],
+        stop_on_failure: bool = False,
+    ) -> None:
+        self.work_base = path(work_base, "submission/work_base")
+        self.resources = resources
+        self.forward_common_files = sorted(paths(forward_common_files, "submission/forward_common_files"))
+        self.backward_common_files = sorted(paths(backward_common_files, "submission/backward_common_files"))
+        self.stop_on_failure = stop_on_failure
+        self.belonging_tasks: list[Task] = []
+        self.belonging_jobs: list[Job] = []
+        self.machine: Machine | None = None
+        self._frozen: SubmissionSpec | None = None
+        self._planned: tuple[JobSpec, ...] = ()
+        self._positions: dict[str, tuple[int, ...]] = {}
+        self._tasks: list[Task] = []
+        self._progress: Mapping[str, Progress] = {}
+        self._hash = ""
+        self.register_task_list(task_list)
+        if machine is not None:
+            self.bind_machine(machine)
+
+    # -- what is asked ------------------------------------------------------------------------------------------
+
+    def register_task(self, task: Task) -> None:
+        """Add a task. Raises ConfigError (a RuntimeError) once the jobs are made."""
+        self.register_task_list([task])
+
+    def register_task_list(self, task_list: Iterable[Task]) -> None:
+        """Add tasks. Raises ConfigError (a RuntimeError) once the jobs are made."""
+        if self.belonging_jobs:
+            raise ConfigError("submission/task_list: the jobs are made already; make another submission for more tasks")
+        self.belonging_tasks += task_list
+
+    def bind_machine(self, machine: Machine) -> Submission:
+        """Run on this machine; its context works in this submission's directories from now on. Returns itself."""
+        self.machine, self._hash = machine, ""
+        for job in self.belonging_jobs:
+            job.machine = machine
+        if machine.context is not None:
+            machine.context.bind_submission(self)
+        return self
+
+    def generate_jobs(self) -> None:
+        """Make the jobs: the tasks, shuffled with a fixed seed, cut into groups of resources.group_size.
+
+        From here on changes of tasks and resources have no effect. Raises ConfigError (a RuntimeError) when there
+        are jobs already, or no tasks.
+        """
+        if self.belonging_jobs:
+            raise ConfigError("submission: the jobs are made already; make another submission to make others")
+        spec = self.spec()
+        self.adopt(spec, plan(spec))
+
+    def adopt(self, spec: SubmissionSpec, planned: tuple[JobSpec, ...]) -> None:
+        """Make these jobs out of the tasks; all jobs share one copy of the resources."""
+        resources = Resources(**self._resources().serialize())
+        self._frozen, self._planned, self._tasks = spec, planned, list(self.belonging_tasks)
+        self._positions = {job.hash: job.tasks for job in planned}
+        self.belonging_jobs = [
+            Job(
+                (self._tasks[position] for position in job.tasks), resources=resources, machine=self.machine
+            ).planned_as(job.hash, self)
+            for job in planned
+        ]
+
+    def spec(self) -> SubmissionSpec:
+        """What is asked, frozen; as it was when the jobs were made. Raises ConfigError for a value that is not allowed."""
+        machine = _NOWHERE if self.machine is None else self.machine.spec()
+        if self._frozen is not None:
+            return msgspec.structs.replace(self._frozen, machine=machine)
+        return SubmissionSpec(
+            self.work_base,
+            machine,
+            self._resources().spec(),
+            tuple(task.spec() for task in self.belonging_tasks),
+            tuple(self.forward_common_files),
+            tuple(self.backward_common_files),
+        )
+
+    def _resources(self) -> Resources:
+        if self.resources is None:
+            raise ConfigError("submission/resources: missing, and it must be given")
+        return self.resources
+
+    def _machine(self) -> Machine:
+        if self.machine is None:
+            raise ConfigError("submission/machine: missing; give one, or call bind_machine")
+        return self.machine
+
+    def get_hash(self) -> str:
+        """40 hexadecimal digits that stand for what is asked, where it runs, and the bytes of its forward files.
+
+        Raises ConfigError without a machine, InputMissing when a forward file does not exist.
+        """
+        from ..session import survey
+
+        self._machine()
+        spec = self.spec()
+        self._hash = submission_hash(plan_hash(spec), survey(spec)[1])
+        return self._hash
+
+    @property
+    def submission_hash(self) -> str:
+        """The hash as it was last computed, so that it stays the same while a run goes on; see get_hash."""
+        return self._hash or self.get_hash()
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run_submission(
+        self,
+        *,
+        dry_run: bool = False,
+        exit_on_submit: bool = False,
+        clean: bool | str = True,
+        check_interval: float = 30,
+    ) -> dict[str, Any]:
+        """Upload, submit, wait, download, clean; called again, it goes on where it was. Returns `serialize()`.
+
+        `dry_run` uploads and writes the scripts only; `exit_on_submit` returns when everything is submitted;
+        `check_interval` is the longest pause between two looks in seconds. `clean` removes the remote files once
+        all is downloaded and verified: True, "always" and "on_success" do so, False and "never" do not; after a
+        failure nothing is ever removed. Raises JobsFailed at the end when jobs failed for good, ResultMissing,
+        InputMissing, ConfigError, SubmissionBusy.
+        """
+        if clean not in _CLEAN:
+            raise ConfigError(f"clean: {clean!r} is not known; use True, False, 'always', 'never' or 'on_success'")
+        with self._session() as session:
+            session.run(
+                check_interval=check_interval,
+                exit_on_submit=exit_on_submit,
+                dry_run=dry_run,
+                clean=_CLEAN[clean],
+                stop_on_failure=self.stop_on_failure,
+            )
+        return self.serialize()
+
+    async def async_run_submission(self, **kwargs: Any) -> dict[str, Any]:
+        """As run_submission, in a thread, and with clean=False unless asked; the event loop goes on meanwhile."""
+        import asyncio
+
+        return await asyncio.to_thread(self.run_submission, **{"clean": False, **kwargs})
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        """The submission opened for work; whatever happens, the states are read off at the end."""
+        from ..session import open_session
+
+        machine = self._machine()
+        profile = machine.profile
+        if not self.belonging_jobs:
+            self.generate_jobs()
+        with open_session(self.spec(), profile, jobs=self._planned) as session:
+            self._hash = session.submission
+            try:
+                yield session
+            finally:
+                self._show(session.progress)
+
+    def refresh(self) -> bool:
+        """Read the states off the journal, without asking the scheduler; False when there is no journal."""
+        from ..session import read_progress
+
+        if not self.belonging_jobs:
+            self.generate_jobs()
+        progress = read_progress(self.spec())
+        self._show(progress)
+        return bool(progress)
+
+    def _show(self, progress: Mapping[str, Progress]) -> None:
+        """Put what is known onto the jobs and tasks."""
+        self._progress = dict(progress)
+        for job in self.belonging_jobs:
+            if found := progress.get(job.job_hash):
+                job.job_state = JobStatus[found.state.value]
+                job.job_id, job.fail_count = found.id, found.fails
+                for index, position in enumerate(self._positions[job.job_hash]):
+                    done = found.done >> index & 1
+                    self._tasks[position].task_state = JobStatus.finished if done else job.job_state
+
+    def update_submission_state(self) -> None:
+        """One look at all jobs that are in the queue; nothing is submitted. Raises SubmissionBusy."""
+        with self._session() as session:
+            session.look()
+
+    def handle_unexpected_submission_state(self) -> None:
+        """Submit what is due, and again what failed and may be tried again; do not wait. Raises as run_submission."""
+        with self._session() as session:
+            session.run(exit_on_submit=True, clean=False, stop_on_failure=self.stop_on_failure)
+
+    def check_all_finished(self) -> bool:
+        """True when every job is finished, as last looked at."""
+        if any(job.job_state is None for job in self.belonging_jobs) or not self.belonging_jobs:
+            self.refresh()
+        return all(job.job_state is JobStatus.finished for job in self.belonging_jobs)
+
+    def check_ratio_unfinished(self, ratio_unfinished: float) -> bool:
+        """True when the part of the tasks that are not finished is at most this."""
+        if not 0 <= ratio_unfinished < 1:
+            raise ConfigError(
+                f"ratio_unfinished: {ratio_unfinished!r} is not allowed: it must be at least 0 and below 1"
+            )
+        finished = sum(task.task_state is JobStatus.finished for task in self.belonging_tasks)
+        return finished >= (1 - ratio_unfinished) * len(self.belonging_tasks)
+
+    def remove_unfinished_tasks(self) -> None:
+        """End the jobs that are not finished, and keep only finished tasks on this object."""
+        with self._session() as session:
+            session.kill()
+            session.look()
+        self.belonging_tasks = [task for task in self.belonging_tasks if task.task_state is JobStatus.finished]
+        for job in self.belonging_jobs:
+            job.job_task_list = [task for task in job.job_task_list if task.task_state is JobStatus.finished]
+        self.belonging_jobs = [job for job in self.belonging_jobs if job.job_task_list]
+
+    remove_unfinished_jobs = remove_unfinished_tasks
+
+    def kill(self, *jobs: Job) -> None:
+        """End these jobs, all when none is named, with everything they started."""
+        with self._session() as session:
+            session.kill(*(job.job_hash for job in jobs))
+            session.look()
+
+    def upload_jobs(self) -> None:
+        """Send the forward files and verify them."""
+        with self._session() as session:
+            session.upload()
+
+    def download_jobs(self) -> None:
+        """Bring back what finished tasks promised, and what may explain the others. Raises ResultMissing."""
+        with self._session() as session:
+            session.download()
+
+    def try_download_result(self) -> None:
+        """As download_jobs."""
+        self.download_jobs()
+
+    def clean_jobs(self) -> None:
+        """Remove the remote files of a run whose results are all here; of any other nothing is removed."""
+        with self._session() as session:
+            session.clean()
+
+    def exit_code(self, job: Job) -> int | None:
+        """Exit code of a job's last attempt as last looked at; None while it is not over, or when nobody knows."""
+        found = self._progress.get(job.job_hash)
+        if found is None:
+            return None
+        if job.job_state is JobStatus.finished:
+            return 0
+        return found.cause.code if found.cause else None
+
+    def explain(self, job: Job) -> str | None:
+        """Why a job's last attempt failed, as last looked at; None when it did not."""
+        found = self._progress.get(job.job_hash)
+        return None if found is None or found.cause is None else f"{found.cause}\n{found.cause.stderr}".rstrip()
+
+    # -- in and out ---------------------------------------------------------------------------------------------
+
+    def try_recover_from_json(self) -> None:
+        """Read the states off the journal. A run does so by itself; there is nothing to call it for."""
+        self.refresh()
+
+    def submission_to_json(self) -> None:
+        """Write `<submission_hash>.json` into R, without the remote_profile."""
+        self.write_remote(f"{self.submission_hash}.json", saved.written(self, if_static=False, secrets=False))
+
+    def write_remote(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file into R."""
+        context = self._machine().context
+        if context is not None:
+            context.bind_submission(self)
+            context.write_file(name, json.dumps(content, indent=4))
+
+    @classmethod
+    def submission_from_json(cls, json_file_name: str | PathLike[str] = "submission.json") -> Submission:
+        """The submission that a file on this side describes. Raises ConfigError that names the file or the key."""
+        from .documents import load_json
+
+        return cls.deserialize(load_json(Path(fspath(json_file_name))))
+
+    def serialize(self, if_static: bool = False) -> dict[str, Any]:
+        """The format of the manual's state file; `if_static` leaves out states, ids and fail counts.
+
+        Its machine has the remote_profile, secrets included: do not write it where others can read.
+        """
+        return saved.written(self, if_static)
+
+    @classmethod
+    def deserialize(cls, submission_dict: Mapping[str, Any], machine: Machine | None = None) -> Submission:
+        """The submission that `serialize` wrote, on `machine` if one is given. Raises ConfigError for a bad key."""
+        return saved.read(cls, submission_dict, machine)
+
+    def __eq__(self, other: object) -> bool:
+        return self.serialize(True) == other.serialize(True) if isinstance(other, Submission) else NotImplemented
+
+    def __getitem__(self, key: str) -> Any:
+        return self.serialize()[key]
+
+    def __repr__(self) -> str:
+        return json.dumps(saved.written(self, if_static=False, secrets=False), indent=4, default=str)
