@@ -139,12 +139,18 @@ def digest(path: str | Path) -> str:
 
 
 def _content(file: FileIO) -> Content:
-    seen, size, buffer = sha256(), 0, bytearray(_CHUNK)
-    view = memoryview(buffer)
-    while count := file.readinto(buffer):
-        seen.update(view[:count])
-        size += count
+    seen, size = sha256(), 0
+    for chunk in _chunks(file):
+        seen.update(chunk)
+        size += len(chunk)
     return Content(size, seen.hexdigest())
+
+
+def _chunks(file: FileIO) -> Iterator[memoryview]:
+    """What is in a file, piece by piece in one buffer: a small one for a small file, or clearing it would cost most."""
+    buffer = bytearray(min(_CHUNK, max(4096, os.fstat(file.fileno()).st_size + 1)))
+    while count := file.readinto(buffer):
+        yield memoryview(buffer)[:count]
 
 
 def digests(root: Path, paths: Sequence[str]) -> dict[str, str]:
@@ -201,12 +207,11 @@ def _pour(source: Path, fd: int) -> Content:
     """Send the bytes of a file, then its mode bits and time, into an open file, down to the disk."""
     seen, size = sha256(), 0
     with source.open("rb", buffering=0) as file, open(fd, "wb", buffering=0, closefd=False) as out:
-        while chunk := file.read(_CHUNK):
+        for chunk in _chunks(file):
             seen.update(chunk)
             size += len(chunk)
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[out.write(rest) :]
+            while chunk:
+                chunk = chunk[out.write(chunk) :]
         status = os.fstat(file.fileno())
     os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o777)
     os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))

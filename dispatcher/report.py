@@ -165,13 +165,11 @@ def count(number: int, noun: str) -> str:
 
 def size(number: float) -> str:
     """Bytes as people read them: 812 B, 4.1 kB, 12 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            break
-        number /= 1000
-    else:
-        unit = "TB"
-    return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"
+    power = 0
+    while number >= 1000 and power < 4:
+        number, power = number / 1000, power + 1
+    unit = ("B", "kB", "MB", "GB", "TB")[power]
+    return f"{number:.1f} {unit}" if power and number < 10 else f"{number:.0f} {unit}"
 
 
 def duration(seconds: float) -> str:
@@ -200,7 +198,7 @@ def codes(tasks: Sequence[ev.TaskResult]) -> str:
     if not tasks:
         return ""
     if len(tasks) <= 12 and all(nth == task[0] for nth, task in enumerate(tasks)):
-        return f"exit codes {' '.join(str(code) for _, code, _ in tasks)}"
+        return f"exit code{'s' if len(tasks) > 1 else ''} {' '.join(str(code) for _, code, _ in tasks)}"
     bad = [f"task {index}: {code}" for index, code, _ in tasks if code]
     shown = f", {', '.join(bad[:8])}{', …' if len(bad) > 8 else ''}" if bad else ""
     return f"exit code 0 of {count(len(tasks) - len(bad), 'task')}{shown}"
@@ -258,19 +256,16 @@ def asked(history: History) -> list[tuple[str, str]]:
     opened = history.opened
     if opened is None:
         return []
-    given = opened.resources
-    policy = f"group_size {given.get('group_size')}, retry_count {opened.machine.get('retry_count')}"
     remote = opened.machine.get("remote_root")
-    pairs = [
+    policy = f"group_size {opened.resources.get('group_size')}, retry_count {opened.machine.get('retry_count')}"
+    return [
         ("submission", opened.submission),
         ("where", opened.root + (f", runs below {remote}" if remote else "")),
         ("asked", f"{_asked_of(opened)}, {policy}"),
     ]
-    return pairs
 
 
-def pairs(found: Sequence[tuple[str, str]], wide: int = 10) -> str:
+def pairs(found: Iterable[tuple[str, str]], wide: int = 12) -> str:
     """Words and values in two columns; further lines of a value are indented to its column."""
-    return "".join(
-        f"{word:<{wide}}  {value}\n".replace("\n", f"\n{'':<{wide + 2}}").rstrip() + "\n" for word, value in found
-    )
+    indent = "\n" + " " * (wide + 2)
+    return "".join(f"{word:<{wide}}  {value}".rstrip().replace("\n", indent) + "\n" for word, value in found)

@@ -29,26 +29,18 @@ from . import events as ev
 from .engine import Engine, Outside
 from .errors import (
     ConfigError,
-    DispatcherError,
     FailedJob,
-    InputsChanged,
     Interrupted,
     JobsFailed,
-    JournalDamaged,
     ResultMissing,
-    SubmissionBusy,
 )
 from .history import History
-from .lifecycle import TRANSITIONS, Progress, State, Todo, todo
-from .model import JobSpec, SubmissionSpec, digest, plan_hash, submission_hash
+from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed_inputs
+from .lifecycle import Progress, State, Todo, todo
+from .model import JobSpec, SubmissionSpec, plan_hash, submission_hash
 from .plan import plan
 from .ports import Context, Item, Scheduler
 from .script import JobScript, render
-
-#: The journal's directory below the near side, by submission hash.
-KEPT = ".dispatcher"
-#: Digest of the table of transitions, stored in every journal it rules.
-RULES = digest([(name, [source.value for source in sources], dest) for name, sources, dest in TRANSITIONS])
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -61,11 +53,6 @@ def new_nonce() -> str:
 def real_outside(**extra: Any) -> Outside:
     """The real clock, the real sleep, random nonces."""
     return Outside(**{"now": time.time, "sleep": time.sleep, "nonce": new_nonce, **extra})
-
-
-def near_of(spec: SubmissionSpec) -> Path:
-    """The near side of a submission: local_root/work_base, absolute."""
-    return Path(spec.machine.local_root).expanduser().absolute() / spec.work_base
 
 
 class Session:
@@ -145,7 +132,7 @@ class Session:
         stop_on_failure: bool = False,
     ) -> None:
         """The whole way: stage, run every job to its end, download, clean. See Submission.run_submission."""
-        with _journal_errors(self.journal.path):
+        with journal_errors(self.journal.path):
             self._grant_new_round()
             if self.history.concluded is None:
                 self.upload()
@@ -284,26 +271,27 @@ def open_session(
     asked = plan_hash(spec)
     submission = submission_hash(asked, inputs)
     place = near_of(spec)
-    _refuse_changed_inputs(place, asked, submission, inputs)
+    refuse_changed_inputs(place, asked, submission, inputs)
     kind = contexts.load(spec.machine.context_type)
 
     def open_context() -> Context:
         return kind.open(spec.machine, profile, submission, spec.work_base)
 
     history = History()
-    with _journal_errors(place / KEPT / submission / "journal"):
+    with journal_errors(place / KEPT / submission / "journal"):
         log = journals.Journal.open(
             place / KEPT / submission / "journal",
             ev.Event,
             application=f"dispatcher {version()}",
             rules=RULES,
-            replay=lambda frame: _fold(history, frame),
+            replay=lambda frame: fold(history, frame),
         )
-    session = Session(
-        spec, planned, submission, scheduler, open_context, log, history, outside or real_outside(), uploads
-    )
+    request = place / KEPT / submission / "cancel"
+    request.unlink(missing_ok=True)  # one that nobody obeyed was meant for a dispatcher that is gone
+    outside = msgspec.structs.replace(outside or real_outside(), cancelled=request.exists)
+    session = Session(spec, planned, submission, scheduler, open_context, log, history, outside, uploads)
     with session:
-        _begin(session, asked, inputs)
+        begin(session, asked, inputs)
         yield session
 
 
@@ -322,7 +310,7 @@ def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
     return known, {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
 
 
-def _begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
+def begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
     """The first records of a new journal: what was asked, and the jobs it makes."""
     if session.history.opened is not None:
         if session.history.opened.submission != session.submission:
@@ -343,7 +331,7 @@ def _begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
         backward_common_files=spec.backward_common_files,
         inputs=dict(inputs),
     )
-    with _journal_errors(session.journal.path):
+    with journal_errors(session.journal.path):
         session.record(
             opened,
             *(ev.Planned(job.hash, job.tasks, tuple(spec.tasks[i] for i in job.tasks)) for job in session.planned),
@@ -353,72 +341,6 @@ def _begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
 def _as_json(value: Any) -> Any:
     """What a record reads back as: lists where the value has tuples."""
     return msgspec.json.decode(msgspec.json.encode(value))
-
-
-def _fold(history: History, frame: journals.Frame[Any]) -> None:
-    for record in frame.records:
-        if isinstance(record, journals.Unknown):
-            raise JournalDamaged(f"record kind {record.kind!r} was written by a newer version: update dispatcher")
-        if not isinstance(record, (journals.Open, journals.Close)):
-            history.fold(record)
-
-
-def kept_journals(place: Path) -> list[Path]:
-    """The journals below a near side, oldest first."""
-    found = [path.parent for path in (place / KEPT).glob("*/journal/00000001.jsonl")]
-    return sorted(found, key=lambda path: path.stat().st_mtime)
-
-
-def read_history(path: Path) -> History:
-    """Fold a journal without its lock: safe while a dispatcher is at work."""
-    history = History()
-    with _journal_errors(path):
-        for frame in journals.frames(path, ev.Event):
-            _fold(history, frame)
-    return history
-
-
-def read_progress(spec: SubmissionSpec) -> Mapping[str, Progress]:
-    """How far the newest run of this plan is, from its journal, without a lock; {} when there is none."""
-    asked = plan_hash(spec)
-    for path in reversed(kept_journals(near_of(spec))):
-        opened = _opening(path)
-        if opened is not None and opened.plan == asked:
-            return read_history(path).jobs
-    return {}
-
-
-def _opening(path: Path) -> ev.Opened | None:
-    """The first record of a journal; None when it does not hold one yet."""
-    with _journal_errors(path):
-        for frame in journals.frames(path, ev.Event):
-            for record in frame.records:
-                if isinstance(record, ev.Opened):
-                    return record
-    return None
-
-
-def _refuse_changed_inputs(place: Path, asked: str, submission: str, inputs: Mapping[str, str]) -> None:
-    """The same plan, unfinished, but with other inputs: going on would answer with mixed results."""
-    for path in kept_journals(place):
-        if path.parent.name == submission:
-            continue
-        opened = _opening(path)
-        if opened is None or opened.plan != asked or _settled(read_history(path)):
-            continue
-        changed = sorted(name for name in {*opened.inputs, *inputs} if opened.inputs.get(name) != inputs.get(name))
-        raise InputsChanged(
-            f"submission {opened.submission} of the same tasks is not finished, and its inputs have changed since: "
-            f"{', '.join(changed[:10])}. Put them back to continue it, or give it up with "
-            f"`dispatcher cancel {path.parent}` and run again. (Files that tasks rewrite themselves belong into "
-            "their backward_files; then they do not count as inputs.)"
-        )
-
-
-def _settled(history: History) -> bool:
-    """Nothing of this run is in a queue or may be: concluded, or never submitted."""
-    live = any(job.asking or job.state not in (State.unsubmitted, State.terminated) for job in history.jobs.values())
-    return history.concluded is not None or not live
 
 
 def _template(spec: SubmissionSpec) -> str | None:
@@ -450,20 +372,3 @@ def version() -> str:
         return installed("dispatcher")
     except PackageNotFoundError:
         return "0"
-
-
-@contextmanager
-def _journal_errors(path: Path) -> Iterator[None]:
-    """The journal's errors in this package's words."""
-    try:
-        yield
-    except journals.JournalBusy as error:
-        raise SubmissionBusy(str(error)) from error
-    except journals.JournalCorrupt as error:
-        raise JournalDamaged(str(error)) from error
-    except journals.JournalError as error:
-        raise DispatcherError(str(error)) from error
-    except OSError as error:
-        if isinstance(error, DispatcherError):
-            raise
-        raise DispatcherError(f"the journal {path} cannot be written: {error}; nothing is lost, run again") from error

@@ -94,8 +94,10 @@ class Reader:
         raise JournalCorrupt(self.path, missing, 0, "the segment is missing")
 
     def _segment(self, segment: int, last: bool) -> Iterator[tuple[int, int, Header, bytes]]:
-        start = self.end[1] if segment == self.end[0] else 0
+        start = self._seen(segment)
         data = self._load(segment, last)
+        if start > len(data):
+            raise JournalCorrupt(self.path, segment, len(data), f"{start - len(data)} bytes seen here are gone")
         again = False
         self.end, self.torn = (segment, start), 0
         while start < len(data):
@@ -116,11 +118,14 @@ class Reader:
             yield segment, self.last_start, header, payload
         self._acknowledged(segment, start)
 
+    def _seen(self, segment: int) -> int:
+        return self.end[1] if segment == self.end[0] else 0
+
     def _load(self, segment: int, last: bool) -> bytes:
         """The bytes of a segment that count, opened once more when it is missing or short."""
         seal = None if last else self._seal(segment)
         acknowledged = self.head.end if self.head and self.head.segment == segment else 0
-        least = max(seal.prev_end if seal else acknowledged, self.end[1] if segment == self.end[0] else 0)
+        least = max(seal.prev_end if seal else acknowledged, self._seen(segment))
         data = b""
         for judge in (False, True):
             try:
@@ -130,8 +135,6 @@ class Reader:
                     raise JournalCorrupt(self.path, segment, 0, "the segment is missing") from None
             if len(data) >= least:
                 break
-        if seal is None and least <= len(data):
-            return data
         return data if seal is None else self._sealed(segment, data, seal)
 
     def _seal(self, segment: int) -> Open:
@@ -145,14 +148,9 @@ class Reader:
         raise JournalCorrupt(self.path, segment + 1, 0, f"the opening frame: {why}")
 
     def _sealed(self, segment: int, data: bytes, seal: Open) -> bytes:
-        size, seen = len(data), self.end[1] if segment == self.end[0] else 0
-        if seal.prev_end > size:
-            raise JournalCorrupt(
-                self.path, segment, size, f"{seal.prev_end - size} bytes are missing that were sealed"
-            )
-        if seal.prev_end < seen:
-            raise JournalCorrupt(self.path, segment, seal.prev_end, f"{seen - seal.prev_end} bytes seen here are gone")
-        foreign = size - seal.prev_end - seal.prev_lost
+        missing, foreign = seal.prev_end - len(data), len(data) - seal.prev_end - seal.prev_lost
+        if missing > 0:
+            raise JournalCorrupt(self.path, segment, len(data), f"{missing} bytes are missing that were sealed")
         if foreign > 0:
             warning = f"segment {segment:08d}.jsonl: {foreign} bytes were written after it was sealed"
             self.warnings += [warning] if warning not in self.warnings else []
@@ -197,9 +195,9 @@ class Reader:
 def frames(path: Path | str, kind: Any, *, files: Files | None = None) -> Iterator[Frame[Any]]:
     """Verified frames in order, without a lock. Raises JournalMissing, JournalCorrupt."""
     reader = Reader(Path(path), files)
-    if not reader.segments():
-        raise JournalMissing(f"{path} holds no segment of a journal")
     yield from decoded(reader, Codec(kind))
+    if not reader.end[0]:
+        raise JournalMissing(f"{path} holds no segment of a journal")
 
 
 def decoded(reader: Reader, codec: Codec[Any]) -> Iterator[Frame[Any]]:

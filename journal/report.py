@@ -48,7 +48,7 @@ def verify(path: Path | str, *, expect: str | None = None) -> Report:
         return Report(str(path), "unreadable", problem=str(error))
     except JournalCorrupt as error:
         status, problem = "corrupt", str(error)
-    if not segments:
+    if not segments and status == "clean":
         return Report(str(path), "unreadable", problem=f"{path} holds no segment of a journal")
     if status == "clean" and not met:
         status, problem = "corrupt", f"position {expect} is not in this journal: acknowledged records are gone"

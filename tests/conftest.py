@@ -11,10 +11,11 @@ import pytest
 
 from dispatcher import events as ev
 from dispatcher.history import History
+from dispatcher.kept import fold
 from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
 from dispatcher.plan import plan
 from dispatcher.ports import Item
-from dispatcher.session import Session, _begin, _fold, real_outside
+from dispatcher.session import Session, begin, real_outside
 from dispatcher.testing.cluster import Cluster, SimulatedPlace, SimulatedQueue, World
 from journal import Journal, frames
 from journal.files import Files
@@ -54,17 +55,28 @@ class Simulated:
     def run(self, **how: Any) -> History:
         history = History()
         log: Journal[Any] = Journal.open(
-            self.path, ev.Event, replay=lambda frame: _fold(history, frame), files=SteppedFiles(self.world)
+            self.path, ev.Event, replay=lambda frame: fold(history, frame), files=SteppedFiles(self.world)
         )
         outside = real_outside(
-            now=lambda: self.cluster.now, sleep=self.cluster.sleep, nonce=lambda: next(self.nonces), **how.pop("outside", {})
+            now=lambda: self.cluster.now,
+            sleep=self.cluster.sleep,
+            nonce=lambda: next(self.nonces),
+            **how.pop("outside", {}),
         )
         uploads = [Item("/near/in", "in", 3, "00")]
         session = Session(
-            self.spec, self.jobs, "sim", SimulatedQueue(), lambda: SimulatedPlace(self.cluster), log, history, outside, uploads
+            self.spec,
+            self.jobs,
+            "sim",
+            SimulatedQueue(),
+            lambda: SimulatedPlace(self.cluster),
+            log,
+            history,
+            outside,
+            uploads,
         )
         with session:
-            _begin(session, plan_hash(self.spec), {"in": "00"})
+            begin(session, plan_hash(self.spec), {"in": "00"})
             session.run(check_interval=8.0, **how)
         return history
 
@@ -74,7 +86,7 @@ class Simulated:
     def replayed(self) -> History:
         history = History()
         for frame in frames(self.path, ev.Event):
-            _fold(history, frame)
+            fold(history, frame)
         return history
 
 

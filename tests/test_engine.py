@@ -202,7 +202,9 @@ def test_ratio_unfinished_kills_the_stragglers(simulate: Callable[..., Any], mak
             return 1e9 if hangs else 3.0
 
     spec = make_submission(tasks=8, group_size=1, resources={"strategy": {"ratio_unfinished": 0.2}})
-    spec = msgspec.structs.replace(spec, resources=msgspec.convert(msgspec.to_builtins(spec.resources), type(spec.resources)))
+    spec = msgspec.structs.replace(
+        spec, resources=msgspec.convert(msgspec.to_builtins(spec.resources), type(spec.resources))
+    )
     simulated = simulate(OneHangs(), spec)
     history = simulated.run()
     abandoned = [job for job in history.jobs.values() if job.state is State.terminated]
@@ -213,7 +215,9 @@ def test_ratio_unfinished_kills_the_stragglers(simulate: Callable[..., Any], mak
     assert "kill" in simulated.cluster.calls
 
 
-def test_a_missing_result_is_an_error_and_nothing_is_removed(simulate: Callable[..., Any], make_submission: Any) -> None:
+def test_a_missing_result_is_an_error_and_nothing_is_removed(
+    simulate: Callable[..., Any], make_submission: Any
+) -> None:
     simulated = simulate(None, make_submission(backward=["out"]))
     with pytest.raises(ResultMissing, match="did not write 6 of their backward_files"):
         simulated.run()

@@ -155,7 +155,9 @@ DECISIONS: list[tuple[str, Progress, Look, bool, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("progress", "seen", "gone", "event"), [d[1:] for d in DECISIONS], ids=[d[0] for d in DECISIONS])
+@pytest.mark.parametrize(
+    ("progress", "seen", "gone", "event"), [d[1:] for d in DECISIONS], ids=[d[0] for d in DECISIONS]
+)
 def test_what_a_look_amounts_to(progress: Progress, seen: Look, gone: bool, event: Any) -> None:
     assert decide(progress, seen, gone) == event
 

@@ -21,12 +21,11 @@ from .. import contexts
 from ..errors import ConfigError, DispatcherError, ResultMissing
 from ..model import MachineSpec
 from ..ports import Context, Reply, Shell
-from . import profiles, rules
+from ..schema import profiles, rules
 from .streams import LONGEST, Output, Started
 
 if TYPE_CHECKING:
-    from dargs import Argument
-
+    from ..schema import Argument
     from .submission import Submission
 
 
@@ -87,7 +86,7 @@ class BaseContext:
     @property
     def local_root(self) -> str:
         """Absolute: local_root/work_base once a submission is bound, before that local_root."""
-        return os.path.normpath(os.path.join(self._near, self.submission.work_base)) if self.submission else self._near
+        return os.path.normpath(Path(self._near, self.submission.work_base if self.submission else ""))
 
     @property
     def remote_root(self) -> str | None:

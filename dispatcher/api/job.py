@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from ..errors import ConfigError
 from ..model import digest, task_keys
-from . import rules
+from ..schema import rules
 from .resources import Resources
 from .status import JobStatus
 from .task import Task

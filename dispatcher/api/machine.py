@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .. import schedulers
 from ..errors import ConfigError
 from ..model import MachineSpec
-from . import profiles, rules
+from ..schema import profiles, rules
 from .context import BaseContext, find
 from .scripts import Scripts
 from .status import JobStatus
 
 if TYPE_CHECKING:
-    from dargs import Argument
-
+    from ..schema import Argument
     from .job import Job
     from .submission import Submission
 
@@ -111,14 +110,14 @@ class Machine(Scripts):
     @classmethod
     def load_from_json(cls, json_path: str | PathLike[str]) -> Machine:
         """A machine from a JSON file. Raises ConfigError that names the file, and the key or line."""
-        from .documents import load_json
+        from ..schema import load_json
 
         return cls._loaded(load_json(fspath(json_path)), False, f"{fspath(json_path)}: machine")
 
     @classmethod
     def load_from_yaml(cls, yaml_path: str | PathLike[str]) -> Machine:
         """A machine from a YAML file. Raises ConfigError that names the file, and the key or line."""
-        from .documents import load_yaml
+        from ..schema import load_yaml
 
         return cls._loaded(load_yaml(fspath(yaml_path)), False, f"{fspath(yaml_path)}: machine")
 

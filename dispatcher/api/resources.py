@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..model import ResourcesSpec, Strategy
-from . import rules
+from ..schema import rules
 
 if TYPE_CHECKING:
-    from dargs import Argument
+    from ..schema import Argument
 
 #: The keys of the serialized form, in their order.
 KEYS = (
@@ -113,14 +113,14 @@ class Resources:
     @classmethod
     def load_from_json(cls, json_file: str | PathLike[str]) -> Resources:
         """Resources from a JSON file, checked. Raises ConfigError that names the file, and the key or line."""
-        from .documents import load_json
+        from ..schema import load_json
 
         return cls._loaded(load_json(fspath(json_file)), False, f"{fspath(json_file)}: resources")
 
     @classmethod
     def load_from_yaml(cls, yaml_file: str | PathLike[str]) -> Resources:
         """Resources from a YAML file, checked. Raises ConfigError that names the file, and the key or line."""
-        from .documents import load_yaml
+        from ..schema import load_yaml
 
         return cls._loaded(load_yaml(fspath(yaml_file)), False, f"{fspath(yaml_file)}: resources")
 
@@ -147,7 +147,7 @@ class Resources:
 
     def serialize(self) -> dict[str, Any]:
         """The 17 keys of the manual, in their order; a deep copy."""
-        return {key: deepcopy(getattr(self, key)) for key in KEYS}
+        return {key: _plain(getattr(self, key)) for key in KEYS}
 
     @staticmethod
     def arginfo(detail_kwargs: bool = True) -> Argument:
@@ -188,3 +188,12 @@ def _copied(key: str, value: Any) -> Any:
     if key in _TEXTS and isinstance(value, Iterable) and not isinstance(value, (str, Mapping)):
         return [fspath(each) if isinstance(each, PathLike) else each for each in value]
     return dict(deepcopy(value)) if isinstance(value, Mapping) else deepcopy(value)
+
+
+def _plain(value: Any) -> Any:
+    """A copy of plain data; written out, for `deepcopy` takes 100 times as long, and there may be 100,000 jobs."""
+    if type(value) is list:
+        return [_plain(each) for each in value]
+    if type(value) is dict:
+        return {key: _plain(each) for key, each in value.items()}
+    return value

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from ..model import JobSpec, SubmissionSpec
 from ..plan import plan
-from . import rules
+from ..schema import rules
 from .job import Job
 from .machine import Machine
 from .resources import Resources

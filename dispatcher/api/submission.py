@@ -121,7 +121,7 @@ class Submission:
         ]
 
     def spec(self) -> SubmissionSpec:
-        """What is asked, frozen; as it was when the jobs were made. Raises ConfigError for a value that is not allowed."""
+        """What is asked, frozen, as it was when the jobs were made. Raises ConfigError for what is not allowed."""
         machine = _NOWHERE if self.machine is None else self.machine.spec()
         if self._frozen is not None:
             return msgspec.structs.replace(self._frozen, machine=machine)
@@ -215,7 +215,7 @@ class Submission:
 
     def refresh(self) -> bool:
         """Read the states off the journal, without asking the scheduler; False when there is no journal."""
-        from ..session import read_progress
+        from ..kept import read_progress
 
         if not self.belonging_jobs:
             self.generate_jobs()
@@ -330,7 +330,7 @@ class Submission:
     @classmethod
     def submission_from_json(cls, json_file_name: str | PathLike[str] = "submission.json") -> Submission:
         """The submission that a file on this side describes. Raises ConfigError that names the file or the key."""
-        from .documents import load_json
+        from ..schema import load_json
 
         return cls.deserialize(load_json(Path(fspath(json_file_name))))
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..model import TaskSpec, digest
-from . import rules
+from ..schema import rules
 from .status import JobStatus
 
 if TYPE_CHECKING:
-    from dargs import Argument
+    from ..schema import Argument
 
 #: The keys of the serialized form, in their order; `task_name` follows when it is set.
 KEYS = ("command", "task_work_path", "forward_files", "backward_files", "outlog", "errlog")
@@ -71,14 +71,14 @@ class Task:
     @classmethod
     def load_from_json(cls, json_file: str | PathLike[str], allow_ref: bool = False) -> Task:
         """A task from a JSON file. Raises ConfigError that names the file, and the key or line."""
-        from .documents import load_json
+        from ..schema import load_json
 
         return cls._loaded(load_json(fspath(json_file)), allow_ref, f"{fspath(json_file)}: task")
 
     @classmethod
     def load_from_yaml(cls, yaml_file: str | PathLike[str], allow_ref: bool = False) -> Task:
         """A task from a YAML file. Raises ConfigError that names the file, and the key or line."""
-        from .documents import load_yaml
+        from ..schema import load_yaml
 
         return cls._loaded(load_yaml(fspath(yaml_file)), allow_ref, f"{fspath(yaml_file)}: task")
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import contexts, schedulers
-from ..model import MachineSpec, SubmissionSpec
+from ..model import SubmissionSpec
 
 
 class Asked(NamedTuple):
@@ -33,37 +32,31 @@ def read_submission(path: str, allow_ref: bool) -> Asked:
 
 def submission(data: Mapping[str, Any], where: str) -> Asked:
     """The submission that a mapping describes; `where` it stood begins every message."""
+    from ..api.machine import Machine
     from ..api.resources import Resources
     from ..api.task import Task
     from ..schema import check, submission_arginfo
 
     checked = check(data, submission_arginfo(), f"{where}: submission")
-    machine, profile = _machine(checked["machine"])
+    machine = Machine.deserialize(checked["machine"])
     spec = SubmissionSpec(
         work_base=checked["work_base"],
-        machine=machine,
+        machine=machine.spec(),
         resources=Resources(**checked["resources"]).spec(),
         tasks=tuple(Task(**task).spec() for task in checked["task_list"]),
         forward_common_files=tuple(sorted(checked["forward_common_files"])),
         backward_common_files=tuple(sorted(checked["backward_common_files"])),
     )
-    return Asked(spec, profile)
+    return Asked(spec, machine.profile)
 
 
 def read_profile(path: str, allow_ref: bool = False) -> Mapping[str, Any]:
-    """The profile in a machine file, or in the machine of a submission file; both are checked first."""
+    """The profile in a machine file, or in the machine of a submission file; it is checked first."""
     from ..api.documents import load, resolve_refs
+    from ..api.machine import Machine
     from ..schema import check, machine_arginfo
 
     data = resolve_refs(load(path), allow_ref, Path(path).parent)
     if "machine" in data and "batch_type" not in data:
         data = data["machine"]
-    return _machine(check(data, machine_arginfo(), f"{path}: machine"))[1]
-
-
-def _machine(checked: Mapping[str, Any]) -> tuple[MachineSpec, Mapping[str, Any]]:
-    given = {key: checked[key] for key in MachineSpec.__struct_fields__ if key in checked}
-    given["batch_type"] = schedulers.canonical(checked["batch_type"])
-    given["context_type"] = contexts.canonical(checked["context_type"])
-    given["local_root"] = checked["local_root"] or "."
-    return MachineSpec(**given), checked.get("remote_profile") or {}
+    return Machine.deserialize(check(data, machine_arginfo(), f"{path}: machine")).profile

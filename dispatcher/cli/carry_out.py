@@ -13,8 +13,9 @@ import time
 from argparse import ArgumentParser, Namespace
 
 from ..errors import DispatcherError, Interrupted, JobsFailed
+from ..kept import KEPT
 from ..report import Tally, count, duration, pairs, tally
-from ..session import KEPT, Session, open_session
+from ..session import Session, open_session
 from .asked import Asked
 from .display import chosen, say_json
 from .say import paint, say, warn
@@ -94,6 +95,7 @@ def _account(session: Session, outcome: str, seconds: float, args: Namespace) ->
 
 
 def _numbers(seen: Tally, seconds: float) -> str:
+    total = count(sum(seen.jobs.values()), "job")
+    jobs = total if len(seen.jobs) == 1 else f"{total}: {seen}"
     retries = f", {count(seen.retries, 'retry')}" if seen.retries else ""
-    jobs = count(sum(seen.jobs.values()), "job")
-    return f"{jobs} ({seen}), {seen.done:,} of {count(seen.tasks, 'task')} done{retries}, in {duration(seconds)}"
+    return f"{jobs}; {seen.done:,} of {count(seen.tasks, 'task')} done{retries}, in {duration(seconds)}"

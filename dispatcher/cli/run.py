@@ -21,6 +21,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from hashlib import sha1
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,10 @@ def metadata(text: str, name: str) -> Mapping[str, Any]:
 
 
 def _toml(content: str, name: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
+    toml: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        return tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+        return dict(toml.loads(content))
+    except toml.TOMLDecodeError as error:
         raise ConfigError(f"{name}: its script block is not valid TOML: {error}") from None
 
 

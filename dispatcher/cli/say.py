@@ -18,7 +18,7 @@ import sys
 from typing import TextIO
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_ASCII = str.maketrans({"→": "->", "…": "...", "─": "-", "·": "-", "×": "x"})
+_ASCII = str.maketrans({"→": "->", "…": "...", "─": "-", "·": "-"})
 _COLOURS = {
     "finished": "32",
     "terminated": "31",

@@ -92,4 +92,4 @@ def _wrapped(left: str, what: str, width: int) -> str:
     """`what` behind the left part, further lines below its beginning."""
     room = max(width - len(left), 20) if width else 0
     parts = textwrap.wrap(what, room, break_long_words=False, break_on_hyphens=False) if room else [what]
-    return left + f"\n{' ' * len(left)}".join(parts or [""]).rstrip() + "\n"
+    return (left + f"\n{' ' * len(left)}".join(parts)).rstrip() + "\n"

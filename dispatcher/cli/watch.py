@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..engine import Engine, Outside
     from ..session import Session
 
-#: The file beside a journal that asks the dispatcher at work to cancel.
+#: The file beside a journal that asks the dispatcher at work to cancel (`session.open_session` heeds it).
 REQUEST = "cancel"
 
 #: Seconds between two looks at what is to be told; also how soon a signal ends a pause.
@@ -82,7 +82,7 @@ class Watch:
         self._engine: Engine | None = None
         self._dirty = False
         self._shown = 0.0
-        self._lost = False
+        self._lost = self._heard = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Watch:
@@ -103,10 +103,10 @@ class Watch:
         """What the engine is handed."""
         from ..session import real_outside
 
-        return real_outside(sleep=self._sleep, stop=self._stop, cancelled=self._cancelled, show=self._show)
+        return real_outside(sleep=self._sleep, stop=self._stop, show=self._show)
 
     def follow(self, session: Session) -> None:
-        """Tell what was opened, and heed the request to cancel that may be laid beside its journal."""
+        """Tell what was opened; from now on a request to cancel ends a pause."""
         kept = session.journal.path.parent
         self.request = kept / REQUEST
         begun = tally(session.progress.values())
@@ -117,14 +117,18 @@ class Watch:
     def _stop(self) -> bool:
         return bool(self.signum)
 
-    def _cancelled(self) -> bool:
-        return self.request is not None and self.request.exists()
-
     def _sleep(self, seconds: float) -> None:
+        """Ends early at a signal, and once at a request to cancel."""
         end = time.monotonic() + seconds
-        while not self.signum and not self._cancelled() and (left := end - time.monotonic()) > 0:
+        while not self.signum and not self._news() and (left := end - time.monotonic()) > 0:
             self._safely(self._tell)
             time.sleep(min(_TICK, left))
+
+    def _news(self) -> bool:
+        if self._heard or self.request is None or not self.request.exists():
+            return False
+        self._heard = True
+        return True
 
     def _show(self, engine: Engine) -> None:
         self._engine, self._dirty = engine, True

@@ -30,7 +30,7 @@ from ..model import ResourcesSpec
 from ..ports import Accepted, Answer, Ask, Claim, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
 from ..script import quoted
 
-_PREAMBLE = """\
+PREAMBLE = """\
 cd -- {home} || exit 90
 umask 077
 dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }}
@@ -66,6 +66,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     name: str
     code: str
     node: str = ""
+    reason: str = ""
 
 
 class CommandLine:
@@ -131,7 +132,7 @@ class CommandLine:
     def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
         mark = f"@@{asks[0].nonce}"
-        parts = [_PREAMBLE.format(home=quoted(place.home)), f"dsp_mark={mark}\n", _SUBMIT]
+        parts = [PREAMBLE.format(home=quoted(place.home)), f"dsp_mark={mark}\n", _SUBMIT]
         for ask in asks:
             parts += [_heredoc(name, text, mark) for name, text in ask.files.items()]
             parts += [f"dsp_revoke {nonce}\n" for nonce in ask.revoke]
@@ -143,7 +144,7 @@ class CommandLine:
 
     def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
         """By nonce; a job of which nothing certain was said has no entry."""
-        said = _framed(reply.out, f"@@{asks[0].nonce}")
+        said = framed(reply.out, f"@@{asks[0].nonce}")
         for line in said.get("full", []):
             why = f"cannot write {line} in the jobs' directory on the execution side (disk full or quota?)"
             return {ask.nonce: Later(why) for ask in asks}
@@ -160,9 +161,9 @@ class CommandLine:
         return answers
 
     def _answer(self, code: str, out: str, err: str) -> Answer | None:
-        found = self.ID.search(out)
         if code == "0":
-            return Accepted(found.group(1)) if found else None
+            found = self.identified(out)
+            return Accepted(found) if found else None
         said = f"{err}\n{out}".strip()
         if self.NEVER.search(said):
             return Never(said)
@@ -173,25 +174,24 @@ class CommandLine:
     def look(self, watches: Sequence[Watch], place: Place) -> Shell:
         """The queue and the markers of all these jobs in one round trip."""
         mark = f"@@{watches[0].nonce}"
-        names = "\n".join(name for watch in watches for name in self.marker_files(watch))
         text = (
-            f"{_PREAMBLE.format(home=quoted(place.home))}"
+            f"{PREAMBLE.format(home=quoted(place.home))}"
             f"dsp_queue() {{\n{self.queue_lines(watches)}\n}}\n"
-            "dsp_said=$(dsp_queue 2>&1 < /dev/null)\n"
-            f'echo "{mark} queue-code $?"\n'
-            f"printf '%s\\n' \"$dsp_said\" | sed 's/^/{mark} queue /'\n"
-            f"LC_ALL=C xargs grep -a -s -H '' /dev/null << '{mark}' | sed 's/^/{mark} file /'\n{names}\n{mark}\n"
+            f"{framed_call('queue', mark)}"
+            f"dsp_markers() {{\n{self.marker_lines(watches)}\n}}\n"
+            f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
             f"echo {mark} done\n"
         )
         return Shell(text, timeout=180)
 
-    def marker_files(self, watch: Watch) -> Iterable[str]:
-        """The files of a job that say how it stands."""
-        return (f"{watch.nonce}.id", f"{watch.nonce}.claim", f"{watch.nonce}.claim.fenced")
+    def marker_lines(self, watches: Sequence[Watch]) -> str:
+        """Commands that print the names of the files that say how these jobs stand: receipts, claims, fences."""
+        names = (f"{watch.nonce}{end}" for watch in watches for end in (".id", ".claim", ".claim.fenced"))
+        return "\n".join(["cat << '@@'", *names, "@@"])
 
     def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
         """Receipts and claims count even when the queue gave no good answer; then `trouble` says why."""
-        said = _framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{watches[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         files = _files(said.get("file", []))
@@ -203,30 +203,47 @@ class CommandLine:
         rows: dict[str, list[Row]] = {}
         for row in listed:
             rows.setdefault(row.name, []).append(row)
-        looks = {watch.nonce: self._look(watch, files, rows.get(watch.nonce, []), not trouble) for watch in watches}
+        looks = {
+            watch.nonce: self._look(watch, files.get(watch.nonce, {}), rows.get(watch.nonce, []), not trouble)
+            for watch in watches
+        }
         return Looks(looks, trouble)
 
     def _look(self, watch: Watch, files: Mapping[str, list[str]], rows: list[Row], answered: bool) -> Look:
-        claim = read_claim(files.get(f"{watch.nonce}.claim", []), files.get(f"{watch.nonce}.claim.fenced", []))
-        receipt = self.ID.search("\n".join(files.get(f"{watch.nonce}.id", [])))
-        wanted = (claim.owner if claim else "") or watch.id
-        row = next((row for row in rows if row.id == wanted), rows[0] if rows else None)
+        claim = self.claim(watch, files)
+        receipt = self.identified("\n".join(files.get("id", [])))
+        wanted = ((claim.owner if claim else "") or watch.id).split(",")
+        mine = [row for row in rows if row.id in wanted]
+        if rows:
+            look = self.standing(mine or rows)
+        else:
+            look = Look(Native.absent if answered else Native.unknown)
         found = (
-            (receipt.group(1), "receipt") if receipt
+            (receipt, "receipt") if receipt
             else (claim.owner, "claim") if claim and claim.owner
-            else (row.id, "queue") if row
-            else ("", "")
+            else (look.id, look.how)
         )  # fmt: skip
-        if row is None:
-            native = Native.absent if answered else Native.unknown
-            return Look(native, id=found[0], how=found[1], claim=claim)
-        return Look(self.STATES.get(row.code, Native.unknown), row.code, found[0], found[1], row.node, claim)
+        return msgspec.structs.replace(look, id=found[0], how=found[1], claim=claim)
+
+    def standing(self, rows: Sequence[Row]) -> Look:
+        """What the rows of one job say of it."""
+        row = rows[0]
+        return Look(self.STATES.get(row.code, Native.unknown), row.code, row.id, "queue", row.node)
+
+    def claim(self, watch: Watch, files: Mapping[str, list[str]]) -> Claim | None:
+        """What the job itself has written so far; `files` are its lines by what follows the nonce in their names."""
+        return read_claim(files.get("claim", []), files.get("claim.fenced", []))
+
+    def identified(self, text: str) -> str:
+        """The native id in what the submit command printed, "" when there is none."""
+        found = self.ID.search(text)
+        return found.group(1) if found else ""
 
     # -- ending -------------------------------------------------------------------------------------------------
 
     def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
         """End these jobs; what is gone already is no error."""
-        return Shell(f"{_PREAMBLE.format(home=quoted(place.home))}{self.kill_lines(watches)}\n:\n")
+        return Shell(f"{PREAMBLE.format(home=quoted(place.home))}{self.kill_lines(watches)}\n:\n")
 
 
 def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:
@@ -256,7 +273,16 @@ def _heredoc(name: str, text: str, mark: str) -> str:
     return f"dsp_put {name} << '{mark}'\n{text.rstrip(chr(10))}\n{mark}\n"
 
 
-def _framed(text: str, mark: str) -> dict[str, list[str]]:
+def framed_call(word: str, mark: str) -> str:
+    """Shell text: call dsp_WORD, tell its exit code and each line of what it said, complaints included."""
+    return (
+        f"dsp_said=$(dsp_{word} 2>&1 < /dev/null)\n"
+        f'echo "{mark} {word}-code $?"\n'
+        f"printf '%s\\n' \"$dsp_said\" | sed 's/^/{mark} {word} /'\n"
+    )
+
+
+def framed(text: str, mark: str) -> dict[str, list[str]]:
     """Our lines of an answer by their first word, in order; banners and noise are passed over."""
     said: dict[str, list[str]] = {}
     for line in text.split("\n"):
@@ -276,9 +302,11 @@ def _by_nonce(lines: Iterable[str]) -> dict[str, str]:
     return {nonce: "\n".join(part for part in parts if part) for nonce, parts in texts.items()}
 
 
-def _files(lines: Iterable[str]) -> dict[str, list[str]]:
-    files: dict[str, list[str]] = {}
+def _files(lines: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """The lines of each file, by nonce and by what follows it in the file's name."""
+    files: dict[str, dict[str, list[str]]] = {}
     for line in lines:
         name, _, text = line.partition(":")
-        files.setdefault(name, []).append(text)
+        nonce, _, rest = name.partition(".")
+        files.setdefault(nonce, {}).setdefault(rest, []).append(text)
     return files

@@ -1,0 +1,118 @@
+"""`dispatcher cancel PATH`: end the jobs of a submission, and see that they are gone.
+
+nobody at work      open the journal, write down that they are to be killed, kill, look until they are gone
+a dispatcher is     lay an empty file `cancel` beside its journal; it does the same, and this one waits for it
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import journal as journals
+
+from .. import events as ev
+from .. import report
+from ..errors import DispatcherError, Interrupted
+from ..lifecycle import Policy, State
+from ..session import Session
+from .asked import read_profile
+from .display import chosen
+from .find import journal_of
+from .held import held_session
+from .say import say
+from .watch import REQUEST, Watch
+
+EXAMPLES = """\
+examples:
+  dispatcher cancel runs
+  dispatcher cancel 1f2e3d --machine machine.json      over SSH: how to get there
+
+The results of jobs that have finished are not lost: fetch them with
+"dispatcher submission HASH --download-finished-task".
+"""
+
+_OVER = (State.finished, State.terminated)
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    parser.add_argument("path", metavar="PATH|HASH", help="a work directory, a journal, or the start of a hash")
+    parser.add_argument("--machine", metavar="FILE", help="machine or submission file, where a context needs a profile")
+    parser.add_argument("--allow-ref", action="store_true", help="follow $ref in that file")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="how long to wait (default 120)")
+
+
+def run(args: Namespace) -> int:
+    """End them, here or by asking the dispatcher at work; raises when they may still be there."""
+    path = journal_of(args.path)
+    profile = read_profile(args.machine, args.allow_ref) if args.machine else None
+    end = time.monotonic() + args.timeout
+    while True:
+        watch = Watch(chosen(json=False))
+        try:
+            with watch, held_session(path, profile, watch.outside()) as session:
+                watch.follow(session)
+                before = report.tally(session.progress.values())
+                ended = _end(session, watch, end)
+        except journals.JournalBusy as busy:
+            if _ask(path, busy.holder, end):
+                return 0
+            continue  # it ended before it saw the request
+        return _account(path, before, ended)
+
+
+def _end(session: Session, watch: Watch, end: float) -> list[str]:
+    """Kill what lives and look until it is gone; the hashes of the jobs that were ended."""
+    live = [job.job for job in session.progress.values() if job.state not in _OVER]
+    if not live:
+        return []
+    session.kill()
+    session.engine.policy = Policy(retries=-1, site_retries=-1)  # what failed earlier is not tried again either
+    session.engine.run(check_interval=5.0)
+    if watch.signum:
+        raise Interrupted("interrupted: that they are to be killed is written down; run the same command again")
+    failed = sum(job.state is State.terminated for job in session.progress.values())
+    session.record(ev.Concluded("failed" if failed else "finished", failed))
+    return live
+
+
+def _ask(path: Path, holder: str, end: float) -> bool:
+    """Ask the dispatcher at work, wait until every job is over; False when it let go before."""
+    request = path.parent / REQUEST
+    say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
+    request.touch(mode=0o600)
+    replay = report.Replay()
+
+    def over() -> bool:
+        return _all_over(replay) or replay.closed or time.monotonic() > end
+
+    try:
+        for frame in journals.follow(path, ev.Event, poll=0.5, stop=over):
+            replay.fold([frame])
+    finally:
+        request.unlink(missing_ok=True)
+    if _all_over(replay):
+        say(f"cancelled: {report.tally(replay.history.jobs.values())}\n")
+        return True
+    if replay.closed:
+        return False
+    raise DispatcherError(
+        f"{holder or 'the dispatcher at work'} has not obeyed in time, and jobs may still run; "
+        "stop that process (its jobs run on), then run the same command again"
+    )
+
+
+def _all_over(replay: report.Replay) -> bool:
+    jobs = replay.history.jobs
+    return bool(jobs) and all(job.state in _OVER for job in jobs.values())
+
+
+def _account(path: Path, before: report.Tally, ended: list[str]) -> int:
+    if not ended:
+        say(f"nothing to cancel; jobs: {before}\n")
+        return 0
+    after = report.tally(report.Replay().fold(journals.frames(path, ev.Event)).history.jobs.values())
+    say(f"cancelled {report.count(len(ended), 'job')}; jobs: {after}\n")
+    return 0

@@ -1,0 +1,81 @@
+"""kill -9 of the real dispatcher at random moments of a real run: no task twice, none lost."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatcher.kept import kept_journals, read_history
+from dispatcher.lifecycle import State
+from journal import verify
+
+CHILD = Path(__file__).with_name("child.py")
+
+
+@pytest.fixture
+def child() -> Any:
+    made = importlib.util.spec_from_file_location("child", CHILD)
+    assert made
+    assert made.loader
+    module = importlib.util.module_from_spec(made)
+    made.loader.exec_module(module)
+    return module
+
+
+def live(work: Path, context: str, seconds: float) -> int:
+    """One life of a dispatcher of at most so many seconds; its exit code, -9 when it was killed."""
+    process = subprocess.Popen([sys.executable, str(CHILD), str(work), context], stderr=subprocess.PIPE, text=True)
+    try:
+        _, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        _, err = process.communicate()
+    if process.returncode not in (0, -9):
+        raise AssertionError(err)
+    return process.returncode
+
+
+@pytest.mark.parametrize("context", ["LazyLocal", "Local"])
+def test_killed_at_25_random_moments(tmp_path: Path, child: Any, context: str) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng, kills = random.Random(seed), 0
+    for round_number in range(8):
+        work = tmp_path / str(round_number)
+        child.lay_out(work)
+        while live(work, context, rng.uniform(0.25, 1.2) if kills < 25 else 60) != 0:
+            kills += 1
+        ran = Counter((work / "log").read_text().split())
+        assert ran == Counter(str(index) for index in range(child.TASKS)), f"seed {seed}, round {round_number}"
+        for index in range(child.TASKS):
+            assert (work / "near" / "w" / f"t{index}" / "out").read_text() == f"input {index}\n"
+        [journal] = kept_journals(work / "near" / "w")
+        assert verify(journal).status == "clean"
+        assert {job.state for job in read_history(journal).jobs.values()} == {State.finished}
+        if kills >= 25:
+            break
+    assert kills >= 25, "too few kills to say anything"
+
+
+def test_two_dispatchers_on_one_submission(tmp_path: Path, child: Any) -> None:
+    """The second is refused, with who holds it; nothing runs twice."""
+    child.lay_out(tmp_path)
+    both = [
+        subprocess.Popen([sys.executable, str(CHILD), str(tmp_path), "LazyLocal"], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode == 0 for process in both) == [False, True]
+    refused = next(error for error, process in zip(errors, both, strict=True) if process.returncode)
+    winner = next(process.pid for process in both if process.returncode == 0)
+    assert "SubmissionBusy" in refused
+    assert f"process {winner} on " in refused
+    assert Counter((tmp_path / "log").read_text().split()) == Counter(str(i) for i in range(child.TASKS))

@@ -1,0 +1,130 @@
+"""The shape of the code: imports go down only, each library enters in one place, importing does nothing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "dispatcher"
+
+#: A module may import from its own layer and from lower ones.
+LAYERS = [
+    {"cli", "__main__", "testing"},
+    {"api", "__init__"},
+    {"session", "schema", "report"},
+    {"kept"},
+    {"engine"},
+    {"schedulers", "contexts", "staging", "script", "plan", "history", "lifecycle", "near", "runtime"},
+    {"model", "events", "ports", "errors"},
+]
+DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+
+#: Where a library may be imported.
+LIBRARIES = {
+    "transitions": "dispatcher/lifecycle.py",
+    "filelock": "journal/lock.py",
+    "paramiko": "dispatcher/contexts/ssh",
+    "requests": "dispatcher/contexts/",
+    "dargs": "dispatcher/schema",
+    "rich": "dispatcher/cli/",
+}
+PURE = {
+    "model",
+    "events",
+    "ports",
+    "errors",
+    "lifecycle",
+    "plan",
+    "script",
+    "runtime",
+    "staging",
+    "history",
+    "schedulers",
+}
+WORLD = {"os", "subprocess", "socket", "time", "pathlib", "shutil", "tempfile"}
+
+
+def imports(path: Path) -> list[tuple[str, int]]:
+    """Absolute names of what a file imports, with the line."""
+    package = path.relative_to(ROOT).with_suffix("").parts
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found += [(module, node.lineno)]
+            if node.module is None or len(module.split(".")) == 1:
+                found += [(f"{module}.{alias.name}", node.lineno) for alias in node.names]
+    return found
+
+
+def files(*tops: str) -> list[Path]:
+    return sorted(path for top in tops for path in (ROOT / top).rglob("*.py"))
+
+
+def part(name: str) -> str:
+    return name.split(".")[1] if name.count(".") else "__init__"
+
+
+@pytest.mark.parametrize("path", files("dispatcher"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_only(path: Path) -> None:
+    here = part(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    assert here in DEPTH, f"{path}: say in tests/test_shape.py to which layer it belongs"
+    for name, line in imports(path):
+        if name.startswith("dispatcher.") and part(name) in DEPTH:
+            assert DEPTH[part(name)] >= DEPTH[here], f"{path}:{line}: {here} must not import {name}"
+
+
+def test_the_engine_is_handed_its_ports() -> None:
+    assert not {part(name) for name, _ in imports(PACKAGE / "engine.py")} & {"schedulers", "contexts"}
+
+
+def test_schedulers_and_contexts_do_not_know_each_other() -> None:
+    for folder, other in (("schedulers", "contexts"), ("contexts", "schedulers")):
+        for path in files(f"dispatcher/{folder}"):
+            assert other not in {part(name) for name, _ in imports(path) if name.startswith("dispatcher")}, path
+
+
+def test_the_journal_knows_nothing_of_jobs() -> None:
+    for path in files("journal"):
+        assert not [name for name, _ in imports(path) if name.startswith("dispatcher")], path
+
+
+def test_rules_and_words_do_not_touch_the_world() -> None:
+    for path in files("dispatcher"):
+        if part(".".join(path.relative_to(ROOT).with_suffix("").parts)) in PURE:
+            touched = {name.split(".")[0] for name, _ in imports(path)} & WORLD
+            assert not touched, f"{path} imports {touched}"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_each_library_enters_in_one_place(library: str) -> None:
+    for path in files("dispatcher", "journal"):
+        if any(name.split(".")[0] == library for name, _ in imports(path)):
+            assert str(path.relative_to(ROOT)).startswith(LIBRARIES[library]), f"{path} imports {library}"
+
+
+def test_importing_is_light_and_changes_nothing(tmp_path: Path) -> None:
+    code = "import sys, json, dispatcher; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    heavy = {"paramiko", "requests", "oss2", "dargs", "yaml", "rich", "filelock", "transitions", "logging.handlers"}
+    assert not heavy & set(json.loads(done.stdout))
+    assert (done.stderr, list(tmp_path.iterdir())) == ("", [])
+
+
+def test_files_and_functions_stay_small() -> None:
+    for path in files("dispatcher", "journal"):
+        text = path.read_text()
+        assert text.count("\n") <= 400, f"{path} has {text.count(chr(10))} lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                size = (node.end_lineno or 0) - node.lineno + 1 - (ast.get_docstring(node) or "").count("\n")
+                assert size <= 40, f"{path}:{node.lineno} {node.name} has {size} lines"
