@@ -96,7 +96,7 @@ for dsp_index in "${!dsp_lane[@]}"; do
   for ((dsp_slot = 0; dsp_slot < dsp_width; dsp_slot++)); do dsp_launch "$dsp_index"; done
 done
 while [ "$dsp_running" -gt 0 ]; do
-  if read -r -t 20 dsp_task dsp_code <&198; then dsp_ended "$dsp_task" "$dsp_code"; else dsp_reap; fi
+  if read -r -t 5 dsp_task dsp_code <&198; then dsp_ended "$dsp_task" "$dsp_code"; else dsp_reap; fi
 done
 """
 

@@ -21,6 +21,10 @@ from journal import Journal, frames
 from journal.files import Files
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="write golden files instead of comparing with them")
+
+
 class Killed(BaseException):
     """The dispatcher was killed here."""
 

@@ -20,7 +20,7 @@ from ..ports import Scheduler
 #: Name -> "module:class"; "" is a name of the manual that this version does not run yet.
 BUILTIN: dict[str, str] = {
     "Shell": "dispatcher.schedulers.shell:ShellQueue",
-    "Slurm": "",
+    "Slurm": "dispatcher.schedulers.slurm:Slurm",
     "SlurmJobArray": "",
     "PBS": "",
     "Torque": "",

@@ -164,7 +164,10 @@ class CommandLine:
         if code == "0":
             found = self.identified(out)
             return Accepted(found) if found else None
-        said = f"{err}\n{out}".strip()
+        return self.refusal(code, f"{err}\n{out}".strip())
+
+    def refusal(self, code: str, said: str) -> Answer | None:
+        """What a failed submit command means; None when the job may have been accepted all the same."""
         if self.NEVER.search(said):
             return Never(said)
         return Later(said) if self.LATER.search(said) else None
@@ -214,10 +217,8 @@ class CommandLine:
         receipt = self.identified("\n".join(files.get("id", [])))
         wanted = ((claim.owner if claim else "") or watch.id).split(",")
         mine = [row for row in rows if row.id in wanted]
-        if rows:
-            look = self.standing(mine or rows)
-        else:
-            look = Look(Native.absent if answered else Native.unknown)
+        missed = Look(Native.absent if answered else Native.unknown)
+        look = self.standing(mine or rows) if rows else missed
         found = (
             (receipt, "receipt") if receipt
             else (claim.owner, "claim") if claim and claim.owner
