@@ -14,10 +14,10 @@ its final dot is there; the exit marker replaces the file in one rename.
 
 from __future__ import annotations
 
-#: Settles who runs this attempt. Needs dsp_home, dsp_claim, dsp_native, dsp_restarts.
+#: Settles who runs this attempt. Needs dsp_claim, dsp_node, dsp_native, dsp_restarts.
 CLAIM = r"""
-dsp_mine="claim $dsp_native $dsp_restarts $(uname -n) $$ $RANDOM$RANDOM$RANDOM"
-dsp_own=$dsp_claim.$(uname -n).$$
+dsp_mine="claim $dsp_native $dsp_restarts $dsp_node $$ $RANDOM$RANDOM$RANDOM"
+dsp_own=$dsp_claim.$dsp_node.$$
 printf '%s\n' "$dsp_mine" > "$dsp_own" || exit 93
 # The exit code of ln is not trusted (a lost reply of a file server); what the file says is.
 ln -- "$dsp_own" "$dsp_claim" 2>/dev/null || [ -e "$dsp_claim" ] ||
@@ -36,7 +36,10 @@ if [ "$dsp_owner" != "$dsp_mine" ]; then
   fi
 fi
 exec 199>> "$dsp_claim"
-dsp_done=" $(sed -n 's/^task \([0-9]*\) 0 [0-9]* \.$/\1/p' < "$dsp_claim" | tr '\n' ' ')"
+dsp_done=' '
+while read -r dsp_word dsp_index dsp_code _; do
+  [ "$dsp_word $dsp_code" != 'task 0' ] || dsp_done+="$dsp_index "
+done < "$dsp_claim"
 dsp_still_mine() { [ "$dsp_claim" -ef /dev/fd/199 ]; }
 dsp_still_mine || exit 0
 rm -f -- "$dsp_own"
@@ -51,6 +54,7 @@ mkfifo -m 600 -- "$dsp_own.fifo" || exit 93
 exec 198<> "$dsp_own.fifo"
 rm -f -- "$dsp_own.fifo"
 dsp_running=0 dsp_failed=0 dsp_pids=() dsp_lane_of=() dsp_silent=()
+dsp_clock() { printf -v dsp_time '%(%s)T' -1 2> /dev/null || dsp_time=$(date +%s); } # bash before 4.2 has no %()T
 dsp_launch() { # start the next task of lane $1
   local lane=$1 task
   while [ -n "${dsp_lane[lane]}" ]; do
@@ -77,7 +81,8 @@ dsp_ended() { # task $1 ended with exit code $2
       { tail -c 1000 -- "${dsp_errors[$1]}" | tr -d '\000\r' | sed "s/^/err $1 /"; echo; } >&199
     fi
   fi
-  printf 'task %s %s %s .\n' "$1" "$2" "$(date +%s)" >&199
+  dsp_clock
+  printf 'task %s %s %s .\n' "$1" "$2" "$dsp_time" >&199
   dsp_launch "${dsp_lane_of[$1]}"
 }
 dsp_reap() { # a task whose shell was killed cannot report: found dead in two rounds, it ended with 137
@@ -103,9 +108,10 @@ done
 #: Publishes the exit marker: the whole claim with its last line, in one rename.
 END = r"""
 dsp_still_mine || exit 0
+dsp_clock
 {
   cat < "$dsp_claim"
-  printf 'end %s %s .\n' "$dsp_failed" "$(date +%s)"
+  printf 'end %s %s .\n' "$dsp_failed" "$dsp_time"
 } > "$dsp_own" && dsp_still_mine && mv -f -- "$dsp_own" "$dsp_claim"
 exit "$dsp_failed"
 """

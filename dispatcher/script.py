@@ -142,15 +142,22 @@ def _filled(template: str, resources: ResourcesSpec) -> str:
 
 
 def _claim(job: JobScript, dialect: Scheduler, elements: int) -> str:
-    suffix = f".{dialect.element}" if elements else ""
+    element, suffix, withdrawn = "", "", ""
+    if elements:
+        element, suffix = f"dsp_element={dialect.element}\n", ".$dsp_element"
+        # An array is withdrawn as a whole; looked for after the element has its claim, so that it cannot slip through.
+        withdrawn = f'[ ! -e "$dsp_home/{job.nonce}.claim" ] || exit 0\n'
     return (
         f"\n# job {job.job}: {len(job.tasks)} task(s)\n"
         f"REMOTE_ROOT=$(readlink -f -- {quoted(job.place.root)}) || exit 93\n"
         f"dsp_home={quoted(job.place.home)}\n"
+        f"{element}"
         f'dsp_claim="$dsp_home/{job.nonce}{suffix}.claim"\n'
+        "dsp_node=$(uname -n)\n"
         f"dsp_native={dialect.native_id}\n"
         f"dsp_restarts={dialect.restarts}\n"
         f"{runtime.CLAIM}"
+        f"{withdrawn}"
         'cd -- "$REMOTE_ROOT" || exit 93\n'
     )
 
@@ -207,7 +214,7 @@ def _lanes(job: JobScript, dialect: Scheduler, elements: int) -> str:
     size = -(-len(job.tasks) // elements)
     numbered = list(enumerate(job.tasks))
     cases = (f"{e})\n{_lane(numbered[e * size : (e + 1) * size], job.resources)};;\n" for e in range(elements))
-    return f"{width}case {dialect.element} in\n{''.join(cases)}*) exit 94 ;;\nesac\n"
+    return f"{width}case $dsp_element in\n{''.join(cases)}*) exit 94 ;;\nesac\n"
 
 
 def _lane(tasks: Sequence[tuple[int, tuple[int, TaskSpec]]], resources: ResourcesSpec) -> str:

@@ -62,26 +62,22 @@ def _judged(path: str) -> tuple[str, str]:
 
 def check_paths(spec: SubmissionSpec) -> None:
     """Raise ConfigError for the first path of a submission that is not below its directory, or names no file."""
-    for key, paths in (
-        ("forward_common_files", spec.forward_common_files),
-        ("backward_common_files", spec.backward_common_files),
-    ):
-        for path in paths:
-            _named(path, key)
+    _check("", forward_common_files=spec.forward_common_files, backward_common_files=spec.backward_common_files)
     for position, task in enumerate(spec.tasks):
-        clean(task.task_work_path, f"task_list[{position}].task_work_path")
-        for path in (*task.forward_files, *task.backward_files):
-            _named(path, "forward_files" if path in task.forward_files else "backward_files", position)
+        where = f"task_list[{position}]."
+        clean(task.task_work_path, f"{where}task_work_path")
+        _check(where, forward_files=task.forward_files, backward_files=task.backward_files)
         for key, log in (("outlog", task.outlog), ("errlog", task.errlog)):
-            if log is not None and not clean(log, f"task_list[{position}].{key}"):
-                raise ConfigError(f"task_list[{position}].{key}: {log!r} is a directory; write a file name, or null")
+            if log is not None and not clean(log, where + key):
+                raise ConfigError(f"{where}{key}: {log!r} is a directory; write a file name, or null")
 
 
-def _named(path: str, key: str, position: int | None = None) -> None:
-    where = key if position is None else f"task_list[{position}].{key}"
-    if not path:
-        raise ConfigError(f"{where}: an empty name; write '.' for the whole directory, or leave it out")
-    clean(path, where)
+def _check(where: str, **lists: tuple[str, ...]) -> None:
+    for key, paths in lists.items():
+        for path in paths:
+            if not path:
+                raise ConfigError(f"{where}{key}: an empty name; write '.' for the whole directory, or leave it out")
+            clean(path, where + key)
 
 
 def escape(path: str) -> str:

@@ -88,10 +88,8 @@ def _verify(asked: argparse.Namespace) -> int:
 def _in_words(report: Report, unknown: list[str]) -> str:
     if report.status == "unreadable":
         return f"unreadable: {report.problem}\n"
-    lines = [
-        f"{report.status}: {report.records} records in {report.frames} frames, {report.segments} segments, "
-        f"{report.bytes} bytes; position {report.position}"
-    ]
+    found = f"{report.records} records in {report.frames} frames, {report.segments} segments, {report.bytes} bytes"
+    lines = [f"{report.status}: {found}; position {report.position}"]
     lines += [f"  {report.problem}"] if report.problem else []
     lines += [f"  {report.torn_bytes} bytes of an unfinished write at the end are ignored"] if report.torn_bytes else []
     lines += [f"  {warning}" for warning in report.warnings]

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Generic, TypeVar, Union, get_args
 
@@ -223,9 +224,14 @@ class Codec(Generic[E]):
             return Unknown(str(kind), line)
 
     def schema(self) -> str:
-        """SHA-256 of the JSON schema of the records, for the opening record."""
-        try:
-            text = msgspec.json.encode(msgspec.json.schema(self._decoder.type))
-        except TypeError:  # a plain type has no schema of its own
-            return ""
-        return sha256(text).hexdigest()[:16]
+        """SHA-256 of the JSON schema of the records, for the opening record; "" for a type that has none."""
+        return _schema(self._decoder.type)
+
+
+@lru_cache(maxsize=8)
+def _schema(kind: Any) -> str:
+    try:
+        text = msgspec.json.encode(msgspec.json.schema(kind))
+    except TypeError:
+        return ""
+    return sha256(text).hexdigest()[:16]

@@ -35,6 +35,8 @@ class Segment:
         try:
             write_all(files, fd, data)
             _sync(files, fd, temporary)
+            if files.size(fd) != len(data):
+                raise JournalPoisoned(f"{temporary} does not hold what was written")
             _link(files, fd, temporary, name)
         except (OSError, JournalPoisoned, JournalFenced):
             close(files, fd, temporary)
@@ -73,11 +75,12 @@ class Segment:
             raise JournalPoisoned(f"{self.path}: fsync failed: {error}; what is on the disk is unknown") from error
 
     def undo(self, error: OSError) -> None:
-        """Take back a partial write of bytes that nobody was told of."""
+        """Take back a partial write of bytes that nobody was told of, for good: the next try may differ from it."""
         try:
             self._files.truncate(self._fd, self.end)
         except OSError as second:
             raise JournalPoisoned(f"{self.path}: {error}, and it cannot be undone: {second}") from second
+        self.sync()
 
     def check_frozen(self) -> None:
         """JournalFenced when a later writer has begun to read this segment to its end."""

@@ -76,7 +76,12 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("submission", merged(WHOLE, {"resources/gpu_per_nod": 1}), "submission/resources/gpu_per_nod", "'gpu_per_node'"),
     ("submission", merged(WHOLE, {"resources/kwargs": {"x": 1}}), "submission/resources/kwargs/x", "unknown key"),
     # wrong types
-    ("machine", merged(SSH, {"retry_count": "3"}), "machine/retry_count", "expected int, got str; write it without quo"),
+    (
+        "machine",
+        merged(SSH, {"retry_count": "3"}),
+        "machine/retry_count",
+        "expected int, got str; write it without quo",
+    ),
     ("machine", merged(SSH, {"remote_profile/port": "22"}), "machine/remote_profile/port", "expected int, got str"),
     ("machine", merged(SSH, {"remote_profile": []}), "machine/remote_profile", "expected dict, got a list"),
     ("machine", merged(SSH, {"context_type": 3}), "machine/context_type", "expected str, got int"),
@@ -84,7 +89,12 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("resources", merged(SIZE, {"number_node": 1.5}), "resources/number_node", "expected int, got float"),
     ("resources", merged(SIZE, {"number_node": True}), "resources/number_node", "expected int, got bool"),
     ("resources", merged(SIZE, {"queue_name": None}), "resources/queue_name", "expected str, got null"),
-    ("resources", merged(SIZE, {"custom_flags": "#SBATCH"}), "resources/custom_flags", "list of str, got str; write it in"),
+    (
+        "resources",
+        merged(SIZE, {"custom_flags": "#SBATCH"}),
+        "resources/custom_flags",
+        "list of str, got str; write it in",
+    ),
     ("resources", merged(SIZE, {"module_list": ["a", 2]}), "resources/module_list", "got int as item 1"),
     ("resources", merged(SIZE, {"strategy": True}), "resources/strategy", "expected dict, got bool"),
     ("resources", merged(SIZE, {"envs": []}), "resources/envs", "expected dict, got a list"),
@@ -99,7 +109,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("machine", without(SSH, "local_root"), "machine/local_root", "must be given"),
     ("machine", without(SSH, "remote_root"), "machine/remote_root", "SSHContext needs"),
     ("machine", without(SSH, "remote_profile"), "machine/remote_profile", "must be given"),
-    ("machine", without(SSH, "remote_profile/username"), "machine/remote_profile/username", "must be given"),
+    ("machine", without(SSH, "remote_profile/hostname"), "machine/remote_profile/hostname", "must be given"),
     ("machine", without(BOHRIUM, "remote_profile/input_data"), "machine/remote_profile/input_data", "must be given"),
     ("resources", {}, "resources/group_size", "must be given"),
     ("resources", merged(SIZE, {"batch_type": "LSF"}), "resources/kwargs", "must be given"),
@@ -155,7 +165,10 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("machine", LAZY),
     ("machine", BOHRIUM),
     ("machine", merged(SSH, {"remote_profile/_comment": "x", "_note": 1, "max_running": 3})),
-    ("machine", merged(LAZY, {"context_type": "LocalContext", "remote_root": "/r", "remote_profile": {"symlink": False}})),
+    (
+        "machine",
+        merged(LAZY, {"context_type": "LocalContext", "remote_root": "/r", "remote_profile": {"symlink": False}}),
+    ),
     ("resources", merged(SIZE, {"batch_type": "Shell"})),
     ("resources", slurm("custom_gpu_line", None)),
     ("resources", merged(SIZE, {"batch_type": "LSF", "kwargs": {"gpu_usage": True}})),
@@ -209,11 +222,12 @@ def test_the_tables_name_what_the_registries_name() -> None:
 @pytest.mark.parametrize("name", [name for name, where in contexts.BUILTIN.items() if where])
 def test_a_context_reads_what_the_table_declares(name: str) -> None:
     declared = {key.name: key for key in profiles.CONTEXTS[name].keys}
-    for key in contexts.load(name).profile_keys:
-        assert key.name in declared
-        assert declared[key.name].required is key.required
-        if not key.required:
-            assert declared[key.name].default in (key.default, declared[key.name].default)
+    read = {key.name: key for key in contexts.load(name).profile_keys}
+    assert declared.keys() == read.keys()
+    for key in read.values():
+        ours = declared[key.name]
+        assert (ours.required, {kind or type(None) for kind in ours.kinds}) == (key.required, set(key.types))
+        assert key.default is None or ours.default == key.default
 
 
 def test_free_dictionaries_are_left_alone() -> None:
@@ -228,7 +242,9 @@ def test_free_dictionaries_are_left_alone() -> None:
 
 
 def test_a_template_may_have_kwargs_of_its_own() -> None:
-    own = merged(WHOLE, {"resources/kwargs": {"x": 1}, "resources/strategy/customized_script_header_template_file": "h"})
+    own = merged(
+        WHOLE, {"resources/kwargs": {"x": 1}, "resources/strategy/customized_script_header_template_file": "h"}
+    )
     assert schema.check(own, schema.submission_arginfo())["resources"]["kwargs"] == {"x": 1}
 
 
@@ -367,3 +383,13 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
 def test_unknown_names_of_the_package() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         schema.nothing  # noqa: B018
+
+
+def test_yaml_that_holds_itself(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("a: &x [*x]\n")
+    with pytest.raises(ConfigError, match="holding itself"):
+        schema.resolve_refs(schema.load_yaml(file))
+    file.write_text("a: " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        schema.load_yaml(file)

@@ -130,7 +130,10 @@ class Machine(Scripts):
     def _loaded(cls, data: Mapping[str, Any], allow_ref: bool, where: str) -> Machine:
         from .. import schema
 
-        return cls.deserialize(schema.check(schema.resolve_refs(data, allow_ref), schema.machine_arginfo(), where))
+        data = schema.resolve_refs(data, allow_ref)
+        checked = schema.check(data, schema.machine_arginfo(), where)
+        given = profiles.as_given(checked["context_type"], data.get("remote_profile", {}), checked["remote_profile"])
+        return cls.deserialize({**checked, "remote_profile": given})
 
     @classmethod
     def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
@@ -173,9 +176,9 @@ class Machine(Scripts):
 
     @property
     def profile(self) -> dict[str, Any]:
-        """What is needed to connect, defaults filled in. Holds secrets. Raises ConfigError when it is not complete."""
-        found: dict[str, Any] = self.check()["remote_profile"]
-        return found
+        """What was given for connecting. Holds secrets. Raises ConfigError when it is not complete."""
+        given = self.context.remote_profile if self.context else {}
+        return profiles.as_given(type(self.context).__name__, given, self.check()["remote_profile"])
 
     def bind_context(self, context: BaseContext) -> None:
         """Use this context from now on."""

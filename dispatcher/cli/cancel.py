@@ -47,6 +47,10 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """End them, here or by asking the dispatcher at work; raises when they may still be there."""
     path = journal_of(args.path)
+    replay = report.Replay().fold(journals.frames(path, ev.Event))
+    if _all_over(replay):
+        say(f"nothing to cancel; jobs: {report.tally(replay.history.jobs.values())}\n")
+        return 0
     profile = read_profile(args.machine, args.allow_ref) if args.machine else None
     end = time.monotonic() + args.timeout
     while True:
@@ -54,28 +58,28 @@ def run(args: Namespace) -> int:
         try:
             with watch, held_session(path, profile, watch.outside()) as session:
                 watch.follow(session)
-                before = report.tally(session.progress.values())
-                ended = _end(session, watch, end)
+                ended = _end(session, watch)
+                after = report.tally(session.progress.values())
         except journals.JournalBusy as busy:
             if _ask(path, busy.holder, end):
                 return 0
             continue  # it ended before it saw the request
-        return _account(path, before, ended)
+        say(f"cancelled {report.count(ended, 'job')}; jobs: {after}\n")
+        return 0
 
 
-def _end(session: Session, watch: Watch, end: float) -> list[str]:
-    """Kill what lives and look until it is gone; the hashes of the jobs that were ended."""
+def _end(session: Session, watch: Watch) -> int:
+    """Kill what lives and look until it is gone; how many jobs were ended."""
     live = [job.job for job in session.progress.values() if job.state not in _OVER]
-    if not live:
-        return []
     session.kill()
     session.engine.policy = Policy(retries=-1, site_retries=-1)  # what failed earlier is not tried again either
     session.engine.run(check_interval=5.0)
     if watch.signum:
         raise Interrupted("interrupted: that they are to be killed is written down; run the same command again")
     failed = sum(job.state is State.terminated for job in session.progress.values())
-    session.record(ev.Concluded("failed" if failed else "finished", failed))
-    return live
+    if failed:  # where all had finished after all, the next run brings the results home and concludes
+        session.record(ev.Concluded("failed", failed))
+    return sum(session.progress[job].state is State.terminated for job in live)
 
 
 def _ask(path: Path, holder: str, end: float) -> bool:
@@ -107,12 +111,3 @@ def _ask(path: Path, holder: str, end: float) -> bool:
 def _all_over(replay: report.Replay) -> bool:
     jobs = replay.history.jobs
     return bool(jobs) and all(job.state in _OVER for job in jobs.values())
-
-
-def _account(path: Path, before: report.Tally, ended: list[str]) -> int:
-    if not ended:
-        say(f"nothing to cancel; jobs: {before}\n")
-        return 0
-    after = report.tally(report.Replay().fold(journals.frames(path, ev.Event)).history.jobs.values())
-    say(f"cancelled {report.count(len(ended), 'job')}; jobs: {after}\n")
-    return 0

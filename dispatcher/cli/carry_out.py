@@ -95,7 +95,6 @@ def _account(session: Session, outcome: str, seconds: float, args: Namespace) ->
 
 
 def _numbers(seen: Tally, seconds: float) -> str:
-    total = count(sum(seen.jobs.values()), "job")
-    jobs = total if len(seen.jobs) == 1 else f"{total}: {seen}"
+    jobs = count(sum(seen.jobs.values()), "job") if len(seen.jobs) == 1 else str(seen)
     retries = f", {count(seen.retries, 'retry')}" if seen.retries else ""
     return f"{jobs}; {seen.done:,} of {count(seen.tasks, 'task')} done{retries}, in {duration(seconds)}"

@@ -54,7 +54,7 @@ class PlainLines:
 
     def opened(self, submission: str, where: str, begun: Tally) -> None:
         """Which submission it is, and how far it is already."""
-        before = f"; resuming: {begun}, {begun.done:,} done" if set(begun.jobs) - {"unsubmitted"} else ""
+        before = f"; resuming: {begun}" if set(begun.jobs) - {"unsubmitted"} else ""
         self._say(
             f"submission {submission}: {count(sum(begun.jobs.values()), 'job')}, {count(begun.tasks, 'task')}{before}"
         )

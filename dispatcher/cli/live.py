@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ..report import Tally, duration
+from ..report import SHORT, Tally, duration
 from .display import STOPPING
 from .say import harmless
 
@@ -35,11 +35,12 @@ class Live:
     every = 0.25
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
-        self._screen = Screen(console=self._console, get_renderable=self._drawn, refresh_per_second=4, transient=True)
-        self._spinner = Spinner("dots")
         self._seen: Snapshot | None = None
         self._watch: Watch | None = None
+        self._name = ""
+        self._spinner = Spinner("dots")
+        self._console = Console(highlight=False)
+        self._screen = Screen(console=self._console, get_renderable=self._drawn, refresh_per_second=4, transient=True)
 
     def start(self, watch: Watch) -> None:
         """Begin to draw."""
@@ -47,8 +48,8 @@ class Live:
         self._screen.start()
 
     def opened(self, submission: str, where: str, begun: Tally) -> None:
-        """The hash stands above what is redrawn, for whoever wants to look at it from elsewhere."""
-        self._console.print(f"submission {submission}", style="dim", soft_wrap=True)
+        """The start of the hash is shown, for whoever wants to look at it from elsewhere."""
+        self._name = submission[:SHORT]
 
     def update(self, seen: Snapshot) -> None:
         """Drawn at the next turn."""
@@ -79,12 +80,12 @@ class Live:
         began = self._watch.began if self._watch else time.time()
         elapsed = duration(time.time() - began)
         grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=1)
         if seen is None:
-            grid.add_row(self._spinner, Text(f"checking and staging the files  {elapsed}"))
+            grid.add_row(self._spinner, Text(f"{self._name} checking and staging the files  {elapsed}".lstrip()))
             return grid
         bar = ProgressBar(total=seen.tally.tasks, completed=seen.tally.done, width=30)
-        grid.add_row(self._spinner, bar, Text(f"{seen.tally.done:,}/{seen.tally.tasks:,} tasks  {elapsed}"))
+        done = Text(f"{seen.tally.done:,}/{seen.tally.tasks:,} tasks  {elapsed}")
+        grid.add_row(self._spinner, Text(self._name, "dim"), bar, done)
         return grid
 
     def _states(self, seen: Snapshot) -> list[Text]:

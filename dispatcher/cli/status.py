@@ -106,7 +106,7 @@ def _lines(path: Path, replay: report.Replay, problem: str) -> list[tuple[str, s
     running = [replay.since[name] for name, job in history.jobs.items() if job.state is State.running]
     if running:
         lines.append(("running", f"since {report.clock(min(running))} ({report.duration(time.time() - min(running))})"))
-    lines += [("terminated", text) for text in report.failures(history)[:10]]
+    lines += [("failed", text) for text in report.failures(history)[:10]]
     lines += [("at work", held)] if held else [("last record", _ago(replay.ended))]
     lines += [("problem", problem)] if problem else []
     return [*lines, ("next", _next(path, replay, bool(held), problem))]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BUILTIN: dict[str, str] = {
     "LazyLocalContext": "dispatcher.contexts.lazy_local:LazyLocalContext",
     "LocalContext": "dispatcher.contexts.local:LocalContext",
-    "SSHContext": "",
+    "SSHContext": "dispatcher.contexts.ssh:SSHContext",
     "HDFSContext": "",
     "BohriumContext": "",
     "OpenAPIContext": "",

@@ -92,7 +92,7 @@ def _hop(config: SSHConfig, jump: str, secrets: Mapping[str, Any], seen: set[str
         raise ConfigError(f"ProxyJump {jump!r} of the SSH configuration is no host, or leads back to itself")
     asked = {key: value for key, value in (("username", parts["user"]), ("port", parts["port"])) if value}
     host = _host(config, name, {**secrets, **asked})
-    above = [] if host.proxy or seen - {name} and len(seen) > _DEEP else _jumps(config, name)
+    above = [] if host.proxy else _jumps(config, name)
     return [*(hop for way in above for hop in _hop(config, way, secrets, seen | {name})), host]
 
 

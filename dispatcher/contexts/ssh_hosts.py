@@ -97,7 +97,7 @@ def _remember(host: Host, kind: str, key: bytes) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # one write at the end of the file: others may write there at the same time
         fd = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with open(fd, "rb+", buffering=0) as out:
+        with open(fd, "rb+", buffering=0) as out:  # noqa: PTH123 (a descriptor, no path)
             size = out.seek(0, os.SEEK_END)
             out.seek(max(size - 1, 0))
             gap = b"\n" if size and out.read(1) != b"\n" else b""

@@ -19,6 +19,7 @@ from base64 import b32decode
 from binascii import Error as NotBase32
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,7 @@ class Answers:
         self.code_given = False
 
     def __call__(self, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
+        """One answer for each prompt."""
         return [self._answer(prompt) for prompt, _ in prompts]
 
     def _answer(self, prompt: str) -> str:
@@ -97,7 +99,7 @@ class Answers:
         if _CODE.search(prompt) and login.totp:
             self.code_given = True
             return self._codes.next(login.totp)
-        if _PASSWORD.search(prompt) and login.password is not None:
+        if _PASSWORD.search(prompt) and not _CODE.search(prompt) and login.password is not None:
             return login.password
         if _USER.search(prompt):
             return self._host.user
@@ -130,7 +132,7 @@ def _step(
     transport: Transport, host: Host, wanted: Sequence[str], tried: list[str], answers: Answers, keys: Iterator[PKey]
 ) -> list[str] | None:
     """Try until one method is accepted; then what the server wants besides, [] when nothing. None: refused."""
-    from paramiko import AuthenticationException, BadAuthenticationType
+    from paramiko import AuthenticationException
 
     for method, attempt in _attempts(transport, host, answers, keys):
         if method not in wanted or (method != "publickey" and method in tried):
@@ -138,9 +140,6 @@ def _step(
         tried.append(method)
         try:
             return list(attempt())
-        except BadAuthenticationType as told:
-            if "partial" in str(told).lower():
-                return list(told.allowed_types)
         except AuthenticationException:
             if not transport.is_active():
                 return None
@@ -153,7 +152,7 @@ def _attempts(
     """Methods in the order in which they are least likely to cost an attempt."""
     user, login = host.user, host.login
     for key in keys:
-        yield "publickey", lambda key=key: transport.auth_publickey(user, key)
+        yield "publickey", partial(transport.auth_publickey, user, key)
     ask: Any = ("keyboard-interactive", lambda: transport.auth_interactive(user, answers))
     if login.totp:
         yield ask
@@ -164,7 +163,7 @@ def _attempts(
 
 
 def _explained(host: Host, wanted: Sequence[str], tried: Sequence[str], answers: Answers) -> str:
-    counts = ", ".join(f"{tried.count(method)} × {method}" for method in dict.fromkeys(tried)) or "nothing to try"
+    counts = ", ".join(f"{tried.count(method)} x {method}" for method in dict.fromkeys(tried)) or "nothing to try"
     asked = f"; nothing in the profile answers its prompt {answers.unanswered!r}" if answers.unanswered else ""
     return (
         f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{asked}. Check username, "

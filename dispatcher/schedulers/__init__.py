@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import cast
 
 from ..errors import ConfigError, Unsupported
@@ -21,7 +20,7 @@ from ..ports import Scheduler
 BUILTIN: dict[str, str] = {
     "Shell": "dispatcher.schedulers.shell:ShellQueue",
     "Slurm": "dispatcher.schedulers.slurm:Slurm",
-    "SlurmJobArray": "",
+    "SlurmJobArray": "dispatcher.schedulers.slurm_array:SlurmArray",
     "PBS": "",
     "Torque": "",
     "SGE": "",
@@ -36,6 +35,9 @@ ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 
 
 def _outside() -> dict[str, str]:
+    # here and not above: reading what is installed takes longer than the rest of this import
+    from importlib.metadata import entry_points
+
     return {point.name: point.value for point in entry_points(group="dispatcher.schedulers")}
 
 

@@ -38,7 +38,10 @@ dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else 
 
 _SUBMIT = """\
 dsp_put() { cat > "$1.tmp" && mv -f -- "$1.tmp" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
-dsp_revoke() { printf 'revoked\\n' | dsp_put "$1.claim"; }
+dsp_revoke() { # the claim as a whole, then those of array elements that have not ended
+  echo revoked | dsp_put "$1.claim"
+  grep -L '^end ' -- "$1".*.claim 2> /dev/null | while read -r dsp_e; do echo revoked | dsp_put "$dsp_e"; done
+}
 dsp_show() { [ ! -s "$2" ] || { cat < "$2"; echo; } | sed "s/^/$dsp_mark $1 $dsp_nonce /"; }
 dsp_stop=
 dsp_ask() {

@@ -44,6 +44,20 @@ dsp_state() { # sets dsp_now to R, O, H or nothing for the job host $1, pid $2, 
 }
 """
 
+# Inside the job; must print the very id that `submit_line` prints.
+_SELF = r"""
+dsp_boot=
+if [ -r /proc/sys/kernel/random/boot_id ]; then read -r dsp_boot < /proc/sys/kernel/random/boot_id; fi
+if [ -d /proc/self ]; then
+  read -r dsp_stat < "/proc/$$/stat"
+  read -r -a dsp_stat <<< "${dsp_stat##*) }"
+  dsp_at=${dsp_stat[19]}
+else
+  dsp_at=$(ps -o lstart= -p $$ | tr -cs 'A-Za-z0-9\n' '_')
+fi
+echo "$dsp_node:$$:$dsp_at:${dsp_boot%%-*}"
+"""
+
 _KILL = r"""
 dsp_end() { # signal $1 for the process group of host $2, pid $3, start $4, boot $5
   dsp_signal=$1; shift
@@ -60,11 +74,7 @@ class ShellQueue(CommandLine):
     name = "Shell"
     grace = 2.0
     pace = 0.1
-    native_id = (
-        '"$(uname -n):$$:$(if [ -d /proc/self ]; then sed \'s/.*) //\' "/proc/$$/stat" | cut -d " " -f 20; '
-        "else ps -o lstart= -p $$ | tr -cs 'A-Za-z0-9\\n' '_'; fi):"
-        '$(cut -d - -f 1 /proc/sys/kernel/random/boot_id 2> /dev/null)"'
-    )
+    native_id = f'"$({_SELF.strip()})"'
     STATES: ClassVar = {"R": Native.running, "O": Native.completing, "H": Native.unknown}
     ID = re.compile(r"^(\S+:\d+:\w+:\w*)$", re.MULTILINE)
     LATER = re.compile(r".")

@@ -21,8 +21,8 @@ from typing import Any
 from ..errors import ConfigError, Unreachable
 from ..model import ResourcesSpec
 from ..ports import Answer, Ask, Look, Looks, Place, Reply, Shell, Watch
-from . import slurm_answers as answers
 from ..script import quoted
+from . import slurm_answers as answers
 from .command_line import PREAMBLE, CommandLine, Row, framed, framed_call
 
 #: Directives that are made of one key of kwargs each, in their order.

@@ -41,6 +41,8 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     text = _text(path)
     try:
         found = yaml.safe_load(text)
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply to be read; this is no configuration") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
@@ -65,7 +67,10 @@ def resolve_refs(data: Any, allow_ref: bool = False, base: str | Path = ".") -> 
     `base` is the directory that relative names start from. The data given is not changed. ConfigError when a
     reference is found and not allowed, when files refer to each other in a circle, or when one cannot be read.
     """
-    return _resolved(data, allow_ref, Path(base), ())
+    try:
+        return _resolved(data, allow_ref, Path(base), ())
+    except RecursionError:
+        raise ConfigError("nested too deeply, or holding itself; this is no configuration") from None
 
 
 def _resolved(data: Any, allow_ref: bool, base: Path, chain: tuple[Path, ...]) -> Any:

@@ -9,7 +9,9 @@ configuration is checked without loading what it will need (paramiko, requests).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -31,13 +33,13 @@ class Profile(msgspec.Struct, frozen=True):
 _PORT = Rule(lambda value: 0 < value < 65536, "must be a port number, 1 to 65535")
 
 _SSH = (
-    required("hostname", str, "Name or address of the SSH server.", rule=NOT_BLANK),
-    required("username", str, "Name of the account there.", rule=NOT_BLANK),
+    required("hostname", str, "Name or address of the SSH server, or its name in ~/.ssh/config.", rule=NOT_BLANK),
+    optional("username", str, "Name of the account there; without it as ~/.ssh/config says.", rule=NOT_BLANK),
     optional("password", str, "Password of the account. Deprecated: use an SSH key."),
     optional("port", int, "Port of the SSH server.", 22, rule=_PORT),
     optional("key_filename", (str, None), "Private key file. null: keys of ~/.ssh are tried.", None),
     optional("passphrase", (str, None), "Passphrase of the private key.", None),
-    optional("timeout", int, "Seconds to wait for a connection.", 10, rule=at_least(1)),
+    optional("timeout", (int, float), "Seconds to wait for a connection.", 10, rule=at_least(1)),
     optional("totp_secret", (str, None), "Base32 secret for time-based one-time passwords.", None),
     optional("tar_compress", bool, "Compress what is transferred.", True),
     optional("look_for_keys", bool, "Try the private keys of ~/.ssh.", True),
@@ -51,6 +53,9 @@ _SSH = (
         "reject",
         rule=one_of("reject", "accept-new"),
     ),
+    optional("known_hosts", str, "File of known host keys, instead of ~/.ssh/known_hosts."),
+    optional("config_file", str, "SSH configuration, instead of ~/.ssh/config."),
+    optional("jump_profile", dict, "password, totp_secret, key_filename, passphrase for the hosts of ProxyJump."),
 )
 
 _BOHRIUM = (
@@ -103,3 +108,10 @@ def profile(name: str) -> Profile:
     told = contexts.load(name).profile_keys
     keys = [Key(key.name, key.types, key.doc, key.default, key.required) for key in told]
     return Profile("A context of another package.", tuple(keys))
+
+
+def as_given(name: str, given: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
+    """What was checked without the defaults: a context must see what its user left open (the port of ~/.ssh/config)."""
+    alias = {other: key.name for key in profile(name).keys for other in key.alias}
+    names = {alias.get(key, key) for key in given}
+    return {key: value for key, value in checked.items() if key in names}

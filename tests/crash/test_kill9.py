@@ -48,7 +48,7 @@ def test_killed_at_25_random_moments(tmp_path: Path, child: Any, context: str) -
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng, kills = random.Random(seed), 0
-    for round_number in range(8):
+    for round_number in range(40):
         work = tmp_path / str(round_number)
         child.lay_out(work)
         while live(work, context, rng.uniform(0.25, 1.2) if kills < 25 else 60) != 0:

@@ -1,0 +1,181 @@
+"""Real servers for the tests here, started once in a session; what cannot start is an error, never a skip."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from dispatcher import events as ev
+from dispatcher.engine import Engine
+from dispatcher.lifecycle import State
+from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.session import Session, open_session, real_outside
+from journal import frames
+
+E = TypeVar("E")
+
+CLUSTERS = Path(__file__).parents[2] / "fixtures" / "clusters"
+
+
+def started(folder: str, **knobs: str) -> dict[str, str]:
+    """Run the `up` of a folder and read the export lines it prints."""
+    up = subprocess.run(
+        [CLUSTERS / folder / "up"], env={**os.environ, **knobs}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert up.returncode == 0, f"fixtures/clusters/{folder}/up failed:\n{up.stderr}"
+    words = [shlex.split(line)[1] for line in up.stdout.splitlines() if line.startswith("export ")]
+    return dict(word.split("=", 1) for word in words)
+
+
+class Slurm:
+    """The private Slurm; commands run with its settings, and a home without a profile."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.up()
+
+    def up(self, **knobs: str) -> None:
+        """Start what is missing, wake what is frozen; other knobs than last time restart the daemons."""
+        self.settings = {**started("slurm", **knobs), "HOME": str(self.home)}
+        os.environ.update(self.settings)
+
+    def ctl(self, *words: str) -> str:
+        """Disturb it; see fixtures/clusters/README.md."""
+        return self.ask(str(CLUSTERS / "slurm" / "ctl"), *words)
+
+    def ask(self, *command: str) -> str:
+        """What a command prints; it must succeed."""
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
+        return done.stdout
+
+    def accounted(self, since: str = "now-1hour") -> list[list[str]]:
+        """Every life of every job: name, state, exit code."""
+        lines = self.ask("sacct", "-n", "-P", "-D", "-X", "-S", since, "-o", "JobID,State,ExitCode,JobName").splitlines()
+        return [line.split("|", 3) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def slurm_daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """One Slurm for the whole session."""
+    before = dict(os.environ)
+    made = Slurm(tmp_path_factory.mktemp("home"))
+    yield made
+    subprocess.run([CLUSTERS / "slurm" / "down", "--wipe"], check=True, stdin=subprocess.DEVNULL)
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def slurm(slurm_daemons: Slurm) -> Slurm:
+    """A Slurm on which everything runs, whatever the test before did to it."""
+    slurm_daemons.up()
+    return slurm_daemons
+
+
+class Work:
+    """A submission in a directory of its own, with an odd name. Each task tells a log when it begins and ends."""
+
+    def __init__(self, top: Path) -> None:
+        self.top, self.log = top / "a b'é%j#x", top / "log"
+        self.log.touch()
+
+    def spec(
+        self,
+        commands: Sequence[str],
+        batch: str = "Slurm",
+        context: str = "LazyLocalContext",
+        machine: Mapping[str, Any] | None = None,
+        **resources: Any,
+    ) -> SubmissionSpec:
+        """One task a command, in a directory t0, t1, … each; one task a job unless `group_size` says otherwise."""
+        for number in range(len(commands)):
+            (self.top / "near" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
+        asked = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "main", "group_size": 1}
+        tasks = [
+            TaskSpec(f"echo begin {n} >> {self.log} && {{ {command}; }} && echo end {n} >> {self.log}", f"t{n}")
+            for n, command in enumerate(commands)
+        ]
+        return SubmissionSpec(
+            "w",
+            MachineSpec(batch, context, str(self.top / "near"), str(self.top / "far"), **(machine or {})),
+            ResourcesSpec(**{**asked, **resources}),
+            tuple(tasks),
+        )
+
+    def said(self, word: str) -> Counter[int]:
+        """How often each task said `begin` or `end`."""
+        lines = (line.split() for line in self.log.read_text().splitlines())
+        return Counter(int(line[1]) for line in lines if line[0] == word)
+
+    def run(
+        self,
+        spec: SubmissionSpec,
+        disturb: Callable[[Engine], object] = lambda engine: None,
+        grace: float | None = None,
+        **how: Any,
+    ) -> Session:
+        """Run it here; `disturb` is called whenever something may have changed."""
+        with open_session(spec, {}, outside=real_outside(show=disturb)) as session:
+            if grace is not None:
+                session.scheduler.grace = grace
+            session.run(**{"check_interval": 1, "clean": False, **how})
+        return session
+
+    def events(self, kind: type[E]) -> list[E]:
+        """The events of one kind in the journal, in their order."""
+        (path,) = (self.top / "near" / "w").glob(".dispatcher/*/journal")
+        return [record for frame in frames(path, ev.Event) for record in frame.records if isinstance(record, kind)]
+
+    def causes(self) -> list[ev.Cause]:
+        """Why attempts ended without success."""
+        return [event.cause for event in self.events(ev.Terminated)]
+
+
+class Once:
+    """Calls `act` with the job's id the first time a job runs (or is in another state)."""
+
+    def __init__(self, act: Callable[[str], object], state: State = State.running) -> None:
+        self.act, self.state, self.done = act, state, False
+
+    def __call__(self, engine: Engine) -> None:
+        found = next((job for job in engine.jobs.values() if job.state is self.state), None)
+        if found and not self.done:
+            self.done = True
+            self.act(found.id)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """Where a test runs its submission."""
+    return Work(tmp_path)
+
+
+@pytest.fixture
+def once() -> type[Once]:
+    """Something to do once, when a job is in a state."""
+    return Once
+
+
+@pytest.fixture(scope="session")
+def ssh_servers() -> Iterator[Mapping[str, str]]:
+    """The sshds of fixtures/clusters/ssh, in a run directory and on ports of their own; what `up` printed."""
+    import socket
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="dispatcher-ssh-") as top, socket.create_server(("127.0.0.1", 0)) as probe:
+        # ordinary users must be able to enter; nine ports in a row, away from those handed out to clients
+        os.chmod(top, 0o755)
+        knobs = {"SSH_RUN": f"{top}/run", "SSH_PORT": str(20000 + probe.getsockname()[1] % 1200 * 10)}
+        try:
+            yield started("ssh", **knobs)
+        finally:
+            down = [CLUSTERS / "ssh" / "down", "--wipe"]
+            subprocess.run(down, env={**os.environ, **knobs}, stdin=subprocess.DEVNULL, capture_output=True)

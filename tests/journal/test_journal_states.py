@@ -1,0 +1,123 @@
+"""hypothesis: open, append, commit, close, kill, power loss and faults, in any order."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+import journal_torture as torture
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from journal_simulation import Crash, Disk, SimFiles
+from journal_torture import Rec
+
+from journal import Journal, JournalError
+
+
+class Lives(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        logging.disable(logging.WARNING)
+        self.disk, self.writer = Disk(), None
+        self.files = SimFiles(self.disk)
+        self.progress = torture.Progress()
+        self.writer: Journal[Rec] | None = None
+
+    def teardown(self) -> None:
+        self.settle()
+        logging.disable(logging.NOTSET)
+
+    def settle(self) -> None:
+        found = torture.settle(self.disk, self.progress)
+        self.writer, self.progress = None, torture.Progress(found, found)
+
+    def attempt(self, act: Callable[[], None], seed: int = 0) -> None:
+        try:
+            act()
+        except Crash:
+            (self.disk.lost_power if seed % 2 else self.disk.killed)(random.Random(seed))
+            self.settle()
+        except JournalError:
+            self.settle()
+        except OSError:
+            if self.writer is None:
+                self.settle()
+
+    @precondition(lambda self: self.writer is None)
+    @rule(size=st.sampled_from([400, 2000, 1 << 20]), seed=st.integers(0, 9))
+    def open(self, size: int, seed: int) -> None:
+        self.files = SimFiles(self.disk, {}, random.Random(seed))
+
+        def act() -> None:
+            self.writer = torture.open_journal(self.files, segment_bytes=size)
+            found = torture.recovered(self.disk)
+            self.progress = torture.Progress(found, found)
+
+        self.attempt(act, seed)
+
+    @precondition(lambda self: self.writer is None)
+    @rule(at=st.integers(1, 30), kind=st.sampled_from(["crash", "crash_after", "eio", "interrupt"]), seed=st.integers(0, 99))
+    def open_and_fail(self, at: int, kind: str, seed: int) -> None:
+        torture.work(SimFiles(self.disk, {at: kind}), self.progress, random.Random(seed), commits=0)
+        (self.disk.lost_power if seed % 2 else self.disk.killed)(random.Random(seed))
+        self.settle()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(count=st.integers(1, 20), size=st.sampled_from([0, 30, 600]))
+    def append(self, count: int, size: int) -> None:
+        assert self.writer is not None
+        for _ in range(count):
+            self.writer.append(Rec(self.progress.tried, "x" * size))
+            self.progress.tried += 1
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(seed=st.integers(0, 99))
+    def commit(self, seed: int) -> None:
+        def act() -> None:
+            assert self.writer is not None
+            self.writer.commit()
+            self.progress.acked = self.progress.tried
+
+        self.attempt(act, seed)
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(seed=st.integers(0, 99))
+    def close(self, seed: int) -> None:
+        def act() -> None:
+            writer, self.writer = self.writer, None
+            assert writer is not None
+            writer.close()
+            self.progress.acked = self.progress.tried
+            self.settle()
+
+        self.attempt(act, seed)
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(seed=st.integers(0, 99))
+    def kill(self, seed: int) -> None:
+        self.files.gone = True
+        self.disk.killed(random.Random(seed))
+        self.settle()
+
+    @rule(seed=st.integers(0, 10**6))
+    def power(self, seed: int) -> None:
+        self.files.gone = True
+        self.disk.lost_power(random.Random(seed))
+        self.settle()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(at=st.integers(1, 12), kind=st.sampled_from(["crash", "crash_after", "crash_mid", "short", "enospc", "eio_sync"]))
+    def fault(self, at: int, kind: str) -> None:
+        self.files.faults[len(self.files.calls) + at] = kind
+
+    @rule()
+    def read(self) -> None:
+        assert self.progress.acked <= torture.recovered(self.disk) <= self.progress.tried
+
+
+TestLives = Lives.TestCase
+TestLives.settings = settings(
+    max_examples=100, stateful_step_count=30, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
