@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher import near
+from dispatcher.contexts.this_machine import remove_tree
 from dispatcher.errors import InputMissing, TransferFailed
 from dispatcher.ports import FileEntry
 
@@ -75,15 +76,24 @@ def test_tree_follows_links_but_not_in_circles(tmp_path: Path) -> None:
     assert {entry.path for entry in near.tree(tmp_path, ["a", "twice"])} >= {"a/f", "twice/f"}
 
 
-def test_tree_is_not_bounded_by_the_depth_of_calls(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
+@pytest.fixture
+def deep() -> Iterator[Path]:
+    """A directory nested deeper than Python calls may be; not below tmp_path, which pytest removes by recursion."""
+    top = Path(tempfile.mkdtemp())
+    here = os.open(top, os.O_RDONLY)
     for _ in range(sys.getrecursionlimit() + 100):
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
-    (entry,) = near.tree(tmp_path, ["d"])
+    yield top
+    remove_tree(top)
+    assert not top.exists()
+
+
+def test_tree_is_not_bounded_by_the_depth_of_calls(deep: Path) -> None:
+    (entry,) = near.tree(deep, ["d"])
     assert entry.path.count("d") > sys.getrecursionlimit()
     assert entry.size == -1
 

@@ -93,6 +93,15 @@ class BaseContext:
         """R, where the tasks run, once a submission is bound; before that remote_root as given."""
         return self._core().place.root if self.submission else self.init_remote_root
 
+    @property
+    def profile(self) -> dict[str, Any]:
+        """What was given for connecting, under its real names. Holds secrets. Raises ConfigError for a bad key."""
+        from ..schema import check
+
+        name = type(self).__name__
+        tree = self.machine_arginfo().sub_fields["remote_profile"]
+        return profiles.as_given(name, self.remote_profile, check(self.remote_profile, tree, "machine/remote_profile"))
+
     def spec(self) -> MachineSpec:
         """Where it is, without the profile."""
         return MachineSpec("", type(self).__name__, self._near, self.init_remote_root)
@@ -226,7 +235,7 @@ class BaseContext:
             raise ConfigError(f"{type(self).__name__} is bound to no submission: call bind_submission first")
         if self._opened is None:
             name = self.submission.submission_hash
-            self._opened = kind.open(self.spec(), self.remote_profile, name, self.submission.work_base)
+            self._opened = kind.open(self.spec(), self.profile, name, self.submission.work_base)
         return self._opened
 
     def _ask(self, text: str) -> Reply:

@@ -177,8 +177,8 @@ class Machine(Scripts):
     @property
     def profile(self) -> dict[str, Any]:
         """What was given for connecting. Holds secrets. Raises ConfigError when it is not complete."""
-        given = self.context.remote_profile if self.context else {}
-        return profiles.as_given(type(self.context).__name__, given, self.check()["remote_profile"])
+        self.check()
+        return self.context.profile if self.context else {}
 
     def bind_context(self, context: BaseContext) -> None:
         """Use this context from now on."""

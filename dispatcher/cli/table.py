@@ -31,7 +31,7 @@ def plain(text: str, word: str) -> str:
 
 def head() -> str:
     """The line above the table."""
-    return f"{'TIME':8}  {'JOB':{SHORT}}  {'TRY':>3}  {'EVENT':{_EVENT}}  FROM → TO\n"
+    return f"{'TIME':8}  {'JOB':{SHORT}}  {'TRY':>3}  {'EVENT':{_EVENT}}  {'FROM → TO':{_STATES}}  WHAT\n"
 
 
 def lines(rows: Iterable[Row], width: int = 0, paint: Paint = plain) -> Iterator[str]:
@@ -77,7 +77,9 @@ def _ruled(text: str, width: int, paint: Paint) -> str:
 def _line(row: Row, width: int, paint: Paint) -> str:
     attempt = str(row.attempt) if row.attempt else ""
     left = f"{clock(row.at)}  {row.job[:SHORT]:{SHORT}}  {attempt:>3}  {row.event:{_EVENT}}"
-    what = harmless("; ".join(part for part in (row.id, row.why, codes(row.tasks)) if part)).replace("\n", " ")
+    ended = codes(row.tasks)
+    parts = (row.id, row.why, "" if ended and ended in row.why else ended)
+    what = harmless("; ".join(part for part in parts if part)).replace("\n", " ")
     if not row.target:
         return _wrapped(f"{left}  ", what, width)
     states = row.target if row.source in ("", row.target) else f"{row.source} → {row.target}"

@@ -207,9 +207,10 @@ def test_the_profile_is_not_shared() -> None:
     assert machine.context is not None
     machine.context.remote_profile["password"] = "y"
     assert profile == {"hostname": "h", "username": "u"}
-    assert Machine(batch_type="Shell", context_type="Local", local_root=".", remote_root="/r").profile == {
-        "symlink": True
-    }
+    assert Machine(batch_type="Shell", context_type="Local", local_root=".", remote_root="/r").profile == {}
+    cloud = {"email": "e", "project_id": 3, "input_data": {}}
+    bohrium = Machine(batch_type="Bohrium", context_type="Bohrium", local_root=".", remote_profile=cloud)
+    assert bohrium.profile == {"email": "e", "program_id": 3, "input_data": {}}
 
 
 def test_an_emptied_profile_is_read_and_missed_when_needed() -> None:

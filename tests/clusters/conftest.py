@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,11 @@ CLUSTERS = Path(__file__).parents[2] / "fixtures" / "clusters"
 def started(folder: str, **knobs: str) -> dict[str, str]:
     """Run the `up` of a folder and read the export lines it prints."""
     up = subprocess.run(
-        [CLUSTERS / folder / "up"], env={**os.environ, **knobs}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [CLUSTERS / folder / "up"],
+        env={**os.environ, **knobs},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     assert up.returncode == 0, f"fixtures/clusters/{folder}/up failed:\n{up.stderr}"
     words = [shlex.split(line)[1] for line in up.stdout.splitlines() if line.startswith("export ")]
@@ -36,6 +41,8 @@ def started(folder: str, **knobs: str) -> dict[str, str]:
 
 class Slurm:
     """The private Slurm; commands run with its settings, and a home without a profile."""
+
+    CTL = str(CLUSTERS / "slurm" / "ctl")
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -48,7 +55,7 @@ class Slurm:
 
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
-        return self.ask(str(CLUSTERS / "slurm" / "ctl"), *words)
+        return self.ask(self.CTL, *words)
 
     def ask(self, *command: str) -> str:
         """What a command prints; it must succeed."""
@@ -56,9 +63,27 @@ class Slurm:
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
         return done.stdout
 
+    def tried(self, *command: str) -> None:
+        """A command that may come too early or too late, and then fails."""
+        subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+
+    def queued(self) -> list[str]:
+        """The ids of all jobs that have not ended."""
+        return self.ask("squeue", "-h", "-a", "-r", "-o", "%A").split()
+
+    def empty(self) -> None:
+        """End whatever is queued."""
+        end = time.monotonic() + 60
+        while jobs := self.queued():
+            assert time.monotonic() < end, f"jobs do not go: {jobs}"
+            self.tried("scancel", *jobs)
+            time.sleep(0.5)
+
     def accounted(self, since: str = "now-1hour") -> list[list[str]]:
         """Every life of every job: name, state, exit code."""
-        lines = self.ask("sacct", "-n", "-P", "-D", "-X", "-S", since, "-o", "JobID,State,ExitCode,JobName").splitlines()
+        lines = self.ask(
+            "sacct", "-n", "-P", "-D", "-X", "-S", since, "-o", "JobID,State,ExitCode,JobName"
+        ).splitlines()
         return [line.split("|", 3) for line in lines]
 
 
@@ -75,8 +100,9 @@ def slurm_daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 @pytest.fixture
 def slurm(slurm_daemons: Slurm) -> Slurm:
-    """A Slurm on which everything runs, whatever the test before did to it."""
+    """A Slurm on which everything runs and nothing is queued, whatever the test before did to it."""
     slurm_daemons.up()
+    slurm_daemons.empty()
     return slurm_daemons
 
 
@@ -118,12 +144,12 @@ class Work:
     def run(
         self,
         spec: SubmissionSpec,
-        disturb: Callable[[Engine], object] = lambda engine: None,
+        disturb: Callable[[Engine, Work], object] = lambda engine, work: None,
         grace: float | None = None,
         **how: Any,
     ) -> Session:
         """Run it here; `disturb` is called whenever something may have changed."""
-        with open_session(spec, {}, outside=real_outside(show=disturb)) as session:
+        with open_session(spec, {}, outside=real_outside(show=lambda engine: disturb(engine, self))) as session:
             if grace is not None:
                 session.scheduler.grace = grace
             session.run(**{"check_interval": 1, "clean": False, **how})
@@ -140,14 +166,14 @@ class Work:
 
 
 class Once:
-    """Calls `act` with the job's id the first time a job runs (or is in another state)."""
+    """Calls `act` with the job's id once, when so many tasks have begun and the first job is in a state."""
 
-    def __init__(self, act: Callable[[str], object], state: State = State.running) -> None:
-        self.act, self.state, self.done = act, state, False
+    def __init__(self, act: Callable[[str], object], begun: int = 0, state: State = State.running) -> None:
+        self.act, self.begun, self.state, self.done = act, begun, state, False
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Engine, work: Work) -> None:
         found = next((job for job in engine.jobs.values() if job.state is self.state), None)
-        if found and not self.done:
+        if found and not self.done and work.said("begin").total() >= self.begun:
             self.done = True
             self.act(found.id)
 

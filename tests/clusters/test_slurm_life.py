@@ -13,6 +13,8 @@ from dispatcher.errors import JobsFailed
 from dispatcher.lifecycle import State
 
 if TYPE_CHECKING:
+    from dispatcher.engine import Engine
+
     from .conftest import Once, Slurm, Work
 
 pytestmark = pytest.mark.cluster
@@ -48,13 +50,13 @@ def test_scancel_by_somebody_else_is_recorded_with_who_did_it(slurm: Slurm, work
 
 
 def test_scancel_costs_a_retry_only(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    work.run(work.spec(["sleep 3"]), once(lambda job: slurm.ask("scancel", job)))
+    work.run(work.spec(["sleep 3"]), once(lambda job: slurm.ask("scancel", job), begun=1))
     assert [cause.kind for cause in work.causes()] == ["scheduler"]
     assert (work.said("begin"), work.said("end")) == ({0: 2}, {0: 1})
 
 
 def test_cancelled_element_fails_its_task_only(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    cancel = once(lambda job: slurm.ask("scancel", f"{job}_1"))
+    cancel = once(lambda job: slurm.ask("scancel", f"{job}_1"), begun=4)
     work.run(work.spec(["sleep 4"] * 4, "SlurmJobArray", group_size=4), cancel)
     (cause,) = work.causes()
     assert cause.kind == "scheduler"
@@ -63,17 +65,10 @@ def test_cancelled_element_fails_its_task_only(slurm: Slurm, work: Work, once: t
     assert work.said("end") == dict.fromkeys(range(4), 1)
 
 
-def test_element_cancelled_while_pending_leaves_no_trace_and_is_run_again(slurm: Slurm, work: Work) -> None:
+def test_element_cancelled_while_pending_is_run_again(slurm: Slurm, work: Work, once: type[Once]) -> None:
     """Pending elements cancelled singly leave no trace in squeue or sacct."""
-    done: list[str] = []
-
-    def cancel(engine: object) -> None:
-        (job,) = engine.jobs.values()  # type: ignore[attr-defined]
-        if job.state is State.running and not done:
-            done.append(slurm.ask("scancel", f"{job.id}_2"))
-
     spec = work.spec(["sleep 4"] * 3, "SlurmJobArray", group_size=3, kwargs={"array_throttle": 1})
-    work.run(spec, cancel, grace=3)
+    work.run(spec, once(lambda job: slurm.ask("scancel", f"{job}_2")), grace=3)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(3), 1)
     assert len(work.causes()) == 1
 
@@ -97,18 +92,20 @@ def test_out_of_memory(slurm: Slurm, work: Work) -> None:
 
 
 @pytest.mark.parametrize("flag", ["#SBATCH --no-requeue", "#SBATCH --requeue"])
-def test_node_set_down_in_mid_job(slurm: Slurm, work: Work, once: type[Once], flag: str) -> None:
+def test_node_set_down_in_mid_job(slurm: Slurm, work: Work, flag: str) -> None:
     """Requeue and NODE_FAIL return to PD (BeginTime, 120 s) under the same id; neither uses up retries."""
     spec = work.spec(["sleep 3"], machine=ONE_TRY, custom_flags=(flag, "#SBATCH --nodelist=c2"))
+    down: list[str] = []
 
-    def down(job: str) -> None:
-        slurm.ctl("down", "c2")
-        time.sleep(2)
-        slurm.ctl("resume", "c2")
-        if flag == "#SBATCH --requeue":
-            slurm.ctl("begin", job)
+    def disturb(engine: Engine, work: Work) -> None:
+        (job,) = engine.jobs.values()
+        if job.state is State.running and not down and work.said("begin"):
+            down.append(slurm.ctl("down", "c2"))
+        elif down:  # whichever of the two it waits for
+            slurm.tried(slurm.CTL, "resume", "c2")
+            slurm.tried(slurm.CTL, "begin", job.id)
 
-    work.run(spec, once(down))
+    work.run(spec, disturb)
     assert work.said("end") == {0: 1}
     if flag == "#SBATCH --requeue":
         assert [event.why.split()[0] for event in work.events(ev.Waiting)] == ["PD"]
@@ -120,12 +117,12 @@ def test_node_set_down_in_mid_job(slurm: Slurm, work: Work, once: type[Once], fl
 def test_requeue_keeps_the_id_and_what_was_done(slurm: Slurm, work: Work) -> None:
     done: list[str] = []
 
-    def requeue(engine: object) -> None:
-        (job,) = engine.jobs.values()  # type: ignore[attr-defined]
+    def requeue(engine: Engine, work: Work) -> None:
+        (job,) = engine.jobs.values()
         if not done and work.said("begin")[1]:
             done.append(slurm.ask("scontrol", "requeue", job.id))
         elif done and job.state is State.waiting:
-            slurm.ctl("begin", job.id)
+            slurm.tried(slurm.CTL, "begin", job.id)
 
     work.run(work.spec(["true", "sleep 5"], group_size=2), requeue)
     assert work.said("begin") == {0: 1, 1: 2}
@@ -140,7 +137,7 @@ def test_preemption_uses_up_no_retries(slurm: Slurm, work: Work, once: type[Once
         slurm.ask("sbatch", "-p", "urgent", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
         time.sleep(4)
         if partition == "scavenge":
-            slurm.ctl("begin", job)
+            slurm.tried(slurm.CTL, "begin", job)
 
     work.run(work.spec(["sleep 5"], queue_name=partition, machine=ONE_TRY), once(preempt))
     assert work.said("end") == {0: 1}
@@ -156,8 +153,7 @@ def test_job_limit_of_a_qos_postpones_and_feeds(slurm: Slurm, work: Work) -> Non
 
 def test_max_running(slurm: Slurm, work: Work) -> None:
     most: list[int] = []
-    names = "squeue", "-h", "-u", slurm.ask("id", "-u").strip(), "-o", "%i"
-    count = lambda engine: most.append(len(slurm.ask(*names).split()))  # noqa: E731
+    count = lambda engine, work: most.append(len(slurm.queued()))  # noqa: E731
     work.run(work.spec(["sleep 1"] * 6, machine={"max_running": 2}), count)
     assert max(most) == 2
     assert work.said("end") == dict.fromkeys(range(6), 1)

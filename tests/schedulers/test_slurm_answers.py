@@ -330,7 +330,9 @@ def test_after_an_outage_of_slurmdbd_the_exit_code_may_be_wrong() -> None:
 
 
 def test_largest_maxrss_of_the_steps() -> None:
-    text = "7|OUT_OF_MEMORY|0:125|0:0|9||c1|dx\n7.batch|OUT_OF_MEMORY|0:125||9|61000K|c1|batch\n7.0|FAILED|1:0||9|2M|c1|x"
+    text = (
+        "7|OUT_OF_MEMORY|0:125|0:0|9||c1|dx\n7.batch|OUT_OF_MEMORY|0:125||9|61000K|c1|batch\n7.0|FAILED|1:0||9|2M|c1|x"
+    )
     (life,) = answers.lives(text)
     cause = answers.explained(life)
     assert cause is not None
