@@ -174,7 +174,7 @@ def test_separators_in_names_are_not_escaped() -> None:
 
 @pytest.mark.parametrize(
     ("nonce", "reason"),
-    [("dlim00000001", "PartitionTimeLimit"), ("dbig00000001", "PartitionConfig"), ("dbad00000001", "JobHeldUser")],
+    [("dlim00000001", "PartitionTimeLimit"), ("dbig00000001", "PartitionNodeLimit"), ("dbad00000001", "JobHeldUser")],
 )
 def test_accepted_and_then_pending_for_ever_shows_the_reason(nonce: str, reason: str) -> None:
     """Time above the partition limit, too many nodes or CPUs, partition DOWN."""
@@ -275,7 +275,7 @@ def test_completed_without_a_marker_has_no_cause() -> None:
 
 def test_with_d_every_life_is_listed_and_the_last_one_counts() -> None:
     """sacct without -D shows only the last life."""
-    assert re.search(r"REQUEUED.*\n.*PENDING", said("own-account-ends").out)
+    assert re.search(r"^18\|REQUEUED(?s:.*)^18\|PENDING", said("own-account-ends").out, re.M)
     look = told("own-account-ends", "drq000000001")
     assert look is not None
     assert look.native is Native.waiting
