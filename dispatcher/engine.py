@@ -1,7 +1,7 @@
-"""The loop: look at each job, do what is due, journal what happened. The only file that does both.
+"""The loop: look at each job, do what is due, journal what happened. The only place that does both.
 
     due    submit ─▶ ⏎submitting ─▶ scheduler.submit ─▶ context.ask ─▶ ⏎submitted | postponed | refused
-           look   ─▶ scheduler.look ─▶ context.ask ─▶ decide ─▶ ⏎running | waiting | finished | terminated | …
+           look   ─▶ observer.look ─▶ ⏎running | waiting | finished | terminated | …
            retry  ─▶ ⏎retried
 
 ⏎ is a commit: on disk before the next arrow. Starting and recovering are the
@@ -12,47 +12,20 @@ never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
 
 from . import events as ev
 from .errors import Unreachable
 from .history import History
-from .lifecycle import Policy, Progress, State, Todo, bits, decide, todo
+from .ledger import Ledger, Log
+from .lifecycle import Policy, Progress, State, Todo, todo
 from .model import JobSpec, SubmissionSpec
-from .ports import Accepted, Answer, Ask, Context, Later, Look, Native, Scheduler, Watch
+from .observer import Observer
+from .ports import Accepted, Answer, Ask, Context, Later, Scheduler
 from .script import JobScript, render
+from .world import Outside
 
-#: Seconds that a marker written on another host may need to be seen here (attribute caches of network file systems).
-MARKER_LAG = 5.0
-
-
-class Log(Protocol):
-    """The journal as the engine uses it: buffered appends, durable commits."""
-
-    def append(self, *records: Any) -> None:
-        """Buffer records; they are not durable yet."""
-
-    def commit(self) -> Any:
-        """Make everything appended durable; raises when that is not certain."""
-
-
-class Outside(msgspec.Struct, frozen=True):
-    """What the engine takes from the world besides its ports, so that tests and simulations can give their own.
-
-    `now` in seconds since the epoch, `sleep(seconds)` may return early, `nonce()` is new at every call,
-    `stop()` is true when the run is to be stopped, `cancelled()` when the user has asked to cancel,
-    `show(engine)` is called whenever something changed.
-    """
-
-    now: Callable[[], float]
-    sleep: Callable[[float], None]
-    nonce: Callable[[], str]
-    stop: Callable[[], bool] = lambda: False
-    cancelled: Callable[[], bool] = lambda: False
-    show: Callable[[Engine], None] = lambda engine: None
+_LIVE = (State.waiting, State.running, State.completing)
 
 
 class Engine:
@@ -63,23 +36,21 @@ class Engine:
         spec: SubmissionSpec,
         jobs: Sequence[JobSpec],
         history: History,
-        journal: Log,
+        log: Log,
         scheduler: Scheduler,
         context: Context,
         outside: Outside,
         template: str | None = None,
     ) -> None:
-        self.spec, self.history, self.journal = spec, history, journal
-        self.scheduler, self.context, self.outside, self.template = scheduler, context, outside, template
+        self.spec, self.history, self.scheduler, self.context = spec, history, scheduler, context
+        self.outside, self.template = outside, template
         self.tasks = {job.hash: job.tasks for job in jobs}
         self.policy = Policy(retries=spec.machine.retry_count)
-        self.trouble = ""
+        self.ledger = Ledger(history, log, lambda: outside.show(self))
+        self.observer = Observer(self.ledger, scheduler, context, outside)
         self.next_look = 0.0
-        self._absent: dict[str, tuple[float, int]] = {}
-        self._partial: dict[str, int] = {}
-        self._fenced: set[tuple[str, str]] = set()
-        self._started = outside.now()
         self._pause = scheduler.pace
+        self._burst = scheduler.batch
 
     # -- what others want to know -------------------------------------------------------------------------------
 
@@ -87,6 +58,11 @@ class Engine:
     def jobs(self) -> Mapping[str, Progress]:
         """The progress of every job, by hash."""
         return self.history.jobs
+
+    @property
+    def trouble(self) -> str:
+        """Why the last look gave no good answer; "" when it did."""
+        return self.observer.trouble
 
     def over(self) -> bool:
         """Nothing is due for any job."""
@@ -102,24 +78,11 @@ class Engine:
 
     def done_tasks(self) -> int:
         """How many tasks have ended with code 0, as far as the last look showed."""
+        partial = self.observer.partial
         return sum(
-            (job.done | (self._partial.get(job.job, 0) if job.state is not State.terminated else 0)).bit_count()
+            (job.done | (partial.get(job.job, 0) if job.state in _LIVE else 0)).bit_count()
             for job in self.jobs.values()
         )
-
-    # -- writing ------------------------------------------------------------------------------------------------
-
-    def record(self, *events: ev.Event) -> None:
-        """Refuse before writing, write before believing."""
-        for event in events:
-            step = self.history.check(event)
-            self.journal.append(event)
-            step(event)
-
-    def commit(self) -> None:
-        """Make what was recorded durable, then show it."""
-        self.journal.commit()
-        self.outside.show(self)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -140,16 +103,19 @@ class Engine:
 
     def step(self) -> bool:
         """One round; true when something changed."""
-        before = [(job.state, job.attempt, job.asking) for job in self.jobs.values()]
+        before = self._shape()
         if self.outside.cancelled():
             self.stop_jobs(self.jobs.values(), "cancelled")
         due = self._due()
-        self.record(*(ev.Terminated(job.job, _dropped(job)) for job in due[Todo.drop]))
-        self.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
-        self.commit()
+        self._drop(due[Todo.drop])
+        self.ledger.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
+        self.ledger.commit()
         self._submit(self._due()[Todo.submit])
         self.look(self._due()[Todo.look])
-        return before != [(job.state, job.attempt, job.asking) for job in self.jobs.values()]
+        return before != self._shape()
+
+    def _shape(self) -> list[tuple[State, int, bool]]:
+        return [(job.state, job.attempt, job.asking) for job in self.jobs.values()]
 
     def _due(self) -> dict[Todo, list[Progress]]:
         due: dict[Todo, list[Progress]] = {what: [] for what in Todo}
@@ -165,38 +131,50 @@ class Engine:
         self.outside.show(self)
         self.outside.sleep(self._pause)
 
+    def look(self, jobs: Sequence[Progress]) -> None:
+        """End what is to be ended among these jobs, look at all of them, record what that shows."""
+        if not jobs:
+            return
+        self._end([job for job in jobs if job.stopping])
+        self.observer.look(jobs)
+        self._abandon()
+        self.ledger.commit()
+
     # -- submitting ---------------------------------------------------------------------------------------------
 
     def _room(self) -> int | None:
         """How many more jobs may be queued or running; None without a limit."""
         limit = self.spec.machine.max_running
-        live = (State.waiting, State.running, State.completing)
-        busy = sum(1 for job in self.jobs.values() if job.state in live or job.asking)
+        busy = sum(1 for job in self.jobs.values() if job.state in _LIVE or job.asking)
         return None if limit is None else limit - busy
 
     def _submit(self, due: list[Progress]) -> None:
+        """In bursts, as long as everything is accepted; after a "not now" one job feels the way."""
         room = self._room()
         due = due if room is None else due[: max(room, 0)]
-        for start in range(0, len(due), self.scheduler.batch):
-            if self.outside.stop() or not self._submit_batch(due[start : start + self.scheduler.batch]):
+        while due and not self.outside.stop():
+            batch, due = due[: self._burst], due[self._burst :]
+            if not self._submit_batch(batch):
+                self._burst = 1
                 return
+            self._burst = min(self._burst * 2, self.scheduler.batch)
 
     def _submit_batch(self, due: list[Progress]) -> bool:
         """Ask for these jobs in one call; false when there is no use in asking for more now."""
         asks = {job.job: self._ask(job) for job in due}
-        self.record(*(ev.Submitting(job.job, max(job.attempt, 1), asks[job.job].nonce) for job in due))
-        self.commit()
+        self.ledger.record(*(ev.Submitting(job.job, max(job.attempt, 1), asks[job.job].nonce) for job in due))
+        self.ledger.commit()
         call = self.scheduler.submit(list(asks.values()), self.context.place)
         try:
             answers = self.scheduler.submitted(self.context.ask(call), list(asks.values()))
         except Unreachable as error:
-            self._troubled(str(error))
+            self.observer.troubled(str(error))
             return False
         for name, ask in asks.items():
             if answer := answers.get(ask.nonce):
-                self.record(_answered(name, answer))
-        self.commit()
-        return len(answers) == len(asks) and all(isinstance(answer, Accepted) for answer in answers.values())
+                self.ledger.record(_answered(name, answer))
+        self.ledger.commit()
+        return len(answers) == len(asks) and not any(isinstance(answer, Later) for answer in answers.values())
 
     def _ask(self, job: Progress) -> Ask:
         nonce = job.nonce or self.outside.nonce()
@@ -209,6 +187,7 @@ class Engine:
             script=f"{nonce}.sub",
             files=render(parts, self.scheduler).files(nonce),
             resources=self.spec.resources,
+            tasks=len(tasks),
             revoke=job.past[-1:],
         )
 
@@ -220,108 +199,32 @@ class Engine:
         kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in title).strip("-")
         return f"-{kept[:40]}" if kept else ""
 
-    # -- looking ------------------------------------------------------------------------------------------------
-
-    def look(self, jobs: Sequence[Progress]) -> None:
-        """One look at these jobs, and what follows from it."""
-        if not jobs:
-            return
-        self._end([job for job in jobs if job.stopping and job.id])
-        watches = [Watch(job.nonce, job.id, self._since()) for job in jobs]
-        try:
-            seen = self.scheduler.looked(self.context.ask(self.scheduler.look(watches, self.context.place)), watches)
-        except Unreachable as error:
-            self._troubled(str(error))
-            return
-        self._troubled(seen.trouble)
-        looks = {job.job: seen.jobs[job.nonce] for job in jobs}
-        self._explain(jobs, looks)
-        for job in jobs:
-            self._learn(job.job, looks[job.job])
-        self._abandon()
-        self.commit()
-
-    def _since(self) -> float:
-        return self._started
-
-    def _learn(self, name: str, seen: Look) -> None:
-        """All events that this observation amounts to."""
-        if seen.claim:
-            self._partial[name] = bits(seen.claim.tasks)
-            self._note_fenced(name, seen.claim.fenced)
-        gone = self._gone(name, seen)
-        while event := decide(self.jobs[name], seen, gone):
-            self.record(event)
-            gone = gone and not isinstance(event, (ev.Submitted, ev.Adopted))
-
-    def _gone(self, name: str, seen: Look) -> bool:
-        """Absent, or ended without a marker, in two good answers at least and for longer than the grace."""
-        found = seen.id and not self.jobs[name].id
-        if found or seen.native not in (Native.absent, Native.ended):
-            self._absent.pop(name, None)
-            return False
-        now = self.outside.now()
-        first, times = self._absent.get(name, (now, 0))
-        self._absent[name] = (first, times + 1)
-        if times and now - first >= self._grace(seen):
-            del self._absent[name]
-            return True
-        return False
-
-    def _grace(self, seen: Look) -> float:
-        """A job that is seen to have ended waits only for its marker to become visible; an absent one for more."""
-        return min(self.scheduler.grace, MARKER_LAG) if seen.native is Native.ended else self.scheduler.grace
-
-    def _note_fenced(self, name: str, copies: Iterable[str]) -> None:
-        for copy in copies:
-            if (name, copy) not in self._fenced:
-                self._fenced.add((name, copy))
-                self.record(ev.Note(f"a second copy ({copy}) was turned away by the claim", job=name))
-
-    def _explain(self, jobs: Sequence[Progress], looks: dict[str, Look]) -> None:
-        """Ask the accounting, once for all, about those that are about to be called terminated."""
-        ending = [job for job in jobs if job.id and not job.stopping and self._is_ending(job, looks[job.job])]
-        watches = [Watch(job.nonce, job.id, self._since()) for job in ending]
-        call = self.scheduler.account(watches, self.context.place) if watches else None
-        if call is None:
-            return
-        try:
-            told = self.scheduler.accounted(self.context.ask(call), watches)
-        except Unreachable as error:
-            self.record(ev.Note(f"accounting gave no answer, markers and the queue decide: {error}"))
-            return
-        for job in ending:
-            if job.nonce in told.jobs:
-                looks[job.job] = _enriched(looks[job.job], told.jobs[job.nonce])
-
-    def _is_ending(self, job: Progress, seen: Look) -> bool:
-        first, times = self._absent.get(job.job, (self.outside.now(), 0))
-        gone = bool(times) and self.outside.now() - first >= self._grace(seen)
-        return isinstance(decide(job, seen, gone), ev.Terminated)
-
-    def _troubled(self, trouble: str) -> None:
-        """Record the beginning and the end of an outage, not every round of it."""
-        if bool(trouble) != bool(self.trouble):
-            self.record(ev.Note(f"no good answer: {trouble}" if trouble else "answers are good again"))
-            self.commit()
-        self.trouble = trouble
-
     # -- ending -------------------------------------------------------------------------------------------------
 
     def stop_jobs(self, jobs: Iterable[Progress], why: str) -> None:
         """Write down that these jobs are to be killed; the rounds that follow do it until they are gone."""
         live = [job for job in jobs if not job.stopping and job.state not in (State.finished, State.terminated)]
-        self.record(*(ev.Stopping(job.job, why) for job in live))
-        self.commit()
+        self.ledger.record(*(ev.Stopping(job.job, why) for job in live))
+        self.ledger.commit()
 
-    def _end(self, jobs: Sequence[Progress]) -> None:
+    def _drop(self, due: Sequence[Progress]) -> None:
+        """End jobs that were not accepted; where they were asked for, a part of them may be in the queue all the same."""
+        if self._end([job for job in due if job.nonce]):
+            self.ledger.record(
+                *(ev.Terminated(job.job, ev.Cause(job.stopping, "before it was submitted")) for job in due)
+            )
+
+    def _end(self, jobs: Sequence[Progress]) -> bool:
+        """Kill these jobs, by what names them in the queue; false when that could not be asked for."""
         if not jobs:
-            return
-        watches = [Watch(job.nonce, job.id, self._since()) for job in jobs]
+            return True
+        watches = [self.observer.watch(job) for job in jobs]
         try:
             self.context.ask(self.scheduler.kill(watches, self.context.place))
         except Unreachable as error:
-            self._troubled(str(error))
+            self.observer.troubled(str(error))
+            return False
+        return True
 
     def _abandon(self) -> None:
         """When enough tasks are done (strategy/ratio_unfinished), the stragglers are killed."""
@@ -331,20 +234,9 @@ class Engine:
             self.stop_jobs(self.jobs.values(), "abandoned")
 
 
-def _dropped(job: Progress) -> ev.Cause:
-    return ev.Cause(job.stopping, "before it was submitted")
-
-
 def _answered(name: str, answer: Answer) -> ev.JobEvent:
     if isinstance(answer, Accepted):
         return ev.Submitted(name, answer.id)
     if isinstance(answer, Later):
         return ev.Postponed(name, answer.why)
     return ev.Refused(name, ev.Cause("refused", answer.why, source="submit"))
-
-
-def _enriched(seen: Look, told: Look) -> Look:
-    """What the queue and the markers showed, with what the accounting knows of it."""
-    if told.native not in (Native.ended, Native.unknown):
-        return msgspec.structs.replace(seen, native=Native.unknown, code=told.code)
-    return msgspec.structs.replace(seen, cause=told.cause, node=told.node or seen.node, code=told.code or seen.code)

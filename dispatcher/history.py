@@ -16,9 +16,13 @@ from .lifecycle import Progress, apply
 
 
 class History:
-    """The state of a submission. `fold` is the only way it changes; refused events change nothing."""
+    """The state of a submission. `fold` is the only way it changes; refused events change nothing.
+
+    `began` is when its first record was written, seconds since the epoch.
+    """
 
     def __init__(self) -> None:
+        self.began = 0.0
         self.opened: ev.Opened | None = None
         self.planned: dict[str, ev.Planned] = {}
         self.jobs: dict[str, Progress] = {}

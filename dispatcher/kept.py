@@ -33,6 +33,7 @@ def near_of(spec: SubmissionSpec) -> Path:
 
 def fold(history: History, frame: journals.Frame[Any]) -> None:
     """Apply the records of a frame; JournalDamaged for a kind that this version does not know."""
+    history.began = history.began or frame.at
     for record in frame.records:
         if isinstance(record, journals.Unknown):
             raise JournalDamaged(f"record kind {record.kind!r} was written by a newer version: update dispatcher")

@@ -222,6 +222,11 @@ def bits(tasks: tuple[ev.TaskResult, ...]) -> int:
     return done
 
 
+_GOING = (Native.waiting, Native.running)
+#: Causes that explain a failing task better than its exit code does.
+_EXPLAINING = SITE | {"timeout", "memory"}
+
+
 def _news(progress: Progress, seen: Look) -> ev.JobEvent:
     if seen.native is Native.waiting:
         return ev.Waiting(progress.job, seen.code)
@@ -233,8 +238,9 @@ def _news(progress: Progress, seen: Look) -> ev.JobEvent:
 def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
     """The event that an observation amounts to, or None when it is no news.
 
-    `gone`: the job has been absent, or ended without a marker, for longer than the grace. An observation
-    may amount to several events: ask again with what `apply` makes of the first until there is none.
+    `gone`: the job has been absent, or over without success, for longer than the grace. An observation may amount
+    to several events: ask again with what `apply` makes of the first until there is none. A marker that tells of a
+    failure is not decided on while the queue still has the job: only then does the scheduler know the reason.
     """
     if progress.state is State.unsubmitted:
         return _answer(progress, seen, gone) if progress.asking else None
@@ -243,9 +249,9 @@ def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
     claim = seen.claim
     if claim and claim.owner and claim.owner != progress.id:
         return ev.Adopted(progress.job, claim.owner, f"holds the claim; {progress.id} was recorded")
-    if claim and claim.ended is not None:
+    if claim and claim.ended is not None and (not claim.ended or gone or seen.native not in _GOING):
         return _marked(progress, claim, seen)
-    if seen.native in (Native.waiting, Native.running, Native.completing):
+    if seen.native in (*_GOING, Native.completing):
         return None if seen.native.value == progress.state.value else _news(progress, seen)
     if seen.native in (Native.ended, Native.absent) and (gone or (progress.stopping and seen.native is Native.ended)):
         return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks if claim else ())
@@ -270,8 +276,11 @@ def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
         return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks)
     index, code = failed[0]
     reason = "a task failed" if len(failed) == 1 else f"{len(failed)} tasks failed"
-    stderr = claim.stderr.get(index, "")
-    cause = ev.Cause("task", reason, code=code, task=index, stderr=stderr, node=claim.node, source="marker")
+    cause = seen.cause or ev.Cause("task")
+    if cause.kind not in _EXPLAINING:
+        cause = msgspec.structs.replace(cause, kind="task", reason=reason, source="marker")
+    stderr, node = claim.stderr.get(index, ""), cause.node or claim.node
+    cause = msgspec.structs.replace(cause, code=code, task=index, stderr=stderr, node=node)
     return ev.Terminated(progress.job, cause, claim.tasks)
 
 

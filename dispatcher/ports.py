@@ -56,8 +56,8 @@ class Place(msgspec.Struct, frozen=True):
 class Ask(msgspec.Struct, frozen=True):
     """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
 
-    `script` is the name of the file to hand to the scheduler. `revoke` are nonces of earlier attempts,
-    whose claims are withdrawn before the question is asked.
+    `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs. `revoke` are nonces of
+    earlier attempts, whose claims are withdrawn before the question is asked.
     """
 
     nonce: str
@@ -65,6 +65,7 @@ class Ask(msgspec.Struct, frozen=True):
     script: str
     files: Mapping[str, str]
     resources: ResourcesSpec
+    tasks: int = 1
     revoke: tuple[str, ...] = ()
 
 
@@ -129,7 +130,11 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """All that one look says of one job. `id` as found (receipt, claim or queue), `how` where it was found."""
+    """All that one look says of one job.
+
+    `id` as found (receipt, claim, queue or accounting), `how` where it was found, `code` the native state, `cause`
+    why it ended, `hint` what a person must know of a job that waits (it will never start as it is).
+    """
 
     native: Native = Native.unknown
     code: str = ""
@@ -138,6 +143,7 @@ class Look(msgspec.Struct, frozen=True):
     node: str = ""
     claim: Claim | None = None
     cause: Cause | None = None
+    hint: str = ""
 
 
 class Looks(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ import journal as journals
 
 from . import contexts, near, schedulers, staging
 from . import events as ev
-from .engine import Engine, Outside
+from .engine import Engine
 from .errors import (
     ConfigError,
     FailedJob,
@@ -36,11 +36,13 @@ from .errors import (
 )
 from .history import History
 from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed_inputs
+from .ledger import Ledger
 from .lifecycle import Progress, State, Todo, todo
 from .model import JobSpec, SubmissionSpec, plan_hash, submission_hash
 from .plan import plan
 from .ports import Context, Item, Scheduler
 from .script import JobScript, render
+from .world import Outside
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -74,6 +76,7 @@ class Session:
         self.scheduler, self.journal, self.history = scheduler, log, history
         self.outside, self.uploads = outside, uploads
         self.near = near_of(spec)
+        self._ledger = Ledger(history, log)
         self._open_context = open_context
         self._engine: Engine | None = None
 
@@ -115,11 +118,8 @@ class Session:
 
     def record(self, *events: ev.Event) -> None:
         """Check, journal, believe; durable on return."""
-        for event in events:
-            step = self.history.check(event)
-            self.journal.append(event)
-            step(event)
-        self.journal.commit()
+        self._ledger.record(*events)
+        self._ledger.commit()
 
     # -- verbs --------------------------------------------------------------------------------------------------
 
@@ -319,6 +319,7 @@ def begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
                 f"({session.history.opened.submission}); move it away and run again"
             )
         return
+    session.history.began = session.history.began or session.outside.now()
     spec = session.spec
     opened = ev.Opened(
         submission=session.submission,

@@ -18,10 +18,10 @@ write. docs/journal-format.md has every rule.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Generic, TypeVar, Union, get_args
+from typing import Any, Generic, TypeVar, Union, cast, get_args
 
 import msgspec
 
@@ -225,11 +225,11 @@ class Codec(Generic[E]):
 
     def schema(self) -> str:
         """SHA-256 of the JSON schema of the records, for the opening record; "" for a type that has none."""
-        return _schema(self._decoder.type)
+        return _schema(cast("Hashable", self._decoder.type))
 
 
 @lru_cache(maxsize=8)
-def _schema(kind: Any) -> str:
+def _schema(kind: Hashable) -> str:
     try:
         text = msgspec.json.encode(msgspec.json.schema(kind))
     except TypeError:

@@ -169,6 +169,19 @@ def test_gone_without_a_marker_keeps_what_was_done() -> None:
     assert (event.cause.kind, event.tasks) == ("lost", ALL[:1])
 
 
+def test_the_schedulers_reason_explains_a_failing_task() -> None:
+    claim = Claim("7", tasks=((0, 137, 1.0),), ended=1, stderr={0: "Killed"})
+    told = ev.Cause("memory", "out of memory", native="OUT_OF_MEMORY", maxrss=1 << 30)
+    event = decide(LIVE, look(Native.absent, claim=claim, cause=told), False)
+    assert isinstance(event, ev.Terminated)
+    assert (event.cause.kind, event.cause.code, event.cause.stderr, event.cause.maxrss) == (
+        "memory",
+        137,
+        "Killed",
+        1 << 30,
+    )
+
+
 def test_the_accountings_cause_is_kept() -> None:
     cause = ev.Cause("timeout", "time limit", native="TIMEOUT", elapsed=61.0)
     event = decide(LIVE, look(Native.ended, cause=cause), True)
@@ -178,7 +191,9 @@ def test_the_accountings_cause_is_kept() -> None:
 
 def test_a_failing_task_is_named_with_its_code_and_stderr() -> None:
     claim = Claim("7", node="n3", tasks=((0, 0, 1.0), (1, 9, 2.0)), ended=1, stderr={1: "boom"})
-    event = decide(LIVE, look(Native.running, claim=claim), False)
+    assert decide(LIVE, look(Native.running, claim=claim), False) is None, "the scheduler may yet say why"
+    event = decide(LIVE, look(Native.running, claim=claim), True)
+    assert event == decide(LIVE, look(Native.absent, claim=claim), False)
     assert isinstance(event, ev.Terminated)
     assert (event.cause.task, event.cause.code, event.cause.stderr, event.cause.node) == (1, 9, "boom", "n3")
 

@@ -193,9 +193,7 @@ def test_ten_copies_at_once_run_once(tmp_path: Path) -> None:
 
 
 def test_a_requeued_life_takes_over_and_keeps_what_was_finished(tmp_path: Path) -> None:
-    what = job(
-        tmp_path, "echo 0 >> ../trace", "echo 1 >> ../trace; [ -e ../again ] || { touch ../again; sleep 60; }"
-    )
+    what = job(tmp_path, "echo 0 >> ../trace", "echo 1 >> ../trace; [ -e ../again ] || { touch ../again; sleep 60; }")
     script = lay_out(tmp_path, what, Told())
     first = subprocess.Popen(["bash", str(script)], env={**os.environ, "NATIVE": "11"}, start_new_session=True)
     while not (tmp_path / "again").exists():

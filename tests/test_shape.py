@@ -20,6 +20,8 @@ LAYERS = [
     {"session", "schema", "report"},
     {"kept"},
     {"engine"},
+    {"observer"},
+    {"ledger", "world"},
     {"schedulers", "contexts", "staging", "script", "plan", "history", "lifecycle", "near", "runtime"},
     {"model", "events", "ports", "errors"},
 ]

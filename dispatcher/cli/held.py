@@ -20,13 +20,13 @@ import journal as journals
 
 from .. import contexts, schedulers
 from .. import events as ev
-from ..engine import Outside
 from ..errors import ConfigError, JournalDamaged
 from ..history import History
 from ..kept import RULES
 from ..model import JobSpec, MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from ..report import Replay
 from ..session import Session, real_outside, version
+from ..world import Outside
 
 
 @contextmanager

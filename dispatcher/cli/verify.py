@@ -91,5 +91,5 @@ def _lines(found: Any, problem: str) -> list[tuple[str, str]]:
     lines += [("problem", found.problem)] if found.problem else []
     lines += [("warning", warning) for warning in found.warnings]
     if good:
-        lines.append(("legal", problem or "every record follows from those before it"))
+        lines.append(("illegal", problem) if problem else ("legal", "every record follows from those before it"))
     return [*lines, ("position", found.position), ("journal", found.path)]

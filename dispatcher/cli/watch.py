@@ -24,8 +24,9 @@ from ..report import Tally, tally
 from .say import OutputLost
 
 if TYPE_CHECKING:
-    from ..engine import Engine, Outside
+    from ..engine import Engine
     from ..session import Session
+    from ..world import Outside
 
 #: The file beside a journal that asks the dispatcher at work to cancel (`session.open_session` heeds it).
 REQUEST = "cancel"

@@ -30,6 +30,8 @@ _NORMAL = (
     (r"\bd[a-km-z2-9]{11}\b", "NONCE"),
     (rf"\b{re.escape(os.uname().nodename)}:\d+:\w+:\w+", "ID"),
     (rf"\b{re.escape(os.uname().nodename)}:\d+", "HOST:PID"),
+    (rf"\bon {re.escape(os.uname().nodename)}\b", "on HOST"),
+    (r"\bjob [0-9a-f]{12}\b", "job JOB"),
     (r"\b(\d+m )?\d+s\b( ago)?", "SECONDS"),
     (r"dispatcher \d[\w.+]*", "dispatcher VERSION"),
     (r"─{3,}", "───"),
@@ -107,6 +109,11 @@ class Work:
         self._live.append(process)
         return process
 
+    def ended(self, process: subprocess.Popen[str]) -> Done:
+        """Wait for a started command."""
+        out, err = process.communicate(timeout=120)
+        return Done(process.returncode, out, err)
+
     def await_records(self, kind: str, times: int = 1) -> None:
         """Until the journal holds so many records of a kind."""
         self.await_that(lambda: self.text().count(f'"k":"{kind}"') >= times, f"{times} records of kind {kind}")
@@ -141,12 +148,6 @@ class Work:
 def _environment(extra: dict[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
     return {**kept, "PYTHONIOENCODING": "utf-8", "TZ": "UTC", **extra}
-
-
-def ended(process: subprocess.Popen[str]) -> Done:
-    """Wait for a started command."""
-    out, err = process.communicate(timeout=120)
-    return Done(process.returncode, out, err)
 
 
 @pytest.fixture
@@ -197,9 +198,9 @@ def story(near: str) -> Iterator[list[Any]]:
         ev.Note("no good answer: Unable to contact slurm controller (connect failure)"),
     ]
     yield [
-        ev.Submitting(C, 1, "d" + "e" * 11),
+        ev.Submitting(C, 1, "d" + "c" * 11),
         ev.Void(C, "no receipt, no claim, not in the queue"),
-        ev.Submitting(C, 1, "d" + "e" * 11),
+        ev.Submitting(C, 1, "d" + "c" * 11),
         ev.Refused(C, ev.Cause("refused", "Invalid account or account/partition combination specified")),
         ev.Submitting(A, 2, "d" + "f" * 11),
         ev.Submitted(A, "4300"),

@@ -136,30 +136,3 @@ def test_cancelling_with_a_frozen_controller_is_tried_again(slurm: Slurm, work: 
     thaws[0].join()
     assert slurm.queued() == []
     assert [cause.kind for cause in work.causes()] == ["cancelled"]
-
-
-def test_lost_receipt_and_reply_are_made_good_by_the_name(slurm: Slurm, work: Work) -> None:
-    """The job is in the queue, but nothing on disk and no answer says so: found by the nonce in its name."""
-    spec = work.spec(["sleep 1"])
-    flags = ("#SBATCH --begin=now+3",)
-    asked = work.spec(["sleep 1"], custom_flags=flags)
-    assert asked.tasks == spec.tasks
-
-    def lose(engine: Engine, work: Work) -> None:
-        for receipt in work.top.glob("near/w/.dispatcher/*/jobs/*.id"):
-            if not work.said("begin"):
-                receipt.unlink(missing_ok=True)
-
-    work.run(asked, lose)
-    assert work.said("begin") == {0: 1}
-
-
-def test_full_controller_postpones(slurm: Slurm, work: Work) -> None:
-    """MaxJobCount: sbatch retries by itself; that is cut short, and the job is asked for later."""
-    slurm.up(SLURM_MAX_JOBS="3", SLURM_MIN_JOB_AGE="2")
-    blockers = [
-        slurm.ask("sbatch", "--parsable", "--hold", "-o", "/dev/null", "--wrap", "true").strip() for _ in range(3)
-    ]
-    threading.Timer(20, lambda: slurm.tried("scancel", *blockers)).start()
-    work.run(work.spec(["true"]))
-    assert work.said("begin") == work.said("end") == {0: 1}

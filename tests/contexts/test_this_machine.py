@@ -104,6 +104,21 @@ def test_copy_that_is_not_what_was_hashed_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "scratch/s/t").iterdir()) == []
 
 
+@pytest.mark.parametrize("symlink", [True, False])
+def test_source_seen_through_a_linked_directory_survives_even_when_it_changed(tmp_path: Path, symlink: bool) -> None:
+    context, sent = local(tmp_path, symlink=symlink), item(tmp_path, "t/a")
+    (tmp_path / "scratch/s/t").symlink_to(tmp_path / "proj/runs/t")
+    context.put([Item(sent.source, sent.target, 4, "0" * 64)], True)
+    assert not Path(sent.source).is_symlink()
+    assert Path(sent.source).read_bytes() == b"data"
+
+
+def test_results_that_need_not_travel_are_not_read(tmp_path: Path) -> None:
+    context, sent = local(tmp_path), item(tmp_path, "t/a")
+    context.put([sent], True)
+    assert context.get([Item("t/a", "t/a", 4)]) == [Item("t/a", "t/a", 4, "")]
+
+
 def test_lazy_local_wants_its_files(tmp_path: Path) -> None:
     context = lazy(tmp_path)
     with pytest.raises(InputMissing, match=r"runs/t/a is not there"):

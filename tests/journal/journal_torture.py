@@ -54,9 +54,7 @@ def open_journal(files: SimFiles, segment_bytes: int = 1500, durability: str = "
 def recovered(disk: Disk) -> int:
     """How many records a reader sees; Violation when they are not the ones that were written, in order."""
     try:
-        found = [
-            record for frame in frames(PATH, Rec, files=SimFiles(disk)) for record in frame.records
-        ]
+        found = [record for frame in frames(PATH, Rec, files=SimFiles(disk)) for record in frame.records]
     except JournalError as error:
         if not any(name.endswith(".jsonl") for name in disk.names):
             return 0
@@ -112,9 +110,7 @@ def _commit(journal: Journal[Rec], progress: Progress, rng: random.Random) -> No
     progress.acked = progress.tried
 
 
-def check(
-    seed: int, faults: dict[int, str], power: bool, outcome: int, make: Make = SimFiles
-) -> tuple[list[str], str]:
+def check(seed: int, faults: dict[int, str], power: bool, outcome: int, make: Make = SimFiles) -> tuple[list[str], str]:
     """One life, one crash, a second life, one more power loss; the calls of the first life and how it ended."""
     disk, progress = Disk(), Progress()
     files = make(disk, faults, random.Random(outcome * 13 + 1))
@@ -122,7 +118,9 @@ def check(
     (disk.lost_power if power else disk.killed)(random.Random(outcome * 7 + 3))
     found = settle(disk, progress)
     again = Progress(found, found)
-    how = work(make(disk, {}, random.Random(outcome)), again, random.Random(seed + 1), commits=2, close=bool(outcome % 2))
+    how = work(
+        make(disk, {}, random.Random(outcome)), again, random.Random(seed + 1), commits=2, close=bool(outcome % 2)
+    )
     if how != "done":
         raise Violation(f"the second life ended in {how}")
     disk.lost_power(random.Random(outcome * 11 + 5))

@@ -37,7 +37,9 @@ def test_0_clean(path: Path) -> None:
     done = command("verify", path)
     assert done.returncode == 0
     position = verify(path).position
-    assert re.fullmatch(r"clean: 6 records in 5 frames, 2 segments, \d+ bytes; position " + position + "\n", done.stdout)
+    assert re.fullmatch(
+        r"clean: 6 records in 5 frames, 2 segments, \d+ bytes; position " + position + "\n", done.stdout
+    )
     assert command("verify", path, "--expect", position).returncode == 0
 
 

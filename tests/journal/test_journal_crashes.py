@@ -22,7 +22,7 @@ from journal import Journal, JournalBusy
 from journal.lock import Lock
 from journal.segment import Segment
 
-SEEDS = (1, 2)
+SEEDS = (1, 2, 3)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Every byte of a small journal cut, flipped, zeroed, moved: what was acknowledged is read as it was, or it is reported."""
+"""Every byte of a small journal cut, flipped, zeroed, moved: what was acknowledged is read, or its damage reported."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_torn_opening_frame_of_the_only_segment_is_sealed_and_of_a_later_one_i
         writer.append(Rec(0))
     assert verify(tmp_path).status == "clean"
     (tmp_path / "00000003.jsonl").write_bytes(b"")
-    with pytest.raises(JournalCorrupt, match="segment 00000003.jsonl, byte 0: the opening frame"):
+    with pytest.raises(JournalCorrupt, match=r"segment 00000003\.jsonl, byte 0: the opening frame"):
         Journal.open(tmp_path, Rec)
     for name in ("00000003.jsonl", "00000003.frozen"):  # by hand, after a look
         (tmp_path / name).unlink()

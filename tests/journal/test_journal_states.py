@@ -20,7 +20,7 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         logging.disable(logging.WARNING)
-        self.disk, self.writer = Disk(), None
+        self.disk = Disk()
         self.files = SimFiles(self.disk)
         self.progress = torture.Progress()
         self.writer: Journal[Rec] | None = None
@@ -58,7 +58,11 @@ class Lives(RuleBasedStateMachine):
         self.attempt(act, seed)
 
     @precondition(lambda self: self.writer is None)
-    @rule(at=st.integers(1, 30), kind=st.sampled_from(["crash", "crash_after", "eio", "interrupt"]), seed=st.integers(0, 99))
+    @rule(
+        at=st.integers(1, 30),
+        kind=st.sampled_from(["crash", "crash_after", "eio", "interrupt"]),
+        seed=st.integers(0, 99),
+    )
     def open_and_fail(self, at: int, kind: str, seed: int) -> None:
         torture.work(SimFiles(self.disk, {at: kind}), self.progress, random.Random(seed), commits=0)
         (self.disk.lost_power if seed % 2 else self.disk.killed)(random.Random(seed))
@@ -108,7 +112,10 @@ class Lives(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.writer is not None)
-    @rule(at=st.integers(1, 12), kind=st.sampled_from(["crash", "crash_after", "crash_mid", "short", "enospc", "eio_sync"]))
+    @rule(
+        at=st.integers(1, 12),
+        kind=st.sampled_from(["crash", "crash_after", "crash_mid", "short", "enospc", "eio_sync"]),
+    )
     def fault(self, at: int, kind: str) -> None:
         self.files.faults[len(self.files.calls) + at] = kind
 

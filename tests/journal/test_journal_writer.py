@@ -8,6 +8,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Union
 
@@ -148,7 +149,7 @@ def test_a_failed_sync_poisons_for_good(tmp_path: Path) -> None:
     writer = Journal.open(tmp_path, Rec, files=kind())
     kind.on = True  # type: ignore[attr-defined]
     writer.append(Rec(0))
-    with pytest.raises(JournalPoisoned, match="fsync failed.*unknown"):
+    with pytest.raises(JournalPoisoned, match=r"fsync failed.*unknown"):
         writer.commit()
     kind.on = False  # type: ignore[attr-defined]
     for act in (writer.commit, lambda: writer.append(Rec(1))):
@@ -294,7 +295,9 @@ def test_durability_levels(level: str) -> None:
     writer.append(Rec(0, "x" * 700))
     writer.commit()
     made = files.calls[start:]
-    assert (made.count("datasync"), made.count("sync")) == {"process": (0, 0), "commit": (1, 0), "paranoid": (1, 1)}[level]
+    assert (made.count("datasync"), made.count("sync")) == {"process": (0, 0), "commit": (1, 0), "paranoid": (1, 1)}[
+        level
+    ]
     start = len(files.calls)
     writer.append(Rec(1))
     writer.commit()  # into a new segment: what it seals is on the disk, whatever the level
@@ -310,7 +313,12 @@ def test_follow_yields_what_is_committed_and_looks_only_at_sizes_meanwhile(
 ) -> None:
     reads: list[str] = []
     plain = Files.read
-    monkeypatch.setattr(Files, "read", lambda self, path, size=-1: reads.append(path) or plain(self, path, size))
+
+    def counted(self: Files, path: str, size: int = -1) -> bytes:
+        reads.append(path)
+        return plain(self, path, size)
+
+    monkeypatch.setattr(Files, "read", counted)
     writer = Journal.open(tmp_path, Rec, segment_bytes=600)
     seen: list[int] = []
     looks: list[int] = []
@@ -326,7 +334,7 @@ def test_follow_yields_what_is_committed_and_looks_only_at_sizes_meanwhile(
         seen += [record.i for record in frame.records if isinstance(record, Rec)]
     writer.close()
     assert seen == [4, 8, 12]
-    quiet = [b - a for a, b in zip(looks, looks[1:], strict=False)]
+    quiet = [b - a for a, b in pairwise(looks)]
     assert quiet[1:3] == quiet[5:7] == quiet[9:11] == [0, 0], "nothing new, nothing read"
 
 
@@ -338,12 +346,12 @@ def test_follow_finishes_a_torn_tail_when_it_is_completed(tmp_path: Path) -> Non
     whole = segment.read_bytes()
     (tmp_path / "HEAD").unlink()
     segment.write_bytes(whole[:-5])
-    steps = iter([lambda: None, lambda: None, lambda: segment.write_bytes(whole), lambda: None])
+    steps = iter([False, False, True, False])
 
     def stop() -> bool:
         step = next(steps, None)
-        if step is not None:
-            step()
+        if step:
+            segment.write_bytes(whole)
         return step is None
 
     assert [type(f.records[0]) for f in follow(tmp_path, Rec, poll=0, stop=stop)] == [Open, Rec]
@@ -427,4 +435,6 @@ a line that is none
 )
 def test_mounts_where_a_lock_is_local(path: str, warned: str) -> None:
     said = mount_warning(Path(path), MOUNTS)
-    assert said == (f"locks on {warned} exclude only processes of one node; do not start a second run elsewhere" if warned else "")
+    assert said == (
+        f"locks on {warned} exclude only processes of one node; do not start a second run elsewhere" if warned else ""
+    )

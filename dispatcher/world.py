@@ -1,0 +1,24 @@
+"""What the loop takes from the world besides its two ports: clock, sleep, chance, and the user's wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+class Outside(msgspec.Struct, frozen=True):
+    """Handed in, so that tests and simulations can give their own.
+
+    `now` in seconds since the epoch, `sleep(seconds)` may return early, `nonce()` is new at every call,
+    `stop()` is true when the run is to be stopped, `cancelled()` when the user has asked to cancel,
+    `show(engine)` is called with the Engine whenever something changed.
+    """
+
+    now: Callable[[], float]
+    sleep: Callable[[float], None]
+    nonce: Callable[[], str]
+    stop: Callable[[], bool] = lambda: False
+    cancelled: Callable[[], bool] = lambda: False
+    show: Callable[[Any], None] = lambda engine: None

@@ -1,0 +1,74 @@
+"""`dispatcher cancel`: the jobs end, whether or not a dispatcher is at work."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+#: Ends after a while by itself, so that a failing test leaves nothing behind; `late` tells that it was not ended.
+LONG = "echo $$ > pid; sleep 40; touch late"
+
+
+def _gone(work: Any) -> bool:
+    from pathlib import Path
+
+    return not Path(f"/proc/{(work.near / 't0/pid').read_text().strip()}").exists()
+
+
+def test_when_nobody_is_at_work(work: Any) -> None:
+    work.ask(LONG, "true", "exit 3", retry_count=0)
+    process = work.start("submit", "submission.json")
+    work.await_records("running", 1)
+    work.await_records("terminated")
+    process.send_signal(signal.SIGINT)
+    assert work.ended(process).code == 130
+    done = work.run("cancel", "runs")
+    assert (done.code, done.err) == (0, ""), done
+    assert done.out.endswith("cancelled 1 job; jobs: 1 finished, 2 terminated\n")
+    assert _gone(work)
+    assert not (work.near / "t0/late").exists()
+    assert work.run("verify", "runs").code == 0
+    again = work.run("cancel", "runs")
+    assert (again.code, again.out) == (0, "nothing to cancel; jobs: 1 finished, 2 terminated\n")
+
+
+def test_when_a_dispatcher_is_at_work(work: Any) -> None:
+    work.ask(LONG)
+    process = work.start("submit", "submission.json")
+    work.await_records("running")
+    done = work.run("cancel", "runs")
+    assert (done.code, done.err) == (0, ""), done
+    assert f"process {process.pid} on " in done.out
+    assert done.out.endswith("cancelled: 1 terminated\n")
+    told = work.ended(process)
+    assert told.code == 1
+    assert "cancelled: killed by the dispatcher" in told.err
+    assert _gone(work)
+    assert not (work.journal.parent / "cancel").exists()
+
+
+def test_a_dispatcher_that_does_not_obey(work: Any) -> None:
+    work.ask("until [ -e go ]; do sleep 0.1; done")
+    process = work.start("submit", "submission.json")
+    work.await_records("running")
+    process.send_signal(signal.SIGSTOP)
+    done = work.run("cancel", "runs", "--timeout", "1")
+    assert (done.code, "has not obeyed in time" in done.err) == (1, True)
+    assert not (work.journal.parent / "cancel").exists()
+    (work.near / "t0/go").touch()
+    process.send_signal(signal.SIGCONT)
+    assert work.ended(process).code == 0
+
+
+def test_a_context_that_needs_a_profile_says_so(told: Any, work: Any) -> None:
+    import shutil
+
+    from dispatcher import events as ev
+    from journal import Journal
+
+    shutil.copytree(told.near / ".dispatcher", work.near / ".dispatcher")
+    with Journal.open(work.journal, ev.Event) as log:
+        log.append(ev.Retried("a1" * 20) if False else ev.Retried("c3" * 20, fresh=True))
+    done = work.run("cancel", "runs")
+    assert done.code == 2
+    assert "SSHContext" in done.err

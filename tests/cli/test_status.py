@@ -1,0 +1,67 @@
+"""`dispatcher status`: where submissions stand, and what to type next."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from dispatcher.cli.find import journals_of
+
+
+def test_one_submission(told: Any, golden: Any) -> None:
+    done = told.run("status", "runs")
+    assert (done.code, done.err) == (0, "")
+    golden("status-failed", done.out, told.path)
+    assert "\x1b" not in done.out
+
+
+def test_json(told: Any) -> None:
+    (found,) = told.run("status", "--json").lines()
+    assert (found["outcome"], found["done"], found["tasks"], found["holder"]) == ("failed", 2, 4, "")
+    assert {job["cause"]["kind"] for job in found["failed"]} == {"cancelled", "refused"}
+
+
+def test_many_submissions_below_a_directory(told: Any, work: Any) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(told.near / ".dispatcher", work.path / "deep" / name / ".dispatcher")
+    done = work.run("status")
+    assert (done.code, done.out.count("submission  ")) == (0, 2)
+    assert "dispatcher replay deep/one" in done.out
+
+
+def test_a_damaged_one_does_not_hide_the_others(told: Any, work: Any) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(told.near / ".dispatcher", work.path / name / ".dispatcher")
+    (segment,) = (work.path / "one").glob(".dispatcher/*/journal/00000001.jsonl")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(bytes(data))
+    done = work.run("status")
+    assert (done.code, done.out.count("submission  ")) == (4, 2)
+    assert "next          dispatcher verify one\n" in done.out
+
+
+def test_who_is_at_work(work: Any) -> None:
+    work.ask("until [ -e go ]; do sleep 0.1; done")
+    process = work.start("submit", "submission.json")
+    work.await_records("running")
+    done = work.run("status")
+    assert f"at work       process {process.pid} on " in done.out
+    assert "running       since " in done.out
+    assert "next          dispatcher replay --follow runs\n" in done.out
+    process.kill()
+    work.ended(process)
+    assert "at work" not in work.run("status").out
+    (work.near / "t0/go").touch()
+    assert work.run("submit", "submission.json").code == 0
+    assert "next          nothing is left to do" in work.run("status").out
+
+
+def test_the_search_skips_links_hidden_and_huge_directories(told: Any, work: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("dispatcher.cli.find.HUGE", 3)
+    for name in (".hidden", "huge/x", "seen"):
+        shutil.copytree(told.near / ".dispatcher", work.path / name / ".dispatcher")
+    for nth in range(3):
+        (work.path / "huge" / f"data{nth}").touch()
+    (work.path / "seen/link").symlink_to(work.path / ".hidden")
+    assert [path.parents[2].name for path in journals_of(str(work.path))] == ["seen"]
