@@ -127,7 +127,7 @@ class Engine:
         """Short after news, longer while there is none, up to what the user allows."""
         pace = min(self.scheduler.pace, longest)
         self._pause = pace if news else min(max(self._pause, pace, 0.01) * 1.5, longest)
-        self.next_look = self.outside.now() + self._pause
+        self.next_look = self.outside.elapsed() + self._pause
         self.outside.show(self)
         self.outside.sleep(self._pause)
 
@@ -208,7 +208,7 @@ class Engine:
         self.ledger.commit()
 
     def _drop(self, due: Sequence[Progress]) -> None:
-        """End jobs that were not accepted; where they were asked for, a part of them may be in the queue all the same."""
+        """End jobs that were not accepted; where they were asked for, a part may be in the queue all the same."""
         if self._end([job for job in due if job.nonce]):
             self.ledger.record(
                 *(ev.Terminated(job.job, ev.Cause(job.stopping, "before it was submitted")) for job in due)

@@ -89,7 +89,7 @@ class Observer:
         if grace is None:
             self._missing.pop(job.job, None)
             return False
-        now = self.outside.now()
+        now = self.outside.elapsed()
         first, times = self._missing.get(job.job, (now, 0))
         self._missing[job.job] = (first, times + 1)
         return times > 0 and now - first >= grace
@@ -141,9 +141,9 @@ class Observer:
 
     def _holds(self, job: Progress, seen: Look) -> bool:
         """Accounting trails the queue; for a while its "still there" is believed of a job that is merely absent."""
-        first, _ = self._missing.get(job.job, (self.outside.now(), 0))
+        first, _ = self._missing.get(job.job, (self.outside.elapsed(), 0))
         marked = seen.claim is not None and seen.claim.ended is not None
-        return seen.native is Native.absent and not marked and self.outside.now() - first < ACCOUNT_HOLD
+        return seen.native is Native.absent and not marked and self.outside.elapsed() - first < ACCOUNT_HOLD
 
     def _untellable(self, trouble: str) -> None:
         if bool(trouble) != bool(self._untold):

@@ -54,14 +54,14 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Replay:
     """Folds a journal and tells each record as a row; afterwards `history` is where it stands.
 
-    `began` and `ended` are the times of the first and the last record; `since`, by job, when its state last
+    `ended` is the time of the last record; `since`, by job, when its state last
     changed; `closed` whether the last run ended in order; `unknown` the kinds of records nobody here knows.
     """
 
     def __init__(self) -> None:
         self.history = History()
         self.run, self.by = 0, ""
-        self.began = self.ended = 0.0
+        self.ended = 0.0
         self.closed = False
         self.since: dict[str, float] = {}
         self.unknown: Counter[str] = Counter()
@@ -69,7 +69,7 @@ class Replay:
     def rows(self, frames: Iterable[journals.Frame[Any]]) -> Iterator[Row]:
         """Every record in order. Raises IllegalTransition, with its place, at one that cannot follow."""
         for frame in frames:
-            self.began, self.ended = self.began or frame.at, frame.at
+            self.history.began, self.ended = self.history.began or frame.at, frame.at
             for nth, record in enumerate(frame.records):
                 try:
                     yield self._row(frame.first + nth, frame.at, record)

@@ -54,7 +54,7 @@ def new_nonce() -> str:
 
 def real_outside(**extra: Any) -> Outside:
     """The real clock, the real sleep, random nonces."""
-    return Outside(**{"now": time.time, "sleep": time.sleep, "nonce": new_nonce, **extra})
+    return Outside(**{"now": time.time, "elapsed": time.monotonic, "sleep": time.sleep, "nonce": new_nonce, **extra})
 
 
 class Session:

@@ -2,96 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.history import History
-from dispatcher.kept import fold
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
-from dispatcher.plan import plan
-from dispatcher.ports import Item
-from dispatcher.session import Session, begin, real_outside
-from dispatcher.testing.cluster import Cluster, SimulatedPlace, SimulatedQueue, World
-from journal import Journal, frames
-from journal.files import Files
+from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.testing.cluster import World
+from dispatcher.testing.faults import Killed
+from dispatcher.testing.simulation import Simulated
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write golden files instead of comparing with them")
-
-
-class Killed(BaseException):
-    """The dispatcher was killed here."""
-
-
-class SteppedFiles(Files):
-    """The real file system, which tells the world before and after each write and sync."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def write(self, fd: int, data: bytes) -> int:
-        self.world.step("before journal write")
-        done = super().write(fd, data)
-        self.world.step("after journal write")
-        return done
-
-    def datasync(self, fd: int) -> None:
-        self.world.step("before sync")
-        super().datasync(fd)
-        self.world.step("after sync")
-
-
-class Simulated:
-    """One submission on a simulated cluster: `run()` is one life of a dispatcher."""
-
-    def __init__(self, path: Path, spec: SubmissionSpec, world: World) -> None:
-        self.path, self.spec, self.world = path / "journal", spec, world
-        self.cluster = Cluster(world)
-        self.jobs = plan(spec)
-        self.nonces = (f"dsim{number:08d}" for number in itertools.count())
-
-    def run(self, **how: Any) -> History:
-        history = History()
-        log: Journal[Any] = Journal.open(
-            self.path, ev.Event, replay=lambda frame: fold(history, frame), files=SteppedFiles(self.world)
-        )
-        outside = real_outside(
-            now=lambda: self.cluster.now,
-            sleep=self.cluster.sleep,
-            nonce=lambda: next(self.nonces),
-            **how.pop("outside", {}),
-        )
-        uploads = [Item("/near/in", "in", 3, "00")]
-        session = Session(
-            self.spec,
-            self.jobs,
-            "sim",
-            SimulatedQueue(),
-            lambda: SimulatedPlace(self.cluster),
-            log,
-            history,
-            outside,
-            uploads,
-        )
-        with session:
-            begin(session, plan_hash(self.spec), {"in": "00"})
-            session.run(check_interval=8.0, **how)
-        return history
-
-    def records(self) -> list[Any]:
-        return [record for frame in frames(self.path, ev.Event) for record in frame.records]
-
-    def replayed(self) -> History:
-        history = History()
-        for frame in frames(self.path, ev.Event):
-            fold(history, frame)
-        return history
 
 
 def submission(

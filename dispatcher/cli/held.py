@@ -64,7 +64,10 @@ def _session(
         raise JournalDamaged(f"{path} has records of kinds {', '.join(replay.unknown)}: update dispatcher")
     if history.opened is None:
         raise ConfigError(f"{path} does not say what was asked: the dispatcher died before it began; nothing runs")
-    spec = _spec(path, history)
+    try:
+        spec = _spec(path, history)
+    except msgspec.ValidationError as error:
+        raise JournalDamaged(f"{path}: what was asked cannot be read again: {error}") from error
     kind = contexts.load(spec.machine.context_type)
     if profile is None and any(key.required for key in kind.profile_keys):
         raise ConfigError(

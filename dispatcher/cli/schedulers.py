@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from importlib.metadata import entry_points
 
 from .. import schedulers
 from ..report import pairs
@@ -25,9 +26,8 @@ def run(args: Namespace) -> int:
     if args.table:
         say(_table(args.table))
         return 0
-    names = schedulers.known() if hasattr(schedulers, "known") else list(schedulers.BUILTIN)
-    for name in names:
-        there = bool(schedulers.BUILTIN.get(name, "outside"))
+    outside = {point.name: point.value for point in entry_points(group="dispatcher.schedulers")}
+    for name, there in (schedulers.BUILTIN | outside).items():
         say(f"{name:<16}  {paint('available', 'finished') if there else 'not available in this version'}\n")
     aliases = ", ".join(f"{alias} = {name}" for alias, name in schedulers.ALIASES.items())
     say(f"\nNames are also valid in lower case; {aliases}.\n")

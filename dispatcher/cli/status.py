@@ -87,7 +87,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
         "done": seen.done,
         "retries": seen.retries,
         "outcome": history.concluded.outcome if history.concluded else None,
-        "began": replay.began,
+        "began": history.began,
         "ended": replay.ended,
         "holder": holder(path),
         "failed": [

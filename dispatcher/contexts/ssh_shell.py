@@ -132,9 +132,8 @@ class _Sender(threading.Thread):
         """Send everything, or as much as the other side wants."""
         try:
             if self._sent(self._first) and all(map(self._sent, self._feed)):
-                self._channel.shutdown_write()
-        except OSError:
-            pass  # the reader sees that the link is broken
+                with suppress(OSError, EOFError):  # the reader sees that the link is broken
+                    self._channel.shutdown_write()
         except Exception as why:  # of the feed: raised again by `run`, in the other thread
             self.error = why
             with suppress(Exception):

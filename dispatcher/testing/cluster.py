@@ -48,6 +48,7 @@ class Run(NamedTuple):
     task: int
     nonce: str
     id: str
+    life: int = 0
 
 
 class World:
@@ -64,8 +65,24 @@ class World:
         """The call never arrives: no effect, no answer."""
         return False
 
+    def call_late(self, what: str) -> float:
+        """Seconds after which a call, whose answer is lost, has its effect; 0: at once."""
+        return 0.0
+
+    def call_doubled(self, what: str) -> bool:
+        """The call has its effect twice."""
+        return False
+
     def refuses(self) -> bool:
         """The queue says "not now"."""
+        return False
+
+    def forgets(self) -> bool:
+        """The controller loses a job that it has just accepted, and gives its id to the next one."""
+        return False
+
+    def stale(self) -> bool:
+        """A claim is shown as it was before its last change."""
         return False
 
     def visible_after(self) -> float:
@@ -117,6 +134,11 @@ class Cluster:
         self.scripts: dict[str, str] = {}
         self.receipts: dict[str, str] = {}
         self.claims: dict[str, Claim] = {}
+        self.older: dict[str, Claim] = {}
+        self.late: list[tuple[float, list[Mapping[str, Any]]]] = []
+        self.fetched: set[str] = set()
+        self.published: set[tuple[str, int]] = set()
+        self.repeated: list[Run] = []
         self.files: dict[str, int] = {}
         self.runs: list[Run] = []
         self.calls: list[str] = []
@@ -126,6 +148,7 @@ class Cluster:
         """Let time pass, and everything happen that falls into it, in order."""
         end = self.now + seconds
         while True:
+            self._arrive(end)
             live = [copy for copy in self.copies.values() if copy.state in (Native.waiting, Native.running)]
             due = min(live, key=lambda copy: (copy.due, copy.id), default=None)
             if due is None or due.due > end:
@@ -133,6 +156,20 @@ class Cluster:
             self.now = max(self.now, due.due)
             self._start(due) if due.state is Native.waiting else self._end(due)
         self.now = end
+
+    def _arrive(self, end: float) -> None:
+        """Submissions that were under way arrive."""
+        due = [late for late in self.late if late[0] <= end]
+        self.late = [late for late in self.late if late[0] > end]
+        for at, asks in due:
+            self.now = max(self.now, at)
+            self.submit(asks)
+
+    def write(self, nonce: str, claim: Claim) -> None:
+        """Change a claim; a stale look may still show what was there before."""
+        if nonce in self.claims:
+            self.older[nonce] = self.claims[nonce]
+        self.claims[nonce] = claim
 
     # -- what a job does ----------------------------------------------------------------------------------------
 
@@ -142,19 +179,21 @@ class Cluster:
             return
         copy.state, copy.due = Native.running, self.now + self.world.runs_for()
         done = {index for index, code, _ in self.claims[copy.nonce].tasks if code == 0}
-        self.runs += [Run(copy.job, index, copy.nonce, copy.id) for index in copy.tasks if index not in done]
+        runs = [Run(copy.job, i, copy.nonce, copy.id, copy.restarts) for i in copy.tasks if i not in done]
+        self.repeated += [run for run in runs if (run.job, run.task) in self.published]
+        self.runs += runs
 
     def _claims(self, copy: Copy) -> bool:
         """The fence at the head of the script: the first copy has it, a later life of the same id takes it over."""
         claim = self.claims.get(copy.nonce)
         mine = Claim(owner=copy.id, node="n1", restarts=copy.restarts)
         if claim is None:
-            self.claims[copy.nonce] = mine
+            self.write(copy.nonce, mine)
         elif claim.owner == copy.id and claim.restarts < copy.restarts:
             carried = tuple(task for task in claim.tasks if task[1] == 0)
-            self.claims[copy.nonce] = msgspec.structs.replace(mine, tasks=carried)
+            self.write(copy.nonce, msgspec.structs.replace(mine, tasks=carried))
         else:
-            self.claims[copy.nonce] = msgspec.structs.replace(claim, fenced=(*claim.fenced, copy.id))
+            self.write(copy.nonce, msgspec.structs.replace(claim, fenced=(*claim.fenced, copy.id)))
             return False
         return True
 
@@ -169,11 +208,12 @@ class Cluster:
         if fate == "killed":
             copy.cause = Cause("node", "the node went down", native="NODE_FAIL")
         elif claim.owner == copy.id:
-            self.claims[copy.nonce] = self._marked(copy, claim)
+            self.write(copy.nonce, self._marked(copy, claim))
 
     def _marked(self, copy: Copy, claim: Claim) -> Claim:
         done = {index for index, code, _ in claim.tasks if code == 0}
         results = [(index, self._code(copy, index), self.now) for index in copy.tasks if index not in done]
+        self.published.update((copy.job, index) for index, code, _ in results if code == 0)
         worst = int(any(code for _, code, _ in results))
         return msgspec.structs.replace(claim, tasks=(*claim.tasks, *results), ended=worst)
 
@@ -189,7 +229,7 @@ class Cluster:
         for ask in asks:
             nonce = ask["nonce"]
             for old in ask["revoke"]:
-                self.claims[old] = Claim(owner="")
+                self.write(old, Claim(owner=""))
             self.scripts[nonce] = ask["script"]
             if nonce not in self.receipts and nonce not in self.claims:
                 if self.world.refuses():
@@ -197,7 +237,10 @@ class Cluster:
                     continue
                 self._next += 1
                 self.receipts[nonce] = str(self._next)
-                self.copies[str(self._next)] = Copy(str(self._next), nonce, ask["script"], self.now, self.world)
+                if self.world.forgets():
+                    self._next -= 1
+                else:
+                    self.copies[str(self._next)] = Copy(str(self._next), nonce, ask["script"], self.now, self.world)
             rows.append([nonce, "accepted", self.receipts.get(nonce) or self.claims[nonce].owner])
         return rows
 
@@ -283,7 +326,12 @@ class SimulatedPlace:
         world.step(f"before {what}")
         if world.call_lost(what):
             raise Unreachable(f"{what}: the call was lost")
+        if what == "submit" and (delay := world.call_late(what)):
+            self.cluster.late.append((self.cluster.now + delay, request["asks"]))
+            raise Unreachable(f"{what}: no answer in time")
         answer = getattr(self, f"_{what}")(**request)
+        if world.call_doubled(what):
+            answer = getattr(self, f"_{what}")(**request)
         world.step(f"after {what}")
         if world.reply_lost(what):
             raise Unreachable(f"{what}: the reply was lost")
@@ -297,7 +345,7 @@ class SimulatedPlace:
 
     def _one(self, nonce: str) -> Look:
         cluster, copy = self.cluster, self.cluster.listed(nonce)
-        claim = cluster.claims.get(nonce)
+        claim = cluster.older.get(nonce) if cluster.world.stale() else cluster.claims.get(nonce)
         receipt = cluster.receipts.get(nonce, "")
         found = receipt or (claim.owner if claim else "") or (copy.id if copy else "")
         how = "receipt" if receipt else "claim" if claim and claim.owner else "queue" if copy else ""
@@ -334,6 +382,7 @@ class SimulatedPlace:
         """Everything arrives."""
         self.cluster.calls.append("get")
         self.cluster.world.step("get")
+        self.cluster.fetched.update(item.source for item in items)
         return list(items)
 
     def remove(self) -> None:

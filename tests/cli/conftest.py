@@ -172,16 +172,18 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Work:
     return made
 
 
+RESOURCES = {"number_node": 1, "cpu_per_node": 4, "gpu_per_node": 0, "queue_name": "", "group_size": 2}
 A, B, C = "a1" * 20, "b2" * 20, "c3" * 20
 
 
 def story(near: str) -> Iterator[list[Any]]:
     """Two runs of three jobs: one finishes, one fails, one is preempted, cancelled and refused."""
     tasks = tuple(TaskSpec(command, f"t{nth}") for nth, command in enumerate(("true", "lmp -i in", "sleep 9", "true")))
-    machine = {"batch_type": "Slurm", "context_type": "SSHContext", "remote_root": "/scratch/me", "retry_count": 1}
+    machine = {"batch_type": "Slurm", "context_type": "SSHContext", "local_root": "./", "remote_root": "/scratch/me"}
+    machine |= {"retry_count": 1}
     failed = ev.Cause("task", "a task failed", code=3, task=1, stderr="\x1b[31moh no\x1b[0m\nsecond line", node="n7")
     yield [
-        ev.Opened("ab" * 20, "cd" * 20, "runs", machine, {"group_size": 2}, near),
+        ev.Opened("ab" * 20, "cd" * 20, "runs", machine, RESOURCES, near),
         ev.Planned(A, (0, 1), tasks[:2]),
         ev.Planned(B, (2,), tasks[2:3]),
         ev.Planned(C, (3,), tasks[3:]),

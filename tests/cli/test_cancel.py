@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
+
+from dispatcher import events as ev
+from journal import Journal
 
 #: Ends after a while by itself, so that a failing test leaves nothing behind; `late` tells that it was not ended.
 LONG = "echo $$ > pid; sleep 40; touch late"
 
 
 def _gone(work: Any) -> bool:
-    from pathlib import Path
-
     return not Path(f"/proc/{(work.near / 't0/pid').read_text().strip()}").exists()
 
 
@@ -61,14 +64,9 @@ def test_a_dispatcher_that_does_not_obey(work: Any) -> None:
 
 
 def test_a_context_that_needs_a_profile_says_so(told: Any, work: Any) -> None:
-    import shutil
-
-    from dispatcher import events as ev
-    from journal import Journal
-
     shutil.copytree(told.near / ".dispatcher", work.near / ".dispatcher")
     with Journal.open(work.journal, ev.Event) as log:
-        log.append(ev.Retried("a1" * 20) if False else ev.Retried("c3" * 20, fresh=True))
+        log.append(ev.Retried("c3" * 20, fresh=True))
     done = work.run("cancel", "runs")
     assert done.code == 2
     assert "SSHContext" in done.err

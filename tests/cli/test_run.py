@@ -63,7 +63,7 @@ def test_a_script_that_exits_with_an_error_fails_its_job(work: Any) -> None:
     ],
 )
 def test_a_head_that_is_not_right(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match="job.py") as caught:
+    with pytest.raises(ConfigError, match=r"job\.py") as caught:
         metadata(text, "job.py")
     assert message in str(caught.value)
     assert isinstance(caught.value, ValueError)

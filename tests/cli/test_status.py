@@ -58,10 +58,10 @@ def test_who_is_at_work(work: Any) -> None:
 
 
 def test_the_search_skips_links_hidden_and_huge_directories(told: Any, work: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("dispatcher.cli.find.HUGE", 3)
+    monkeypatch.setattr("dispatcher.cli.find.HUGE", 5)
     for name in (".hidden", "huge/x", "seen"):
         shutil.copytree(told.near / ".dispatcher", work.path / name / ".dispatcher")
-    for nth in range(3):
+    for nth in range(5):
         (work.path / "huge" / f"data{nth}").touch()
     (work.path / "seen/link").symlink_to(work.path / ".hidden")
     assert [path.parents[2].name for path in journals_of(str(work.path))] == ["seen"]

@@ -53,6 +53,7 @@ def own_sshd(ssh_servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFa
         "UsePAM": "no",
         "PasswordAuthentication": "no",
         "MaxStartups": "100",
+        "SetEnv": f"HOME={top}",  # no profile of the user's
     }
     (top / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
     (top / "known_hosts").write_text(f"[127.0.0.1]:{port} {(run / 'keys/host_main.pub').read_text()}")
