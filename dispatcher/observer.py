@@ -10,6 +10,7 @@ the grace's end close it. No answer changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,14 @@ MARKER_LAG = 5.0
 ACCOUNT_HOLD = 600.0
 
 
+class Missing(NamedTuple):
+    """Missing since when, since when in this phase, and how many phases have passed."""
+
+    since: float
+    phase: float
+    passed: int
+
+
 class Observer:
     """What was seen of the jobs of one submission, beyond what the journal holds: it starts empty in every process."""
 
@@ -35,7 +44,7 @@ class Observer:
         self.trouble = ""
         self.partial: dict[str, int] = {}
         self._untold = ""
-        self._missing: dict[str, tuple[float, int]] = {}
+        self._missing: dict[str, Missing] = {}
         self._said: set[tuple[str, str]] = set()
 
     def look(self, jobs: Sequence[Progress]) -> None:
@@ -74,6 +83,7 @@ class Observer:
             self._say_once(name, text)
         while event := decide(self.ledger.history.jobs[name], seen, gone):
             self.ledger.record(event)
+            self._missing.pop(name, None)  # whatever is missing now is missing anew
             gone = gone and not isinstance(event, (ev.Submitted, ev.Adopted))
 
     def _say_once(self, name: str, text: str) -> None:
@@ -84,15 +94,21 @@ class Observer:
     # -- absence ------------------------------------------------------------------------------------------------
 
     def _gone(self, job: Progress, seen: Look) -> bool:
-        """Absent, or over without a finished marker, in two good answers at least and for longer than the grace."""
+        """Absent, or over without a finished marker, for longer than the grace, and then for as long again.
+
+        Once is not enough: a job may have been listed too late for the first look, have run while nobody looked,
+        and its marker be too fresh to be seen in the second.
+        """
         grace = self._grace(job, seen)
         if grace is None:
             self._missing.pop(job.job, None)
             return False
         now = self.outside.elapsed()
-        first, times = self._missing.get(job.job, (now, 0))
-        self._missing[job.job] = (first, times + 1)
-        return times > 0 and now - first >= grace
+        missing = self._missing.get(job.job) or Missing(now, now, 0)
+        if now - missing.phase >= grace:
+            missing = Missing(missing.since, now, missing.passed + 1)
+        self._missing[job.job] = missing
+        return missing.passed >= 2
 
     def _grace(self, job: Progress, seen: Look) -> float | None:
         """How long this may go on before it counts; None when nothing is missing."""
@@ -141,9 +157,10 @@ class Observer:
 
     def _holds(self, job: Progress, seen: Look) -> bool:
         """Accounting trails the queue; for a while its "still there" is believed of a job that is merely absent."""
-        first, _ = self._missing.get(job.job, (self.outside.elapsed(), 0))
+        now = self.outside.elapsed()
+        since = self._missing[job.job].since if job.job in self._missing else now
         marked = seen.claim is not None and seen.claim.ended is not None
-        return seen.native is Native.absent and not marked and self.outside.elapsed() - first < ACCOUNT_HOLD
+        return seen.native is Native.absent and not marked and now - since < ACCOUNT_HOLD
 
     def _untellable(self, trouble: str) -> None:
         if bool(trouble) != bool(self._untold):

@@ -60,7 +60,7 @@ class Replay:
 
     def __init__(self) -> None:
         self.history = History()
-        self.run, self.by = 0, ""
+        self.run, self.by, self._session = 0, "", ""
         self.ended = 0.0
         self.closed = False
         self.since: dict[str, float] = {}
@@ -85,8 +85,7 @@ class Replay:
 
     def _row(self, number: int, at: float, record: Any) -> Row:
         if isinstance(record, journals.Open):
-            self.run, self.by, self.closed = self.run + 1, f"{record.host}:{record.pid}", False
-            return Row(number, at, self.run, self.by, "open", why=record.application)
+            return self._opening(number, at, record)
         if isinstance(record, journals.Close):
             self.closed = True
             return Row(number, at, self.run, self.by, "close", why=record.reason)
@@ -94,6 +93,14 @@ class Replay:
             self.unknown[record.kind] += 1
             return Row(number, at, self.run, self.by, record.kind, why="this version does not know this kind of record")
         return self._event(number, at, record)
+
+    def _opening(self, number: int, at: float, record: journals.Open) -> Row:
+        """A new run, unless the same one goes on in its next segment."""
+        self.closed = False
+        if self.run and record.session == self._session:
+            return Row(number, at, self.run, self.by, "segment", why=f"the journal goes on in {record.seg:08d}.jsonl")
+        self.run, self.by, self._session = self.run + 1, f"{record.host}:{record.pid}", record.session
+        return Row(number, at, self.run, self.by, "open", why=record.application)
 
     def _event(self, number: int, at: float, event: Any) -> Row:
         name = str(event.__struct_config__.tag)

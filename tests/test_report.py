@@ -61,13 +61,16 @@ def test_a_note_about_a_job_moves_nothing() -> None:
 
 def test_runs_are_counted_and_closed() -> None:
     replay = report.Replay()
-    found = list(replay.rows(frames(Open(1, "j", 1, host="a", pid=1), Close("x"), Open(1, "j", 2, host="b", pid=2))))
+    first, more = Open(1, "j", 1, host="a", pid=1, session="x"), Open(1, "j", 2, host="a", pid=1, session="x")
+    second = Open(1, "j", 3, host="b", pid=2, session="y")
+    found = list(replay.rows(frames(first, more, Close("x"), second)))
     assert [(row.event, row.run, row.by) for row in found] == [
         ("open", 1, "a:1"),
+        ("segment", 1, "a:1"),
         ("close", 1, "a:1"),
         ("open", 2, "b:2"),
     ]
-    assert (replay.run, replay.closed, replay.history.began, replay.ended) == (2, False, 100.0, 102.0)
+    assert (replay.run, replay.closed, replay.history.began, replay.ended) == (2, False, 100.0, 103.0)
 
 
 def test_a_kind_nobody_knows_is_told_and_counted() -> None:

@@ -64,7 +64,7 @@ def run(args: Namespace) -> int:
             if _ask(path, busy.holder, end):
                 return 0
             continue  # it ended before it saw the request
-        say(f"cancelled {report.count(ended, 'job')}; jobs: {after}\n")
+        say(f"cancelled {report.count(ended, 'job') if ended else 'nothing, all had ended'}; jobs: {after}\n")
         return 0
 
 

@@ -84,9 +84,9 @@ def _line(row: Row, width: int, paint: Paint) -> str:
         return _wrapped(f"{left}  ", what, width)
     states = row.target if row.source in ("", row.target) else f"{row.source} → {row.target}"
     shown = states if row.source == row.target else paint(states, row.target)
-    gap = " " * (_STATES - len(states)) if what else ""
-    if not width or _LEFT + _EVENT + _STATES + 4 + len(what) <= width:
-        return f"{left}  {shown}{gap}  {what}".rstrip() + "\n"
+    for gap in (_STATES - len(states), 0):  # in its column, or close to the states
+        if not width or _LEFT + _EVENT + 2 + len(states) + gap + 2 + len(what) <= width:
+            return f"{left}  {shown}{' ' * gap}  {what}".rstrip() + "\n" if what else f"{left}  {shown}\n"
     return f"{left}  {shown}\n" + (_wrapped(" " * (_LEFT + _EVENT + 2), what, width) if what else "")
 
 

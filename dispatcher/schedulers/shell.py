@@ -40,7 +40,7 @@ dsp_state() { # sets dsp_now to R, O, H or nothing for the job host $1, pid $2, 
   [ "$4" = "$dsp_boot" ] || return 0
   dsp_start "$2"
   if [ "$dsp_at" = "$3" ]; then dsp_now=R
-  elif [ -z "$dsp_at" ] && kill -0 -- "-$2" 2> /dev/null; then dsp_now=O; fi
+  elif [ -z "$dsp_at" ] && kill -s 0 -- "-$2" 2> /dev/null; then dsp_now=O; fi
 }
 """
 
@@ -62,7 +62,7 @@ _KILL = r"""
 dsp_end() { # signal $1 for the process group of host $2, pid $3, start $4, boot $5
   dsp_signal=$1; shift
   dsp_state "$@"
-  case $dsp_now in R | O) kill "-$dsp_signal" -- "-$2" 2> /dev/null; dsp_alive=yes ;; esac
+  case $dsp_now in R | O) kill -s "$dsp_signal" -- "-$2" 2> /dev/null; dsp_alive=yes ;; esac
 }
 dsp_all() { dsp_alive=; while read -r h p s b; do dsp_end "$1" "$h" "$p" "$s" "$b"; done << '@@'
 """

@@ -46,6 +46,11 @@ dsp_ids=$({queue} -o '%F|%j' | grep -F -e '{names}' | cut -d '|' -f 1 | sort -u)
 [ -z "$dsp_ids" ] || dsp_within 60 scancel -Q $dsp_ids
 """
 
+_SACCT = f'dsp_within 40 sacct -n -P -D -S "$dsp_since" -o {answers.ACCOUNT_FIELDS}'
+_BY_NAME = f"""\
+dsp_list=$({_SACCT} -u "$(id -u)") || return
+printf '%s\\n' "$dsp_list" | grep -F -e '{{names}}' || :"""
+
 
 class Slurm(CommandLine):
     """One sbatch a job; see the module."""
@@ -116,14 +121,15 @@ class Slurm(CommandLine):
         ids = ",".join(watch.id for watch in watches if watch.id)
         mark = f"@@{watches[0].nonce}"
         names = "\n".join(f"|{watch.nonce}" for watch in watches if not watch.id)
-        by_name = f"{_SACCT} -u \"$(id -u)\" | grep -F -e '{names}' -e error; :" if names else ""
-        asked = "\n".join([f"{_SACCT} -j {ids}" if ids else "", by_name]).strip()
+        asked = [f"{_SACCT} -j {ids} || return"] if ids else []
+        asked += [_BY_NAME.format(names=names)] if names else []
+        lines = "\n".join(asked)
         # A day of slack, because the clocks there and here may differ, and time zones do.
         since = int(min(watch.since for watch in watches)) - 86400
         return Shell(
             f"{PREAMBLE.format(home=quoted(place.home))}"
             f"dsp_since=$(date -d @{max(since, 0)} +%Y-%m-%dT%H:%M:%S)\n"
-            f"dsp_account() {{\n{asked}\n}}\n"
+            f"dsp_account() {{\n{lines}\n}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n"
         )
 
@@ -141,9 +147,6 @@ class Slurm(CommandLine):
         return Looks({nonce: look for nonce, look in found.items() if look is not None})
 
 
-_SACCT = f'dsp_within 40 sacct -n -P -D -S "$dsp_since" -o {answers.ACCOUNT_FIELDS}'
-
-
 def _fit(key: str, value: Any) -> None:
     if value is not None and _UNFIT.search(str(value)):
         raise ConfigError(
@@ -159,11 +162,7 @@ def _gpu_lines(resources: ResourcesSpec) -> list[str]:
     if not resources.gpu_per_node:
         return []
     kind = resources.kwargs.get("gres_type")
-    return [
-        f"#SBATCH --gres=gpu:{kind}:{resources.gpu_per_node}"
-        if kind
-        else f"#SBATCH --gres=gpu:{resources.gpu_per_node}"
-    ]
+    return [f"#SBATCH --gres=gpu:{f'{kind}:' if kind else ''}{resources.gpu_per_node}"]
 
 
 def _file_name(path: str) -> str:

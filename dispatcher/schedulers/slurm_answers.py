@@ -68,6 +68,11 @@ _URGENCY = ("memory", "timeout", "scheduler", "node", "preempted")
 
 _QUEUE_LINE = re.compile(r"(\d+)([^|]*)\|(\w+)\|([^|]*)\|([^|]*)\|(.*)")
 _COMPLAINT = re.compile(r"^(?:squeue|slurm_\w+|sacct):? (?:error|fatal)|^Slurm accounting storage is disabled", re.M)
+# Reasons for which a waiting job is not started until somebody does something.
+_STUCK = re.compile(
+    r"Partition(?:\w*Limit|Config|Down|Inactive)|BadConstraints|Invalid(?:Account|QOS)|DependencyNeverSatisfied"
+    r"|JobHeld\w+|.*requeued (?:held|in held state)|(?:QOS|Assoc)(?:Max|Min)\w+PerJob\w*"
+)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -75,7 +80,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LIMIT = re.compile(r"error: (?:QOS|Assoc|Part)(\w+)$", re.M)
 # Then the reason. Here the controller may have taken the job all the same:
 _OPEN = re.compile(
-    r"timed out|Unable to contact|Zero Bytes|[Cc]onnection |[Cc]ommunication|Broken pipe|[Mm]essage |endpoint|[Uu]nexpected"
+    r"timed out|Unable to contact|Zero Bytes|[Cc]onnection |[Cc]ommunication|Broken pipe|[Mm]essage |endpoint"
+    r"|[Uu]nexpected"
 )
 # and here it has not, but may do so later.
 _LATER = re.compile(
@@ -129,8 +135,20 @@ def standing(listed: Sequence[Row], join: bool) -> Look:
     ids = sorted({each.id for each in listed}, key=int)
     reason = "" if row.reason in ("", "None") else f" {row.reason}"
     ended = [cause_of(_LONG.get(each.code, each.code), each.reason, each.node) for each in listed]
-    cause = _worst(ended) if native in (Native.ended, Native.completing) else None
-    return Look(native, f"{row.code}{reason}", ",".join(ids) if join else row.id, "queue", row.node, cause=cause)
+    return Look(
+        native,
+        f"{row.code}{reason}",
+        ",".join(ids) if join else row.id,
+        "queue",
+        row.node,
+        cause=_worst(ended) if native in (Native.ended, Native.completing) else None,
+        hint=_hint(row) if native is Native.waiting else "",
+    )
+
+
+def _hint(row: Row) -> str:
+    stuck = _STUCK.fullmatch(row.reason)
+    return f"Slurm job {row.id} waits for {row.reason}: as it is, it will not start by itself" if stuck else ""
 
 
 def cause_of(state: str, reason: str = "", node: str = "") -> Cause | None:

@@ -86,7 +86,7 @@ class SlurmArray(Slurm):
 
     def submit_line(self, ask: Ask, place: Place) -> str:
         """One sbatch, or as many as the site's limit makes of it."""
-        many = self.elements(ask.resources, _tasks(ask))
+        many = self.elements(ask.resources, ask.tasks)
         return f"dsp_many={many} dsp_throttle={_throttle(ask.resources)} dsp_name={ask.name}\n{_SUBMIT}"
 
     def marker_lines(self, watches: Sequence[Watch]) -> str:
@@ -123,11 +123,6 @@ class SlurmArray(Slurm):
 def _throttle(resources: ResourcesSpec) -> str:
     throttle = resources.kwargs.get("array_throttle")
     return f"%{throttle}" if throttle else ""
-
-
-def _tasks(ask: Ask) -> int:
-    found = re.search(r"^# job \w+: (\d+) task", ask.files[ask.script], re.MULTILINE)
-    return int(found[1]) if found else 1
 
 
 def _many(files: Mapping[str, list[str]]) -> tuple[int, int]:

@@ -41,6 +41,10 @@ _TASK = re.compile(r"^dsp_task_(\d+)\(\) \{$", re.MULTILINE)
 _JOB = re.compile(r"^# job (\w+):", re.MULTILINE)
 
 
+#: Seconds that a changed file may be shown as it was; shorter than the grace, which is what the promise assumes.
+STALE = 15.0
+
+
 class Run(NamedTuple):
     """A task body that was started, and by which copy of its job."""
 
@@ -134,7 +138,7 @@ class Cluster:
         self.scripts: dict[str, str] = {}
         self.receipts: dict[str, str] = {}
         self.claims: dict[str, Claim] = {}
-        self.older: dict[str, Claim] = {}
+        self.older: dict[str, tuple[float, Claim | None]] = {}
         self.late: list[tuple[float, list[Mapping[str, Any]]]] = []
         self.fetched: set[str] = set()
         self.published: set[tuple[str, int]] = set()
@@ -167,8 +171,7 @@ class Cluster:
 
     def write(self, nonce: str, claim: Claim) -> None:
         """Change a claim; a stale look may still show what was there before."""
-        if nonce in self.claims:
-            self.older[nonce] = self.claims[nonce]
+        self.older[nonce] = (self.now, self.claims.get(nonce))
         self.claims[nonce] = claim
 
     # -- what a job does ----------------------------------------------------------------------------------------
@@ -249,6 +252,12 @@ class Cluster:
         copies = [c for c in self.copies.values() if c.nonce == nonce and c.visible <= self.now]
         live = [copy for copy in copies if copy.state is not Native.ended]
         return live[-1] if live else None
+
+    def seen(self, nonce: str) -> Claim | None:
+        """A claim as a file server's client shows it: for a while after a change, perhaps as it was before."""
+        changed, before = self.older.get(nonce, (0.0, None))
+        fresh = self.now - changed >= STALE or not self.world.stale()
+        return self.claims.get(nonce) if fresh else before
 
     def kill(self, ids: Sequence[str]) -> None:
         """End these jobs."""
@@ -345,7 +354,7 @@ class SimulatedPlace:
 
     def _one(self, nonce: str) -> Look:
         cluster, copy = self.cluster, self.cluster.listed(nonce)
-        claim = cluster.older.get(nonce) if cluster.world.stale() else cluster.claims.get(nonce)
+        claim = cluster.seen(nonce)
         receipt = cluster.receipts.get(nonce, "")
         found = receipt or (claim.owner if claim else "") or (copy.id if copy else "")
         how = "receipt" if receipt else "claim" if claim and claim.owner else "queue" if copy else ""

@@ -32,7 +32,7 @@ _NORMAL = (
     (rf"\b{re.escape(os.uname().nodename)}:\d+", "HOST:PID"),
     (rf"\bon {re.escape(os.uname().nodename)}\b", "on HOST"),
     (r"\bjob [0-9a-f]{12}\b", "job JOB"),
-    (r"\b(\d+m )?\d+s\b( ago)?", "SECONDS"),
+    (r"\b(\d+[dhm] )?\d+[hms]\b( ago)?", "SECONDS"),
     (r"dispatcher \d[\w.+]*", "dispatcher VERSION"),
     (r"─{3,}", "───"),
     (r"[\d.]+ [kM]?B\b", "SIZE"),

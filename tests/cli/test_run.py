@@ -29,11 +29,10 @@ HEAD = """\
 BODY = "import os, sys\nopen('ran', 'a').write(os.path.basename(sys.argv[0]) + '\\n')\n"
 
 
-@pytest.mark.parametrize("table", ["dispatcher", "dpdispatcher"])
-def test_a_script_runs_in_every_directory_that_matches(work: Any, table: str) -> None:
+def test_a_script_runs_in_every_directory_that_matches(work: Any) -> None:
     for name in ("case-1", "case-2", "other"):
         (work.near / name).mkdir()
-    (work.path / "job.py").write_text(HEAD.format(table=table) + BODY)
+    (work.path / "job.py").write_text(HEAD.format(table="dispatcher") + BODY)
     done = work.run("run", "job.py")
     assert (done.code, done.err) == (0, "")
     (staged,) = work.near.glob("script_*.py")
@@ -67,6 +66,10 @@ def test_a_head_that_is_not_right(text: str, message: str) -> None:
         metadata(text, "job.py")
     assert message in str(caught.value)
     assert isinstance(caught.value, ValueError)
+
+
+def test_the_table_of_the_manual_is_read_too() -> None:
+    assert metadata(HEAD.format(table="dpdispatcher"), "job.py")["work_base"] == "runs"
 
 
 def test_an_empty_comment_line_belongs_to_the_head() -> None:

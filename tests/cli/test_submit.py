@@ -70,7 +70,7 @@ def test_exit_on_submit_leaves_the_watching_to_a_later_run(work: Any) -> None:
     assert (work.near / "t0/ran").read_text() == "x\n"
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_the_jobs_running_and_the_same_command_resumes(work: Any, signum: int, code: int) -> None:
     work.ask("until [ -e go ]; do sleep 0.1; done; echo x >> ran")
     process = work.start("submit", "submission.json")
@@ -84,6 +84,15 @@ def test_a_signal_leaves_the_jobs_running_and_the_same_command_resumes(work: Any
     (work.near / "t0/go").touch()
     assert work.run("submit", "submission.json").code == 0
     assert (work.near / "t0/ran").read_text() == "x\n"
+
+
+def test_sigterm_is_recorded_like_the_others(work: Any) -> None:
+    work.ask("sleep 0.5")
+    process = work.start("submit", "submission.json")
+    work.await_records("submitted")
+    process.send_signal(signal.SIGTERM)
+    assert work.ended(process).code == 143
+    assert '"k":"note"' in work.text()
 
 
 def test_the_second_signal_stops_at_once() -> None:

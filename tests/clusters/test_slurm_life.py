@@ -145,17 +145,27 @@ def test_preemption_uses_up_no_retries(slurm: Slurm, work: Work, once: type[Once
     assert [cause.kind for cause in work.causes()] == ([] if partition == "scavenge" else ["preempted"])
 
 
-def test_job_limit_of_a_qos_postpones_and_feeds(slurm: Slurm, work: Work) -> None:
-    work.run(work.spec(["sleep 1"] * 8, kwargs={"qos": "small"}, machine=ONE_TRY))
-    assert work.said("end") == dict.fromkeys(range(8), 1)
+@pytest.mark.parametrize("others", [0, 2])
+def test_job_limit_of_a_qos_postpones_and_feeds(slurm: Slurm, work: Work, others: int) -> None:
+    """QOS `small` takes three jobs, other jobs of the same user included."""
+    most: list[int] = []
+    for _ in range(others):
+        slurm.ask("sbatch", "-q", "small", "--hold", "-o", "/dev/null", "--wrap", "true")
+
+    def count(engine: Engine, work: Work) -> None:
+        most.append(len(slurm.queued()) - others)
+
+    work.run(work.spec(["sleep 1"] * 6, kwargs={"qos": "small"}, machine=ONE_TRY), count)
+    assert max(most) == 3 - others
+    assert work.said("begin") == work.said("end") == dict.fromkeys(range(6), 1)
     assert any("QOSMaxSubmitJobPerUserLimit" in event.why for event in work.events(ev.Postponed))
     assert work.causes() == []
 
 
 def test_max_running(slurm: Slurm, work: Work) -> None:
     most: list[int] = []
-    count = lambda engine, work: most.append(len(slurm.queued()))  # noqa: E731
-    work.run(work.spec(["sleep 1"] * 6, machine={"max_running": 2}), count)
+    spec = work.spec(["sleep 1"] * 6, machine={"max_running": 2})
+    work.run(spec, lambda engine, work: most.append(len(slurm.queued())))
     assert max(most) == 2
     assert work.said("end") == dict.fromkeys(range(6), 1)
 

@@ -53,7 +53,8 @@ def test_time_out_holds_although_a_child_escaped_with_the_output(tmp_path: Path)
 
 
 def test_control_c_does_not_reach_the_command(tmp_path: Path) -> None:
-    assert ask(Shell("ps -o pgid= -p $$ | tr -d ' '"), tmp_path).out.strip() != str(os.getpgrp())
+    told = ask(Shell(f"{sys.executable} -c 'import os; print(os.getpgrp(), os.getsid(0))'"), tmp_path).out.split()
+    assert (len(told), told[0] == str(os.getpgrp()), told[1] == str(os.getsid(0))) == (2, False, False)
 
 
 def test_directory_that_is_gone_is_unreachable(tmp_path: Path) -> None:

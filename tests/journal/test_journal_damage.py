@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import journal_torture as torture
+import msgspec
 import pytest
 from journal_simulation import Disk, SimFiles
 from journal_torture import PATH, Rec
@@ -236,14 +237,16 @@ def test_acknowledged_bytes_cut_at_a_frame_are_reported_with_their_place(tmp_pat
     writer._let_go()
 
 
-def test_another_frame_of_the_same_size_than_the_acknowledged_one_is_corrupt(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        with Journal.open(tmp_path / name, Rec, clock=lambda: 1.5e9, session="s") as writer:
-            writer.append(Rec(1 if name == "a" else 2))
-    size = (tmp_path / "a/00000001.jsonl").stat().st_size
-    assert size == (tmp_path / "b/00000001.jsonl").stat().st_size
-    (tmp_path / "a/00000001.jsonl").write_bytes((tmp_path / "b/00000001.jsonl").read_bytes())
-    assert "another frame was acknowledged here" in verify(tmp_path / "a").problem
+def test_another_frame_than_the_acknowledged_one_is_corrupt(tmp_path: Path) -> None:
+    writer = Journal.open(tmp_path, Rec, clock=lambda: 1.5e9)
+    file, before = tmp_path / "00000001.jsonl", writer.position
+    size = file.stat().st_size
+    writer.append(Rec(1))
+    writer.commit()
+    forged, _ = journal.format.encode_frame(1, 1, 1, b'{"k":"rec","i":2,"x":""}\n', before.digest, 1.5e9)
+    file.write_bytes(file.read_bytes()[:size] + forged)
+    assert "another frame was acknowledged here" in verify(tmp_path).problem
+    writer._let_go()
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -251,3 +254,66 @@ def test_nothing_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no"):
         with pytest.raises(JournalMissing):
             list(frames(path, Rec))
+
+
+def unacknowledged(last: bytes) -> tuple[str, str]:
+    """Status and reason for a journal without HEAD whose last segment holds an opening and then `last`."""
+    opening = msgspec.json.encode(journal.Open(1, "j", 1)) + b"\n"
+    first, digest = journal.format.encode_frame(0, 0, 1, opening, journal.format.ZERO, 1.0)
+    payload = b"".join(b'{"k":"rec","i":%d,"x":"%s"}\n' % (nth, b"x" * 90) for nth in range(20))
+    second, digest = journal.format.encode_frame(1, 1, 20, payload, digest, 1.0)
+    third, _ = journal.format.encode_frame(2, 21, 20, payload, digest, 1.0)
+    parts = {b"2": second, b"3": third}
+    data = first + b"".join(parts.get(bytes([byte]), b"") for byte in last if byte in b"23")
+    if b"h" in last:  # a hole in the first of them
+        data = data[:1024] + bytes(512) + data[1536:]
+    if b"s" in last:  # the end is missing
+        data = data[:-700]
+    if b"d" in last:  # a byte is another one
+        data = data[:1200] + b"?" + data[1201:]
+    reader = Reader(Path(PATH), Memory({"00000001.jsonl": data}))
+    try:
+        list(reader.walk())
+    except JournalCorrupt as error:
+        return "corrupt", error.reason
+    return ("torn" if reader.torn else "clean"), ""
+
+
+@pytest.mark.parametrize(
+    ("last", "status", "reason"),
+    [
+        (b"23", "clean", ""),
+        (b"23s", "torn", ""),
+        (b"2s", "torn", ""),
+        (b"2h", "torn", ""),
+        (b"23h", "corrupt", "and a valid frame follows"),
+        (b"2d", "corrupt", "not the shape of a torn write"),
+        (b"23d", "corrupt", "and a valid frame follows"),
+    ],
+)
+def test_the_table_of_torn_and_corrupt_without_a_watermark(last: bytes, status: str, reason: str) -> None:
+    found = unacknowledged(last)
+    assert found[0] == status and reason in found[1]
+
+
+def test_a_sealed_segment_cut_between_frames_says_how_much_is_missing(whole: dict[str, bytes]) -> None:
+    held = {name: data for name, data in whole.items() if name != "HEAD"}
+    cut = held["00000001.jsonl"][: -len(frames_of(held["00000001.jsonl"])[-1])]
+    with pytest.raises(JournalCorrupt, match="bytes are missing that were sealed"):
+        list(Reader(Path(PATH), Memory({**held, "00000001.jsonl": cut})).walk())
+
+
+def test_a_reader_that_goes_on_reports_what_it_saw_and_is_gone(whole: dict[str, bytes]) -> None:
+    held = {name: data for name, data in whole.items() if name != "HEAD"}
+    reader = Reader(Path(PATH), Memory(held))
+    assert list(reader.walk()) and not list(reader.walk())
+    held["00000003.jsonl"] = held["00000003.jsonl"][:-1]
+    with pytest.raises(JournalCorrupt, match="bytes seen here are gone"):
+        list(reader.walk())
+
+
+def test_a_segment_that_says_it_is_another_one_is_corrupt() -> None:
+    opening = msgspec.json.encode(journal.Open(1, "j", 2)) + b"\n"
+    data, _ = journal.format.encode_frame(0, 0, 1, opening, journal.format.ZERO, 1.0)
+    with pytest.raises(JournalCorrupt, match="belongs to another journal or place"):
+        list(Reader(Path(PATH), Memory({"00000001.jsonl": data})).walk())

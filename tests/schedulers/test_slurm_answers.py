@@ -179,7 +179,25 @@ def test_separators_in_names_are_not_escaped() -> None:
 def test_accepted_and_then_pending_for_ever_shows_the_reason(nonce: str, reason: str) -> None:
     """Time above the partition limit, too many nodes or CPUs, partition DOWN."""
     rows = [row for row in answers.rows(said("own-queue-mixed").out, 0) if row.name == nonce]
-    assert answers.standing(rows, join=False).code == f"PD {reason}"
+    look = answers.standing(rows, join=False)
+    assert look.code == f"PD {reason}"
+    assert f"waits for {reason}" in look.hint
+
+
+@pytest.mark.parametrize("reason", ["Resources", "Priority", "BeginTime", "Licenses", "None", "JobArrayTaskLimit"])
+def test_what_passes_by_itself_is_no_hint(reason: str) -> None:
+    assert answers.standing(answers.rows(f"9|PD||{reason}|dx", 0), join=False).hint == ""
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "PartitionDown", "PartitionConfig", "BadConstraints", "QOSMaxWallDurationPerJobLimit", "JobHeldAdmin",
+        "launch failed requeued held", "job requeued in held state", "DependencyNeverSatisfied", "InvalidQOS",
+    ],
+)  # fmt: skip
+def test_what_does_not_pass_is_a_hint(reason: str) -> None:
+    assert answers.standing(answers.rows(f"9|PD||{reason}|dx", 0), join=False).hint
 
 
 @pytest.mark.parametrize(
