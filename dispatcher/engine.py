@@ -21,7 +21,7 @@ from .ledger import Ledger, Log
 from .lifecycle import Policy, Progress, State, Todo, todo
 from .model import JobSpec, SubmissionSpec
 from .observer import Observer
-from .ports import Accepted, Answer, Ask, Context, Later, Scheduler
+from .ports import Accepted, Answer, Ask, Context, Later, Scheduler, TurnedUp
 from .script import JobScript, render
 from .world import Outside
 
@@ -188,7 +188,7 @@ class Engine:
             files=render(parts, self.scheduler).files(nonce),
             resources=self.spec.resources,
             tasks=len(tasks),
-            revoke=job.past[-1:],
+            revoke=tuple((nonce, job.lines) for nonce in job.past[-1:]),
         )
 
     def _title(self, job: Progress) -> str:
@@ -239,4 +239,6 @@ def _answered(name: str, answer: Answer) -> ev.JobEvent:
         return ev.Submitted(name, answer.id)
     if isinstance(answer, Later):
         return ev.Postponed(name, answer.why)
+    if isinstance(answer, TurnedUp):
+        return ev.Revived(name, answer.nonce)
     return ev.Refused(name, ev.Cause("refused", answer.why, source="submit"))

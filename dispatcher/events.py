@@ -164,11 +164,15 @@ class Stopping(_Event, frozen=True, gc=False):
 
 
 class Terminated(_Event, frozen=True, gc=False):
-    """This attempt is over without success. `tasks` are the results of those that ended."""
+    """This attempt is over without success. `tasks` are the results of those that ended.
+
+    `lines` is how much of its claim was known: if more of it is found later, it was not over.
+    """
 
     job: str
     cause: Cause
     tasks: tuple[TaskResult, ...] = ()
+    lines: int = 0
 
 
 class Retried(_Event, frozen=True, gc=False):
@@ -176,6 +180,13 @@ class Retried(_Event, frozen=True, gc=False):
 
     job: str
     fresh: bool = False
+
+
+class Revived(_Event, frozen=True, gc=False):
+    """An earlier attempt that had been given up has turned up; it counts, and nothing was submitted beside it."""
+
+    job: str
+    nonce: str
 
 
 class Delivered(_Event, frozen=True, gc=False):
@@ -219,6 +230,7 @@ JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
     Stopping,
     Terminated,
     Retried,
+    Revived,
 ]
 Event = Union[JobEvent, Opened, Planned, Staged, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
 #: The structs of JobEvent: events that move a job.

@@ -56,6 +56,7 @@ TRANSITIONS: tuple[tuple[str, tuple[State, ...], State | None], ...] = (
     ("finished", _IN_QUEUE, State.finished),
     ("terminated", (State.unsubmitted, *_IN_QUEUE), State.terminated),
     ("retried", (State.terminated,), State.unsubmitted),
+    ("revived", (State.unsubmitted,), State.waiting),
 )
 
 #: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
@@ -91,7 +92,8 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     `attempt` counts from 1 (0: never asked for); `nonce` and `id` are those of the current attempt;
     `asking`: a submission has begun and is not answered; `stopping`: why it is being killed;
     `fails` attempts that count against retry_count, `site` those that were the site's doing;
-    `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts.
+    `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts,
+    `lines` how much of the last one's claim is known.
     """
 
     job: str
@@ -107,6 +109,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     done: int = 0
     cause: ev.Cause | None = None
     past: tuple[str, ...] = ()
+    lines: int = 0
 
     @property
     def unfinished(self) -> list[int]:
@@ -138,6 +141,8 @@ def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
     """Only an asked question can be answered, and a job that may be in the queue is not given up."""
     if isinstance(event, (ev.Submitted, ev.Postponed, ev.Void, ev.Refused)):
         return progress.asking
+    if isinstance(event, ev.Revived):
+        return progress.asking and event.nonce in progress.past
     if isinstance(event, ev.Submitting):
         same = progress.nonce in ("", event.nonce)  # asking again for the same attempt keeps its nonce
         return not progress.asking and same and event.attempt == max(progress.attempt, 1)
@@ -177,6 +182,7 @@ def _terminated(progress: Progress, event: Any, after: State) -> Progress:
         asking=False,
         cause=event.cause,
         done=done,
+        lines=getattr(event, "lines", 0),
         fails=progress.fails + (not site),
         site=progress.site + site,
     )
@@ -196,6 +202,17 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
     )
 
 
+def _revived(progress: Progress, event: ev.Revived, after: State) -> Progress:
+    """The verdict on that attempt was wrong: it does not count as a failure."""
+    past = tuple(nonce for nonce in progress.past if nonce != event.nonce)
+    fails, site = max(progress.fails - 1, 0), progress.site
+    if progress.cause and progress.cause.kind in SITE:
+        fails, site = progress.fails, max(site - 1, 0)
+    return msgspec.structs.replace(
+        progress, state=after, nonce=event.nonce, id="", asking=False, past=past, fails=fails, site=site
+    )
+
+
 _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
     ev.Submitting: _submitting,
     ev.Submitted: _identified,
@@ -210,6 +227,7 @@ _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
     ev.Finished: _finished,
     ev.Terminated: _terminated,
     ev.Retried: _retried,
+    ev.Revived: _revived,
 }
 
 
@@ -254,7 +272,8 @@ def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
     if seen.native in (*_GOING, Native.completing):
         return None if seen.native.value == progress.state.value else _news(progress, seen)
     if seen.native in (Native.ended, Native.absent) and (gone or (progress.stopping and seen.native is Native.ended)):
-        return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks if claim else ())
+        tasks, lines = (claim.tasks, claim.lines) if claim else ((), 0)
+        return ev.Terminated(progress.job, _cause(progress, seen), tasks, lines)
     return None
 
 
@@ -273,7 +292,7 @@ def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
         return ev.Finished(progress.job, claim.tasks)
     failed = [(index, code) for index, code, _ in claim.tasks if code]
     if not failed:
-        return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks)
+        return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks, claim.lines)
     index, code = failed[0]
     reason = "a task failed" if len(failed) == 1 else f"{len(failed)} tasks failed"
     cause = seen.cause or ev.Cause("task")
@@ -281,7 +300,7 @@ def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
         cause = msgspec.structs.replace(cause, kind="task", reason=reason, source="marker")
     stderr, node = claim.stderr.get(index, ""), cause.node or claim.node
     cause = msgspec.structs.replace(cause, code=code, task=index, stderr=stderr, node=node)
-    return ev.Terminated(progress.job, cause, claim.tasks)
+    return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
 
 
 def _cause(progress: Progress, seen: Look) -> ev.Cause:

@@ -114,15 +114,33 @@ def task_keys(tasks: Sequence[TaskSpec]) -> list[str]:
     return keys
 
 
+def job_hash(resources: ResourcesSpec, keys: Sequence[str]) -> str:
+    """Identity of a job: what it asks of the scheduler and the keys of its tasks, in their order."""
+    return digest([_asked(resources), keys])
+
+
+def _asked(resources: ResourcesSpec) -> ResourcesSpec:
+    """Without what may change while jobs run."""
+    return msgspec.structs.replace(resources, wait_time=0)
+
+
 def plan_hash(spec: SubmissionSpec) -> str:
     """Identity of what is asked, without the bytes of the input files.
 
     Covers tasks, resources, common files, work_base and where the jobs run; policy that can
     change while jobs run (retry_count, max_running, wait_time, clean_asynchronously) is left out.
     """
-    resources = msgspec.structs.replace(spec.resources, wait_time=0)
     where = (spec.machine.batch_type, spec.machine.context_type, spec.machine.remote_root)
-    return digest([spec.work_base, where, resources, spec.tasks, spec.forward_common_files, spec.backward_common_files])
+    return digest(
+        [
+            spec.work_base,
+            where,
+            _asked(spec.resources),
+            spec.tasks,
+            spec.forward_common_files,
+            spec.backward_common_files,
+        ]
+    )
 
 
 def submission_hash(plan: str, inputs: Mapping[str, str]) -> str:

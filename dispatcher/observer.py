@@ -63,6 +63,10 @@ class Observer:
         for job in jobs:
             self._learn(job.job, looks[job.job], job.job in gone)
 
+    def unsettled(self) -> float | None:
+        """Seconds after which another look can settle what is missing; None when nothing is."""
+        return self.scheduler.grace if self._missing else None
+
     def watch(self, job: Progress) -> Watch:
         """What to ask about a job; accounting is searched from when the submission was begun."""
         return Watch(job.nonce, job.id, self.ledger.history.began)

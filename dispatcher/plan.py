@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 
 from .errors import ConfigError
-from .model import JobSpec, SubmissionSpec, digest, task_keys
+from .model import JobSpec, SubmissionSpec, job_hash, task_keys
 
 
 def plan(spec: SubmissionSpec) -> tuple[JobSpec, ...]:
@@ -28,6 +28,5 @@ def plan(spec: SubmissionSpec) -> tuple[JobSpec, ...]:
     random.Random(42).shuffle(order)  # noqa: S311 (spreads load; nothing is secret)
     size = size or len(order)
     keys = task_keys(spec.tasks)
-    resources = digest(spec.resources)
     groups = (tuple(order[start : start + size]) for start in range(0, len(order), size))
-    return tuple(JobSpec(digest([resources, [keys[i] for i in group]]), group) for group in groups)
+    return tuple(JobSpec(job_hash(spec.resources, [keys[i] for i in group]), group) for group in groups)

@@ -56,8 +56,9 @@ class Place(msgspec.Struct, frozen=True):
 class Ask(msgspec.Struct, frozen=True):
     """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
 
-    `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs. `revoke` are nonces of
-    earlier attempts, whose claims are withdrawn before the question is asked.
+    `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs. `revoke`
+    are the nonces of earlier attempts, with how many lines of their claims are known: they are withdrawn before the
+    question is asked; where more is found than is known, the attempt has turned up and nothing is asked.
     """
 
     nonce: str
@@ -66,7 +67,7 @@ class Ask(msgspec.Struct, frozen=True):
     files: Mapping[str, str]
     resources: ResourcesSpec
     tasks: int = 1
-    revoke: tuple[str, ...] = ()
+    revoke: tuple[tuple[str, int], ...] = ()
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -87,7 +88,13 @@ class Never(msgspec.Struct, frozen=True):
     why: str
 
 
-Answer = Union[Accepted, Later, Never]  # noqa: UP007
+class TurnedUp(msgspec.Struct, frozen=True):
+    """Not asked: an earlier attempt, given up as lost, runs or has run. `nonce` is that attempt's."""
+
+    nonce: str
+
+
+Answer = Union[Accepted, Later, Never, TurnedUp]  # noqa: UP007
 
 
 class Native(str, Enum):
@@ -115,7 +122,7 @@ class Watch(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True):
     """What the job itself wrote: who runs it, which tasks ended how, and whether it is over.
 
-    `owner` is the native id of the copy that runs, `restarts` how often the site requeued it.
+    `lines` counts the lines of it that are whole. `owner` is the native id of the copy that runs, `restarts` how often the site requeued it.
     `ended` is None until the exit marker is there; then it is the exit code of the whole job.
     `stderr` has the last lines of failing tasks by position; `fenced` the native ids of copies that were turned away.
     """
@@ -123,6 +130,7 @@ class Claim(msgspec.Struct, frozen=True):
     owner: str
     node: str = ""
     restarts: int = 0
+    lines: int = 0
     tasks: tuple[TaskResult, ...] = ()
     ended: int | None = None
     stderr: dict[int, str] = {}

@@ -171,9 +171,14 @@ class Session:
             self.record(*(ev.Retried(job.job, fresh=True) for job in over))
 
     def look(self) -> None:
-        """One round of looking at everything that is in the queue; nothing is submitted."""
-        live = [job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.look]
-        self.engine.look(live)
+        """Look at everything that is in the queue until what is missing is settled; nothing is submitted."""
+        self._look_once()
+        while (wait := self.engine.observer.unsettled()) is not None:
+            self.outside.sleep(wait)
+            self._look_once()
+
+    def _look_once(self) -> None:
+        self.engine.look([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.look])
 
     def finished(self) -> bool:
         """Nothing is due any more for any job."""

@@ -11,7 +11,8 @@ import msgspec
 class Outside(msgspec.Struct, frozen=True):
     """Handed in, so that tests and simulations can give their own.
 
-    `now` in seconds since the epoch, `elapsed` in seconds of a clock that never steps, `sleep(seconds)` may return early, `nonce()` is new at every call,
+    `now` in seconds since the epoch, `elapsed` in seconds of a clock that never steps,
+    `sleep(seconds)` may return early, `nonce()` is new at every call,
     `stop()` is true when the run is to be stopped, `cancelled()` when the user has asked to cancel,
     `show(engine)` is called with the Engine whenever something changed.
     """

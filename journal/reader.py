@@ -64,7 +64,7 @@ class Reader:
     def grown(self) -> bool:
         """Whether there may be more than has been walked; looks at sizes and names only."""
         segment, end = self.end
-        if not segment or self.torn:
+        if not segment:
             return True
         return self.files.length(self.name(segment)) != end or self.files.exists(self.name(segment + 1))
 

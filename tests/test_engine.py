@@ -218,7 +218,7 @@ def test_ratio_unfinished_kills_the_stragglers(simulate: Callable[..., Any], mak
 def test_a_missing_result_is_an_error_and_nothing_is_removed(
     simulate: Callable[..., Any], make_submission: Any
 ) -> None:
-    simulated = simulate(None, make_submission(backward=["out"]))
+    simulated = simulate(None, make_submission(backward=["nothing"]))
     with pytest.raises(ResultMissing, match="did not write 6 of their backward_files"):
         simulated.run()
     assert "remove" not in simulated.cluster.calls

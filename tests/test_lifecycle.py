@@ -45,8 +45,9 @@ SAMPLES: dict[str, Any] = {
     "stopping": ev.Stopping("j", "cancelled"),
     "terminated": ev.Terminated("j", CAUSE, ((0, 0, 1.0), (1, 1, 2.0))),
     "retried": ev.Retried("j"),
+    "revived": ev.Revived("j", "n0"),
 }
-ASKING = ("submitted", "postponed", "void", "refused")
+ASKING = ("submitted", "postponed", "void", "refused", "revived")
 
 
 def test_every_event_has_a_struct_a_row_and_a_sample() -> None:
@@ -64,7 +65,9 @@ def test_the_table_is_the_machine_of_transitions() -> None:
 @pytest.mark.parametrize("asking", [False, True])
 def test_every_state_times_every_event_moves_or_raises(state: State, name: str, asking: bool) -> None:
     asking = asking and state is State.unsubmitted
-    progress = Progress("j", 2, state=state, attempt=1 if name != "submitting" else 0, nonce="n1", asking=asking)
+    progress = Progress(
+        "j", 2, state=state, attempt=1 if name != "submitting" else 0, nonce="n1", asking=asking, past=("n0",)
+    )
     legal = (state, name) in moves()
     if state is State.unsubmitted:
         legal = legal and (asking or name not in ASKING) and not (asking and name in ("submitting", "terminated"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..errors import ConfigError
-from ..model import digest, task_keys
+from ..model import job_hash, task_keys
 from ..schema import rules
 from .resources import Resources
 from .status import JobStatus
@@ -127,7 +127,7 @@ class Job:
     def get_hash(self) -> str:
         """40 hexadecimal digits that stand for its tasks and resources as they are now."""
         keys = task_keys([task.spec() for task in self.job_task_list])
-        return digest([digest(self.resources.spec()), keys])
+        return job_hash(self.resources.spec(), keys)
 
     def get_job_state(self) -> JobStatus | None:
         """Look once at all jobs of the submission; the state of this one. Nothing is submitted."""

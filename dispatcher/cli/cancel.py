@@ -18,10 +18,12 @@ from ..errors import DispatcherError, Interrupted
 from ..lifecycle import Policy, State
 from ..session import Session
 from .asked import read_profile
+from .carry_out import seconds
 from .display import chosen
 from .find import journal_of
 from .held import held_session
-from .say import say
+from .say import flush, say
+from .status import holder_of
 from .watch import REQUEST, Watch
 
 EXAMPLES = """\
@@ -41,20 +43,21 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH|HASH", help="a work directory, a journal, or the start of a hash")
     parser.add_argument("--machine", metavar="FILE", help="machine or submission file, where a context needs a profile")
     parser.add_argument("--allow-ref", action="store_true", help="follow $ref in that file")
-    parser.add_argument("--timeout", type=float, default=120.0, metavar="S", help="how long to wait (default 120)")
+    parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="how long to wait (default 120)")
 
 
 def run(args: Namespace) -> int:
     """End them, here or by asking the dispatcher at work; raises when they may still be there."""
     path = journal_of(args.path)
     replay = report.Replay().fold(journals.frames(path, ev.Event))
-    if _all_over(replay):
+    if _all_over(replay) and not holder_of(path):
         say(f"nothing to cancel; jobs: {report.tally(replay.history.jobs.values())}\n")
         return 0
     profile = read_profile(args.machine, args.allow_ref) if args.machine else None
     end = time.monotonic() + args.timeout
     while True:
         watch = Watch(chosen(json=False))
+        watch.deadline = end
         try:
             with watch, held_session(path, profile, watch.outside()) as session:
                 watch.follow(session)
@@ -74,8 +77,9 @@ def _end(session: Session, watch: Watch) -> int:
     session.kill()
     session.engine.policy = Policy(retries=-1, site_retries=-1)  # what failed earlier is not tried again either
     session.engine.run(check_interval=5.0)
-    if watch.signum:
-        raise Interrupted("interrupted: that they are to be killed is written down; run the same command again")
+    if not session.finished():
+        kind, why = (Interrupted, "interrupted") if watch.signum else (DispatcherError, "not all jobs are gone in time")
+        raise kind(f"{why}: that they are to be killed is written down; run the same command again to see it through")
     failed = sum(job.state is State.terminated for job in session.progress.values())
     if failed:  # where all had finished after all, the next run brings the results home and concludes
         session.record(ev.Concluded("failed", failed))
@@ -86,11 +90,12 @@ def _ask(path: Path, holder: str, end: float) -> bool:
     """Ask the dispatcher at work, wait until every job is over; False when it let go before."""
     request = path.parent / REQUEST
     say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
+    flush()
     request.touch(mode=0o600)
     replay = report.Replay()
 
-    def over() -> bool:
-        return _all_over(replay) or replay.closed or time.monotonic() > end
+    def over() -> bool:  # not as soon as no job runs: one that has failed may be about to be tried again
+        return replay.history.concluded is not None or replay.closed or time.monotonic() > end
 
     try:
         for frame in journals.follow(path, ev.Event, poll=0.5, stop=over):

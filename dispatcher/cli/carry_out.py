@@ -10,7 +10,7 @@ position      31:9f86d081884c7d659a2feaa0c55ad015
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from ..errors import DispatcherError, Interrupted, JobsFailed
 from ..kept import KEPT
@@ -30,9 +30,20 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--no-clean", action="store_true", help="keep what was made on the execution side")
     parser.add_argument("--stop-on-failure", action="store_true", help="stop at the first job that fails for good")
     parser.add_argument(
-        "--check-interval", type=float, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
+        "--check-interval", type=seconds, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
     )
     parser.add_argument("--json", action="store_true", help="print lines of JSON, for programs")
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above 0, as an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return number
 
 
 def carry_out(asked: Asked, args: Namespace) -> int:

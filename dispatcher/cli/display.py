@@ -76,7 +76,7 @@ class PlainLines:
         """Nothing is open."""
 
     def _say(self, text: str) -> None:
-        say(f"{clock(time.time())}  {harmless(text)}\n")
+        say(f"{clock(time.time())}  {harmless(text)}".replace("\n", " ") + "\n")
         flush()
 
 

@@ -80,6 +80,8 @@ class Live:
         began = self._watch.began if self._watch else time.time()
         elapsed = duration(time.time() - began)
         grid = Table.grid(padding=(0, 1))
+        for _ in range(4):
+            grid.add_column(no_wrap=True)
         if seen is None:
             grid.add_row(self._spinner, Text(f"{self._name} checking and staging the files  {elapsed}".lstrip()))
             return grid

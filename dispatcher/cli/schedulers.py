@@ -1,4 +1,9 @@
-"""`dispatcher schedulers`: the batch systems there are, and how a dialect reads its native states."""
+"""`dispatcher schedulers`: the batch systems there are, and how a dialect reads its native states.
+
+Slurm             available
+NATIVE        TAKEN FOR
+CG            completing
+"""
 
 from __future__ import annotations
 

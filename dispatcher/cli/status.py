@@ -58,7 +58,7 @@ def run(args: Namespace) -> int:
     return 4 if damaged else 0
 
 
-def holder(path: Path) -> str:
+def holder_of(path: Path) -> str:
     """Who is at work on a journal, "" when nobody is as far as can be seen from here."""
     found = journals.read_holder(path)
     if found is None or (found.host == os.uname().nodename and not _alive(found.pid)):
@@ -89,7 +89,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
         "outcome": history.concluded.outcome if history.concluded else None,
         "began": history.began,
         "ended": replay.ended,
-        "holder": holder(path),
+        "holder": holder_of(path),
         "failed": [
             {"job": job.job, "id": job.id, "attempts": job.attempt, "cause": job.cause}
             for job in history.jobs.values()
@@ -100,7 +100,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
 
 
 def _lines(path: Path, replay: report.Replay, problem: str) -> list[tuple[str, str]]:
-    history, seen, held = replay.history, report.tally(replay.history.jobs.values()), holder(path)
+    history, seen, held = replay.history, report.tally(replay.history.jobs.values()), holder_of(path)
     lines = [pair for pair in report.asked(history) or [("submission", path.parent.name)] if pair[0] != "asked"]
     lines += [("jobs", str(seen)), ("tasks", f"{seen.done:,} of {seen.tasks:,} done")]
     running = [replay.since[name] for name, job in history.jobs.items() if job.state is State.running]

@@ -1,4 +1,8 @@
-"""`dispatcher submission HASH`: after a run, fetch logs and results, reset the count of failures, clean up."""
+"""`dispatcher submission HASH`: after a run, fetch logs and results, reset the count of failures, clean up.
+
+fetched the results of 2 finished jobs, and the logs of the others, into /proj/runs
+1 job will be tried again by the next run
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""`dispatcher submit FILE`: run what a submission file asks for; the same command again resumes it."""
+"""`dispatcher submit FILE`: run what a submission file asks for; the same command again resumes it.
+
+04:12:01  submission 1f2e3d4c5b6a79880011223344556677aabbccdd: 3 jobs, 7 tasks
+04:12:05  2 of 7 tasks done; jobs: 1 waiting, 1 running, 1 finished
+finished      3 jobs; 7 of 7 tasks done, in 12s
+"""
 
 from __future__ import annotations
 

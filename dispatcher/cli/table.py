@@ -6,7 +6,7 @@
     04:12:01  5f1c0a2b3c4d    1  submitting  unsubmitted               as dq3v81kx0mza
     04:12:02  5f1c0a2b3c4d    1  submitted   unsubmitted → waiting     4211
 
-What does not fit behind the states goes on the next line, indented; on a pipe
+What does not fit behind the states goes on the next lines, indented; on a pipe
 every row is one line.
 """
 
@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from ..report import SHORT, Row, clock, codes, count, date
 from .say import harmless
 
-#: Columns before the event, the event, the states.
-_LEFT, _EVENT, _STATES = 29, 10, 24
+#: Columns of the event and of the states.
+_EVENT, _STATES = 10, 24
 
 Paint = Callable[[str, str], str]
 
@@ -84,10 +84,11 @@ def _line(row: Row, width: int, paint: Paint) -> str:
         return _wrapped(f"{left}  ", what, width)
     states = row.target if row.source in ("", row.target) else f"{row.source} → {row.target}"
     shown = states if row.source == row.target else paint(states, row.target)
-    for gap in (_STATES - len(states), 0):  # in its column, or close to the states
-        if not width or _LEFT + _EVENT + 2 + len(states) + gap + 2 + len(what) <= width:
-            return f"{left}  {shown}{' ' * gap}  {what}".rstrip() + "\n" if what else f"{left}  {shown}\n"
-    return f"{left}  {shown}\n" + (_wrapped(" " * (_LEFT + _EVENT + 2), what, width) if what else "")
+    indent = len(left) + 2
+    for wide in (_STATES, len(states)):  # in its own column, or close to the states
+        if not what or not width or indent + wide + 2 + len(what) <= width:
+            return f"{left}  {shown}{' ' * (wide - len(states) + 2)}{what}".rstrip() + "\n"
+    return f"{left}  {shown}\n" + _wrapped(" " * indent, what, width)
 
 
 def _wrapped(left: str, what: str, width: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -73,13 +74,14 @@ class Display(Protocol):
 
 
 class Watch:
-    """Joins signals, the request to cancel, and a display to a run."""
+    """Joins signals, the request to cancel, and a display to a run; `deadline` (monotonic) ends it as a signal does."""
 
     def __init__(self, display: Display) -> None:
         self.display = display
         self.signum = 0
         self.began = time.time()
         self.request: Path | None = None
+        self.deadline = float("inf")
         self._engine: Engine | None = None
         self._dirty = False
         self._shown = 0.0
@@ -116,12 +118,12 @@ class Watch:
     # -- asked by the engine ------------------------------------------------------------------------------------
 
     def _stop(self) -> bool:
-        return bool(self.signum)
+        return bool(self.signum) or time.monotonic() > self.deadline
 
     def _sleep(self, seconds: float) -> None:
         """Ends early at a signal, and once at a request to cancel."""
         end = time.monotonic() + seconds
-        while not self.signum and not self._news() and (left := end - time.monotonic()) > 0:
+        while not self._stop() and not self._news() and (left := end - time.monotonic()) > 0:
             self._safely(self._tell)
             time.sleep(min(_TICK, left))
 
@@ -145,7 +147,7 @@ class Watch:
         self._dirty, self._shown = False, now
         self.display.update(snapshot(self._engine))
 
-    def _safely(self, telling: Any) -> None:
+    def _safely(self, telling: Callable[[], object]) -> None:
         """A reader that has gone is no reason to stop a run: it goes on in silence."""
         if not self._lost:
             try:

@@ -25,7 +25,7 @@ from ..model import MachineSpec
 from ..ports import Call, FileEntry, Item, Place, Reply
 from . import ProfileKey, ssh_config, ssh_link, ssh_listing, ssh_shell
 from .ssh_get import Download
-from .ssh_listing import Far, failed, patiently
+from .ssh_listing import AT_FIRST, Far, failed, patiently
 from .ssh_put import Upload
 from .this_machine import joined, place
 
@@ -144,7 +144,7 @@ def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
     home = quote(f"{near.OURS}/{submission}/jobs")
     script = f'r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
-    stream, out = patiently(link, lambda: ssh_shell.told(link, f"LC_ALL=C; {script}"))
+    stream, out = patiently(link, lambda: ssh_shell.told(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
     if stream.code:
         raise failed(Far(link, remote_root), "make the directory of the submission in", stream.err)
     return out.decode(errors="surrogateescape")

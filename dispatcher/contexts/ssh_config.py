@@ -188,7 +188,7 @@ def text(file: Path, must_exist: bool = False, depth: int = 0) -> str:
         if key in ("host", "match"):
             block = line
         if parts and key == "include":
-            lines += [block, *_included(parts["value"], file, depth), block]
+            lines += [line for more in _included(parts["value"], file, depth) for line in (block, more)] + [block]
         else:
             lines.append(line)
     return "\n".join(lines)

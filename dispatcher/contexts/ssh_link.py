@@ -110,7 +110,7 @@ class Link:
             if first:
                 raise ConfigError(str(why)) from None
             raise Unreachable(f"{why}; tried again in a minute") from None
-        except ConfigError:
+        except (ConfigError, Unreachable):
             self._drop()
             raise
         except Exception as why:  # paramiko lets errors of sockets, of ciphers and its own through alike
@@ -212,7 +212,7 @@ class Link:
         while True:
             transport = self.transport()
             try:
-                return transport.open_session(timeout=max(self.timeout, 20.0))
+                return transport.open_session(timeout=max(self.timeout, 15.0))
             except ChannelException as why:
                 # MaxSessions: others are open, or the server has not yet noticed that the last one is over
                 if self._clock() > end:

@@ -19,7 +19,6 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import TransferFailed, Unreachable
 from ..ports import FileEntry
-from . import shell_call
 from .ssh_link import Link
 from .ssh_shell import Stream, run
 
@@ -92,8 +91,11 @@ class Sums(NamedTuple):
         return self.tools[0] == "wc"
 
 
-def patiently(link: Link, step: Callable[[], _Done], progress: Callable[[], object] = lambda: None) -> _Done:
+def patiently(
+    link: Link, step: Callable[[], _Done], progress: Callable[[], object] = lambda: None, longest: float | None = None
+) -> _Done:
     """Do something that may be done twice, again and again while the link breaks, until nothing moves for long."""
+    patience = PATIENCE if longest is None else longest
     began, before = time.monotonic(), progress()
     while True:
         try:
@@ -101,7 +103,7 @@ def patiently(link: Link, step: Callable[[], _Done], progress: Callable[[], obje
         except Unreachable:
             if progress() != before:
                 began, before = time.monotonic(), progress()
-            if time.monotonic() - began > (PATIENCE if link.logins else AT_FIRST):
+            if time.monotonic() - began > patience:
                 raise
             link.sleep(link.early() + 0.05)
 
@@ -109,7 +111,7 @@ def patiently(link: Link, step: Callable[[], _Done], progress: Callable[[], obje
 def failed(far: Far, doing: str, said: str) -> TransferFailed:
     """The error for what a command there complained about: what, where, why, what to do."""
     # the last line of tar is its summary, the first is the reason
-    line = shell_call.first_line(_PROGRAM.sub("", said)) or "no reason given"
+    line = next((line.strip() for line in _PROGRAM.sub("", said).splitlines() if line.strip()), "no reason given")[:400]
     advice = next((advice for sign, advice in _ADVICE if sign in said.lower()), "")
     return TransferFailed(f"cannot {doing} {far}: {line}" + (f"; {advice}" if advice else ""))
 
@@ -122,18 +124,24 @@ def nul(names: Iterable[str]) -> list[bytes]:
 # -- digests --------------------------------------------------------------------------------------------------------
 
 
-def digests(far: Far, paths: Sequence[str], compare: bool = True, staging: str = "") -> Sums:
-    """SHA-256 of each path that is a file there (links followed), and of everything below `staging`."""
+def digests(
+    far: Far, paths: Sequence[str], compare: bool = True, staging: str = "", expected: Iterable[str] = ()
+) -> Sums:
+    """SHA-256 of each path that is a file there (links followed), and of what lies below `staging`.
+
+    `expected` names what may be there: without it, files with odd names are not found.
+    """
     odd = [path for path in paths if _is_odd(path)]
     plain = nul(path for path in paths if not _is_odd(path))
-    numbered = "\n".join(f"one {number} {quote('./' + path)}" for number, path in enumerate(odd))
-    script = f"{TOOLS}{_staged(staging)}\necho '@'\n{_ONE if compare else _THERE}\n{numbered}\n{_ALL[compare]}"
+    awaited = [path for path in expected if _is_odd(path)]
+    below = f"{_staged(staging)}\n{_ONE}\n{_numbered(awaited, staging + '/')}" if staging else ""
+    script = f"{TOOLS}{below}\necho '@'\n{_ONE if compare else _THERE}\n{_numbered(odd)}\n{_ALL[compare]}"
     out: list[bytes] = []
     stream = far.run(script, out.extend, plain)
     lines = b"".join(out).decode(errors="surrogateescape").split("\n")
     if "@" not in lines:
         raise failed(far, "look at", stream.err)
-    sums = _sums(lines, odd)
+    sums = _sums(lines, odd, awaited)
     if sums.sized and compare:
         _log.warning("%s has no sha256sum, shasum, openssl or python3: only sizes are compared, all is sent", far)
     return sums
@@ -148,11 +156,11 @@ _ALL = {
 
 
 def _staged(staging: str) -> str:
-    if not staging:
-        return ""
+    place = quote(staging)
+    plain = r"find . -type f ! -path '*\\*' ! -path '*" + "\n*' ! -path '*\r*'"
     return (
-        f"if [ -d {quote(staging)} ]; then (cd {quote(staging)} && find . -type f -print0 | xargs -0 $s\n"
-        "echo '#'; find . -type f -size +2047 -exec wc -c {} +); fi"
+        f"if [ -d {place} ]; then (cd {place} && {plain} -print0 | xargs -0 $s < /dev/stdin\n"
+        f"echo '#'; {plain} -size +2047 -exec wc -c {{}} +); else echo '#'; fi"
     )
 
 
@@ -160,20 +168,26 @@ def _is_odd(path: str) -> bool:
     return "\n" in path or "\\" in path or "\r" in path
 
 
-def _sums(lines: Sequence[str], odd: Sequence[str]) -> Sums:
+def _numbered(odd: Sequence[str], before: str = "") -> str:
+    return "\n".join(f"one {number} {quote(f'./{before}{path}')}" for number, path in enumerate(odd))
+
+
+def _sums(lines: Sequence[str], odd: Sequence[str], awaited: Sequence[str]) -> Sums:
     at = lines.index("@")
     half = lines.index("#") if "#" in lines[:at] else at
-    files = dict(_parsed(lines[at + 1 :]))
-    for line in lines[at + 1 :]:
-        if match := _NUMBERED.match(line):
-            files[odd[int(match[1])]] = match[2]
-    sizes = {path: int(size) for path, size in _parsed(lines[half:at])}
-    return Sums(files, dict(_parsed(lines[1:half])), sizes, tuple(lines[0].split(",")))
+    files = dict(_parsed(lines[at + 1 :], odd))
+    numbered = (line for line in lines[half:at] if line.startswith("="))
+    staged = dict(_parsed([*lines[1:half], *numbered], awaited))
+    sizes = {path: int(size) for path, size in _parsed(lines[half:at], ()) if size.isdigit()}
+    return Sums(files, staged, sizes, tuple(lines[0].split(",")))
 
 
-def _parsed(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _parsed(lines: Iterable[str], odd: Sequence[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
-        if match := _SUM.fullmatch(line):
+        if match := _NUMBERED.match(line):
+            if odd:
+                yield odd[int(match[1])], match[2]
+        elif match := _SUM.fullmatch(line):
             name = match[3][2:]
             # GNU writes a backslash before a line whose name it had to escape
             yield (_ESCAPED.sub(lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), name) if match[1] else name), match[2]

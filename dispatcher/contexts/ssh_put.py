@@ -71,7 +71,7 @@ class Upload:
         patiently(self._far.link, self._once, lambda: self.arrived)
 
     def _once(self) -> None:
-        sums = digests(self._far, list(self._files), self._replace, self._staging)
+        sums = digests(self._far, list(self._files), self._replace, self._staging, self._files)
         wanted = [item for item in self._files.values() if self._differs(item, sums)]
         while rest := [item for item in wanted if sums.staged.get(item.target) != self._expected(item, sums)]:
             self.arrived += len(wanted) - len(rest)
@@ -117,7 +117,7 @@ class Upload:
                 whole.append(Entry(f"./{item.target}", item.source, item.size))
         if whole:
             self._stream(whole, sums)
-        return digests(self._far, [], True, self._staging)
+        return digests(self._far, [], True, self._staging, self._files)
 
     def _part(self, item: Item, sums: Sums) -> int:
         """How many bytes of a file lie there already, and are its first."""

@@ -27,7 +27,22 @@ import msgspec
 
 from ..errors import ConfigError, Unreachable
 from ..model import ResourcesSpec
-from ..ports import Accepted, Answer, Ask, Claim, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
+from ..ports import (
+    Accepted,
+    Answer,
+    Ask,
+    Claim,
+    Later,
+    Look,
+    Looks,
+    Native,
+    Never,
+    Place,
+    Reply,
+    Shell,
+    TurnedUp,
+    Watch,
+)
 from ..script import quoted
 
 PREAMBLE = """\
@@ -38,14 +53,31 @@ dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else 
 
 _SUBMIT = """\
 dsp_put() { cat > "$1.tmp" && mv -f -- "$1.tmp" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
-dsp_revoke() { # the claim as a whole, then those of array elements that have not ended
-  echo revoked | dsp_put "$1.claim"
+dsp_turned=' '
+dsp_lines() {
+  cat -- "$@" 2> /dev/null | LC_ALL=C grep -a -c -E '^(claim .*|(task [0-9]+|end) [0-9]+ [0-9]+ \\.)$'
+}
+dsp_revoke() { # the claim of attempt $1, of which $2 lines are known, before $3 is asked for: first as a whole,
+  # then those of array elements that have not ended. If more is there than is known, it has turned up: $3 is not asked.
+  echo revoked > "$1.revoked" || { echo "$dsp_mark full $1.revoked"; exit 91; }
+  if ! ln -- "$1.revoked" "$1.claim" 2> /dev/null; then
+    dsp_first=
+    ! [ -r "$1.claim" ] || IFS= read -r dsp_first < "$1.claim"
+    if [ "$dsp_first" != revoked ] && [ "$(dsp_lines "$1.claim")" -gt "$2" ]; then dsp_turned="$dsp_turned$3 "
+    else mv -f -- "$1.revoked" "$1.claim"; fi
+  elif [ "$(dsp_lines "$1".*.claim)" -gt "$2" ]; then
+    rm -f -- "$1.claim"
+    dsp_turned="$dsp_turned$3 "
+  fi
+  rm -f -- "$1.revoked"
+  case $dsp_turned in *" $3 "*) echo "$dsp_mark turned $3 $1"; return 0 ;; esac
   grep -L '^end ' -- "$1".*.claim 2> /dev/null | while read -r dsp_e; do echo revoked | dsp_put "$dsp_e"; done
 }
 dsp_show() { [ ! -s "$2" ] || { cat < "$2"; echo; } | sed "s/^/$dsp_mark $1 $dsp_nonce /"; }
 dsp_stop=
 dsp_ask() {
   dsp_nonce=$1
+  case $dsp_turned in *" $1 "*) return 0 ;; esac
   if [ -n "$dsp_stop" ]; then echo "$dsp_mark skipped $dsp_nonce"; return 0; fi
   dsp_code=0
   if [ ! -s "$dsp_nonce.id" ] && [ ! -e "$dsp_nonce.claim" ]; then # asked before and answered: never ask again
@@ -138,7 +170,7 @@ class CommandLine:
         parts = [PREAMBLE.format(home=quoted(place.home)), f"dsp_mark={mark}\n", _SUBMIT]
         for ask in asks:
             parts += [_heredoc(name, text, mark) for name, text in ask.files.items()]
-            parts += [f"dsp_revoke {nonce}\n" for nonce in ask.revoke]
+            parts += [f"dsp_revoke {nonce} {lines} {ask.nonce}\n" for nonce, lines in ask.revoke]
         for nth, ask in enumerate(asks):
             pause = f"sleep {ask.resources.wait_time:g}\n" if nth and ask.resources.wait_time else ""
             parts.append(f"{pause}dsp_command() {{\n{self.submit_line(ask, place)}\n}}\ndsp_ask {ask.nonce}\n")
@@ -157,6 +189,7 @@ class CommandLine:
             _by_nonce(said.get("code", [])),
         )
         answers: dict[str, Answer] = dict.fromkeys(said.get("skipped", []), Later("not asked: the one before failed"))
+        answers |= {nonce: TurnedUp(old) for nonce, old in _by_nonce(said.get("turned", [])).items()}
         for nonce, code in codes.items():
             answer = self._answer(code.strip(), out.get(nonce, ""), err.get(nonce, ""))
             if answer is not None:
@@ -262,8 +295,10 @@ def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None
     stderr: dict[int, list[str]] = {}
     for tail in filter(None, (re.fullmatch(r"err (\d+) (.*)", line) for line in lines[1:])):
         stderr.setdefault(int(tail[1]), []).append(tail[2])
+    known = [result for result in (*results, *ended) if result]
     return Claim(
         owner=first[1],
+        lines=1 + len(known),
         restarts=int(first[2]) if first[2].isdigit() else 0,
         node=first[3],
         tasks=tuple((int(task[1]), int(task[2]), float(task[3])) for task in results if task),

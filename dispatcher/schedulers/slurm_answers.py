@@ -61,6 +61,9 @@ STATES: Mapping[str, Native] = {code: native for short, long, native, _ in _WORD
 _LONG = {short: long for short, long, _, _ in _WORDS}
 _KINDS = {long: kind for _, long, _, kind in _WORDS if kind}
 
+#: While it is completing, only the reason says what it will be called.
+_BY_REASON = {"OutOfMemory": "OUT_OF_MEMORY", "TimeLimit": "TIMEOUT", "NodeDown": "NODE_FAIL"}
+
 #: Of several elements of an array, or parts of a job, the first of these says how the whole is.
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
 #: Of several causes: what the user has to act on first.
@@ -153,8 +156,7 @@ def _hint(row: Row) -> str:
 
 def cause_of(state: str, reason: str = "", node: str = "") -> Cause | None:
     """The cause that a final state of the queue amounts to; None when it says nothing."""
-    if reason == "OutOfMemory":
-        state = "OUT_OF_MEMORY"
+    state = _BY_REASON.get(reason, state)
     kind = _KINDS.get(state)
     if kind is None:
         return None

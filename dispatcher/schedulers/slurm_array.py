@@ -30,7 +30,8 @@ from .slurm import Slurm
 _SUBMIT = r"""
 dsp_most_elements() { # sets dsp_most; asked once in a call
   [ -z "$dsp_most" ] || return 0
-  dsp_most=$(dsp_within 60 scontrol show config |
+  dsp_config=$(dsp_within 60 scontrol show config) || return
+  dsp_most=$(printf '%s\n' "$dsp_config" |
     sed -n 's/^MaxArraySize *= *\([0-9]*\).*/\1/p; s/.*max_array_tasks=\([0-9]*\).*/\1/p' | sort -n | head -n 1)
   case $dsp_most in '' | 0) dsp_most=1001 ;; esac
 }
@@ -42,7 +43,7 @@ dsp_part() { # ask for $2 elements from $1 on
   fi
   cat < "$dsp_nonce.$1-$2.part"
 }
-dsp_most_elements
+dsp_most_elements || return
 echo "$dsp_many $dsp_most" | dsp_put "$dsp_nonce.many"
 dsp_first=0
 while [ "$dsp_first" -lt "$dsp_many" ]; do
@@ -142,6 +143,7 @@ def _joined(watch: Watch, claims: Sequence[Claim], many: int) -> Claim | None:
         owner=watch.id if known else ",".join(owners),
         node=failed[0].node if failed else "",
         restarts=max(claim.restarts for claim in claims),
+        lines=sum(claim.lines for claim in claims),
         tasks=tuple(task for claim in claims for task in claim.tasks),
         ended=max(codes) if many and len(codes) == many else None,
         stderr={index: text for claim in claims for index, text in claim.stderr.items()},

@@ -1,7 +1,7 @@
 """A cluster in memory: a queue, jobs that claim and run their tasks, markers, a clock. It outlives every dispatcher.
 
     cluster = Cluster(World())
-    scheduler, context = SimulatedQueue(), SimulatedPlace(cluster)
+    scheduler, context = SimulatedQueue(), SimulatedPlace(cluster)      (see `ports`)
     … an Engine runs on them as on real ones …
     cluster.runs   ->  [Run(job="5f1c…", task=0, nonce="d0001"), …]       every task body that was started
 
@@ -17,27 +17,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import Unreachable
 from ..events import Cause
-from ..model import ResourcesSpec
 from ..ports import (
-    Accepted,
-    Answer,
-    Ask,
     Claim,
-    FileEntry,
-    Item,
-    Later,
-    Look,
-    Looks,
     Native,
-    Place,
-    Reply,
-    Shell,
-    Watch,
 )
 
 _TASK = re.compile(r"^dsp_task_(\d+)\(\) \{$", re.MULTILINE)
+_WHERE = re.compile(r"^  cd -- \"\$REMOTE_ROOT\"/'([^']*)' ", re.MULTILINE)
 _JOB = re.compile(r"^# job (\w+):", re.MULTILINE)
 
 
@@ -89,6 +76,10 @@ class World:
         """A claim is shown as it was before its last change."""
         return False
 
+    def keeps_receipt(self) -> bool:
+        """Whether the far side lives long enough to write down what the queue answered."""
+        return True
+
     def visible_after(self) -> float:
         """Seconds until an accepted job is listed."""
         return 0.0
@@ -122,6 +113,7 @@ class Copy:
         found = _JOB.search(script)
         self.job = found[1] if found else ""
         self.tasks = [int(index) for index in _TASK.findall(script)]
+        self.where = dict(zip(self.tasks, _WHERE.findall(script), strict=True))
         self.state = Native.waiting
         self.visible = at + world.visible_after()
         self.due = at + world.starts_after()
@@ -143,14 +135,17 @@ class Cluster:
         self.fetched: set[str] = set()
         self.published: set[tuple[str, int]] = set()
         self.repeated: list[Run] = []
+        self.removed: set[str] = set()
         self.files: dict[str, int] = {}
         self.runs: list[Run] = []
         self.calls: list[str] = []
+        self.rounds = 0
         self._next = 4000
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, and everything happen that falls into it, in order."""
         end = self.now + seconds
+        self.rounds += 1
         while True:
             self._arrive(end)
             live = [copy for copy in self.copies.values() if copy.state in (Native.waiting, Native.running)]
@@ -189,12 +184,12 @@ class Cluster:
     def _claims(self, copy: Copy) -> bool:
         """The fence at the head of the script: the first copy has it, a later life of the same id takes it over."""
         claim = self.claims.get(copy.nonce)
-        mine = Claim(owner=copy.id, node="n1", restarts=copy.restarts)
+        mine = Claim(owner=copy.id, node="n1", restarts=copy.restarts, lines=1)
         if claim is None:
             self.write(copy.nonce, mine)
         elif claim.owner == copy.id and claim.restarts < copy.restarts:
             carried = tuple(task for task in claim.tasks if task[1] == 0)
-            self.write(copy.nonce, msgspec.structs.replace(mine, tasks=carried))
+            self.write(copy.nonce, msgspec.structs.replace(mine, tasks=carried, lines=1 + len(carried)))
         else:
             self.write(copy.nonce, msgspec.structs.replace(claim, fenced=(*claim.fenced, copy.id)))
             return False
@@ -216,9 +211,12 @@ class Cluster:
     def _marked(self, copy: Copy, claim: Claim) -> Claim:
         done = {index for index, code, _ in claim.tasks if code == 0}
         results = [(index, self._code(copy, index), self.now) for index in copy.tasks if index not in done]
-        self.published.update((copy.job, index) for index, code, _ in results if code == 0)
+        for index in (index for index, code, _ in results if code == 0):
+            self.published.add((copy.job, index))
+            self.files[f"{copy.where[index]}/out"] = 1
         worst = int(any(code for _, code, _ in results))
-        return msgspec.structs.replace(claim, tasks=(*claim.tasks, *results), ended=worst)
+        tasks = (*claim.tasks, *results)
+        return msgspec.structs.replace(claim, tasks=tasks, ended=worst, lines=2 + len(tasks))
 
     def _code(self, copy: Copy, index: int) -> int:
         starts = sum(1 for run in self.runs if (run.job, run.task) == (copy.job, index))
@@ -231,21 +229,32 @@ class Cluster:
         rows = []
         for ask in asks:
             nonce = ask["nonce"]
-            for old in ask["revoke"]:
-                self.write(old, Claim(owner=""))
+            if turned := [old for old, lines in ask["revoke"] if not self._revoked(old, lines)]:
+                rows.append([nonce, "turned", turned[0]])
+                continue
             self.scripts[nonce] = ask["script"]
             if nonce not in self.receipts and nonce not in self.claims:
                 if self.world.refuses():
                     rows.append([nonce, "later", "the queue is full"])
                     continue
                 self._next += 1
-                self.receipts[nonce] = str(self._next)
+                if self.world.keeps_receipt():
+                    self.receipts[nonce] = str(self._next)
                 if self.world.forgets():
                     self._next -= 1
                 else:
                     self.copies[str(self._next)] = Copy(str(self._next), nonce, ask["script"], self.now, self.world)
-            rows.append([nonce, "accepted", self.receipts.get(nonce) or self.claims[nonce].owner])
+            receipt = self.receipts.get(nonce) or (self.claims[nonce].owner if nonce in self.claims else "")
+            rows += [[nonce, "accepted", receipt]] if receipt else []
         return rows
+
+    def _revoked(self, nonce: str, lines: int) -> bool:
+        """Withdraw the claim of an earlier attempt, unless more of it is there than is known."""
+        claim = self.claims.get(nonce)
+        if claim and claim.owner and claim.lines > lines:
+            return False
+        self.write(nonce, Claim(owner=""))
+        return True
 
     def listed(self, nonce: str) -> Copy | None:
         """What the queue shows of a job: its newest copy that is visible and not over."""
@@ -264,146 +273,3 @@ class Cluster:
         for copy in (self.copies[id] for id in ids if id in self.copies):
             if copy.state is not Native.ended:
                 copy.state, copy.cause = Native.ended, Cause("scheduler", "killed")
-
-
-class SimulatedQueue:
-    """The dialect of the simulated cluster: questions are JSON instead of shell text."""
-
-    name = "Simulated"
-    grace = 20.0
-    pace = 1.0
-    batch = 4
-    native_id = "$ID"
-    restarts = "0"
-    element = ""
-
-    def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
-        """No directives."""
-        return []
-
-    def elements(self, resources: ResourcesSpec, tasks: int) -> int:
-        """No arrays."""
-        return 0
-
-    def check(self, resources: ResourcesSpec) -> None:
-        """Everything can be expressed."""
-
-    def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
-        """All asks in one call."""
-        rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in asks]
-        return _call("submit", asks=rows)
-
-    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
-        """Accepted or Later for each."""
-        rows = msgspec.json.decode(reply.out)
-        return {nonce: Accepted(text) if word == "accepted" else Later(text) for nonce, word, text in rows}
-
-    def look(self, watches: Sequence[Watch], place: Place) -> Shell:
-        """All jobs in one call."""
-        return _call("look", nonces=[watch.nonce for watch in watches])
-
-    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
-        """Every answer of the simulated cluster is whole."""
-        return Looks(msgspec.json.decode(reply.out, type=dict[str, Look]))
-
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell:
-        """All jobs in one call."""
-        return _call("account", ids={watch.nonce: watch.id for watch in watches})
-
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
-        """Ended with a cause, or nothing."""
-        return Looks(msgspec.json.decode(reply.out, type=dict[str, Look]))
-
-    def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
-        """All jobs in one call."""
-        return _call("kill", ids=[watch.id for watch in watches])
-
-
-class SimulatedPlace:
-    """The context of the simulated cluster; every verb passes the world's `step` before and after its effect."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self.place = Place(near="/near", root="/R", home="/R/.dispatcher/x/jobs")
-
-    def ask(self, call: Shell) -> Reply:
-        """Do what the question says; Unreachable when the world loses it, before or after the effect."""
-        request = msgspec.json.decode(call.text)
-        what = request.pop("op")
-        self.cluster.calls.append(what)
-        world = self.cluster.world
-        world.step(f"before {what}")
-        if world.call_lost(what):
-            raise Unreachable(f"{what}: the call was lost")
-        if what == "submit" and (delay := world.call_late(what)):
-            self.cluster.late.append((self.cluster.now + delay, request["asks"]))
-            raise Unreachable(f"{what}: no answer in time")
-        answer = getattr(self, f"_{what}")(**request)
-        if world.call_doubled(what):
-            answer = getattr(self, f"_{what}")(**request)
-        world.step(f"after {what}")
-        if world.reply_lost(what):
-            raise Unreachable(f"{what}: the reply was lost")
-        return Reply(0, msgspec.json.encode(answer).decode())
-
-    def _submit(self, asks: list[dict[str, Any]]) -> Any:
-        return self.cluster.submit(asks)
-
-    def _look(self, nonces: list[str]) -> dict[str, Look]:
-        return {nonce: self._one(nonce) for nonce in nonces}
-
-    def _one(self, nonce: str) -> Look:
-        cluster, copy = self.cluster, self.cluster.listed(nonce)
-        claim = cluster.seen(nonce)
-        receipt = cluster.receipts.get(nonce, "")
-        found = receipt or (claim.owner if claim else "") or (copy.id if copy else "")
-        how = "receipt" if receipt else "claim" if claim and claim.owner else "queue" if copy else ""
-        return Look(copy.state if copy else Native.absent, id=found, how=how, claim=claim)
-
-    def _account(self, ids: dict[str, str]) -> dict[str, Look]:
-        if not self.cluster.world.accounting():
-            raise Unreachable("the accounting is down")
-        copies = {nonce: self.cluster.copies.get(id) for nonce, id in ids.items()}
-        return {nonce: Look(copy.state, id=copy.id, cause=copy.cause) for nonce, copy in copies.items() if copy}
-
-    def _kill(self, ids: list[str]) -> None:
-        self.cluster.kill(ids)
-
-    def put(self, items: Sequence[Item], replace: bool) -> None:
-        """Every item is there afterwards."""
-        self.cluster.calls.append("put")
-        for item in items:
-            self.cluster.world.step(f"put {item.target}")
-            self.cluster.files.setdefault(item.target, item.size)
-        self.cluster.world.step("after put")
-
-    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """What is there below these paths."""
-        self.cluster.calls.append("tree")
-        self.cluster.world.step("tree")
-        return [
-            FileEntry(name, size)
-            for name, size in self.cluster.files.items()
-            if any(name == path or name.startswith(f"{path}/") for path in paths)
-        ]
-
-    def get(self, items: Sequence[Item]) -> list[Item]:
-        """Everything arrives."""
-        self.cluster.calls.append("get")
-        self.cluster.world.step("get")
-        self.cluster.fetched.update(item.source for item in items)
-        return list(items)
-
-    def remove(self) -> None:
-        """Nothing is left there."""
-        self.cluster.calls.append("remove")
-        self.cluster.world.step("before remove")
-        self.cluster.files.clear()
-        self.cluster.world.step("after remove")
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-def _call(op: str, **what: Any) -> Shell:
-    return Shell(msgspec.json.encode({"op": op, **what}).decode())

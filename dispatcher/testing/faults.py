@@ -30,6 +30,8 @@ RATES = {
     "call doubled": 0.1,
     "queue full": 0.2,
     "job forgotten": 0.05,
+    "receipt lost": 0.1,
+    "listed late": 0.1,
     "node lost": 0.12,
     "requeued": 0.12,
     "task fails": 0.1,
@@ -52,7 +54,7 @@ class Faulty(World):
         self.faults: list[tuple[int, str]] = []
         self.drawn = 0
         self.rival: Callable[[], None] = lambda: None
-        self.skew = 0.0
+        self.skew = self.delay = 0.0
 
     def happens(self, kind: str, what: str = "") -> bool:
         """Whether a fault of this kind happens here."""
@@ -97,13 +99,18 @@ class Faulty(World):
         """The controller crashes behind the answer: the job is gone, its id is given away again."""
         return self.happens("job forgotten")
 
+    def keeps_receipt(self) -> bool:
+        """The far side dies between the queue's answer and its receipt."""
+        return not self.happens("receipt lost")
+
     def visible_after(self) -> float:
-        """Late, but before the grace is over."""
-        return self.rng.uniform(0, self.slow)
+        """Late, but before the grace is over; or so late that it has long been given up."""
+        self.delay = self.rng.uniform(60, 400) if self.happens("listed late") else self.rng.uniform(0, self.slow)
+        return self.delay
 
     def starts_after(self) -> float:
         """Not before it is visible."""
-        return self.slow + self.rng.uniform(0, 20)
+        return self.delay + self.rng.uniform(0, 20)
 
     def runs_for(self) -> float:
         """Seconds."""

@@ -35,11 +35,13 @@ from ..model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_h
 from ..plan import plan
 from ..ports import Item
 from ..session import Session, begin, real_outside
-from .cluster import Cluster, SimulatedPlace, SimulatedQueue, World
+from .cluster import Cluster, World
 from .faults import Faulty, FaultyFiles, Killed
+from .ports import SimulatedPlace, SimulatedQueue
 
-#: Lives after which a run that has not ended is a broken promise.
+#: Rounds and lives after which a run that has not ended is a broken promise.
 LIVES = 400
+ROUNDS = 20_000
 
 
 class BrokenPromise(AssertionError):
@@ -59,6 +61,12 @@ class Simulated:
         """The clock on the wall, as the world has set it."""
         return self.cluster.now + float(getattr(self.world, "skew", 0.0))
 
+    def sleep(self, seconds: float) -> None:
+        """Let the cluster's time pass; BrokenPromise when a run goes round for ever."""
+        self.cluster.sleep(seconds)
+        if self.cluster.rounds > ROUNDS:
+            raise BrokenPromise(f"not over after {ROUNDS} rounds")
+
     def run(self, outside: dict[str, Any] | None = None, **how: Any) -> History:
         """From the start of a process to its end, whatever that is; see Session.run for `how`."""
         history = History()
@@ -70,7 +78,7 @@ class Simulated:
             clock=self.now,
             durability="commit",
         )
-        world = {"now": self.now, "elapsed": lambda: self.cluster.now, "sleep": self.cluster.sleep}
+        world = {"now": self.now, "elapsed": lambda: self.cluster.now, "sleep": self.sleep}
         settings = {**world, "nonce": lambda: next(self.nonces), **(outside or {})}
         uploads = [Item("/near/in", "in", 3, "00")]
         session = Session(
@@ -107,7 +115,7 @@ def submission(tasks: int = 5, group_size: int = 2, retries: int = 2, max_runnin
         work_base="w",
         machine=MachineSpec("Simulated", "Simulated", "/near", retry_count=retries, max_running=max_running),
         resources=ResourcesSpec(1, 1, 0, "", group_size),
-        tasks=tuple(TaskSpec(f"run {i}", f"t{i}", ("in",)) for i in range(tasks)),
+        tasks=tuple(TaskSpec(f"run {i}", f"t{i}", ("in",), ("out",)) for i in range(tasks)),
     )
 
 
@@ -160,7 +168,9 @@ def _check(simulated: Simulated, failed: bool) -> None:
     if not states <= {State.finished, State.terminated} or (State.terminated in states) is not failed:
         raise BrokenPromise(f"ended with jobs {sorted(state.value for state in states)}, failure reported: {failed}")
     _check_runs(simulated, history)
-    if history.cleaned and failed:
+    if early := simulated.cluster.removed - simulated.cluster.fetched:
+        raise BrokenPromise(f"removed before it was fetched: {sorted(early)}")
+    if simulated.cluster.removed and failed:
         raise BrokenPromise("something was removed although jobs failed")
 
 
@@ -171,11 +181,12 @@ def _check_runs(simulated: Simulated, history: History) -> None:
         raise BrokenPromise(f"run twice in one life: {twice}")
     for again in simulated.cluster.repeated:
         raise BrokenPromise(f"started again after its success was published: {again}")
-    started = {(run.job, run.task) for run in simulated.cluster.runs}
     for name, job in history.jobs.items():
-        lost = [task for task in range(job.size) if job.done >> task & 1 and (name, task) not in started]
-        if lost:
-            raise BrokenPromise(f"believed to be done and never run: {name} {lost}")
+        done = {(name, task) for task in range(job.size) if job.done >> task & 1}
+        if lost := done - simulated.cluster.published:
+            raise BrokenPromise(f"believed to be done, and is not: {sorted(lost)}")
+        if job.state is State.finished and len(done) != job.size:
+            raise BrokenPromise(f"job {name} is finished without all of its tasks")
 
 
 def shortest(seed: int) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from dispatcher import events as ev
 from journal import Journal
 
 #: Ends after a while by itself, so that a failing test leaves nothing behind; `late` tells that it was not ended.
-LONG = "echo $$ > pid; sleep 40; touch late"
+LONG = "echo $$ > pid; sleep 110; touch late"
 
 
 def _gone(work: Any) -> bool:
@@ -37,7 +37,7 @@ def test_when_nobody_is_at_work(work: Any) -> None:
 
 def test_when_a_dispatcher_is_at_work(work: Any) -> None:
     work.ask(LONG)
-    process = work.start("submit", "submission.json")
+    process = work.start("submit", "submission.json", "--check-interval", "0.5")
     work.await_records("running")
     done = work.run("cancel", "runs")
     assert (done.code, done.err) == (0, ""), done
@@ -70,3 +70,14 @@ def test_a_context_that_needs_a_profile_says_so(told: Any, work: Any) -> None:
     done = work.run("cancel", "runs")
     assert done.code == 2
     assert "SSHContext" in done.err
+
+
+def test_jobs_that_cannot_be_seen_gone_are_said_to_be_so(work: Any) -> None:
+    work.ask("until [ -e go ]; do sleep 0.1; done")
+    assert work.run("submit", "submission.json", "--exit-on-submit").code == 0
+    done = work.run("cancel", "runs", "--timeout", "0.01")
+    assert done.code == 1
+    assert "not all jobs are gone in time: that they are to be killed is written down" in done.err
+    assert '"k":"stopping"' in work.text()
+    (work.near / "t0/go").touch()
+    assert work.run("cancel", "runs").code == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,14 +46,20 @@ class Slurm:
 
     CTL = str(CLUSTERS / "slurm" / "ctl")
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.up()
+    def __init__(self, top: Path, port: int) -> None:
+        self.home = top / "home"
+        self.home.mkdir()
+        self.knobs = {"SLURM_RUN": str(top / "run"), "SLURM_PORT": str(port)}
+        self.settings: dict[str, str] = {}
 
     def up(self, **knobs: str) -> None:
         """Start what is missing, wake what is frozen; other knobs than last time restart the daemons."""
-        self.settings = {**started("slurm", **knobs), "HOME": str(self.home)}
-        os.environ.update(self.settings)
+        self.settings = {**started("slurm", **self.knobs, **knobs), "HOME": str(self.home)}
+
+    def down(self) -> None:
+        """Stop and forget everything."""
+        down = [CLUSTERS / "slurm" / "down", "--wipe"]
+        subprocess.run(down, env={**os.environ, **self.knobs}, check=True, stdin=subprocess.DEVNULL)
 
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
@@ -59,13 +67,17 @@ class Slurm:
 
     def ask(self, *command: str) -> str:
         """What a command prints; it must succeed."""
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = self._run(command)
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
         return done.stdout
 
     def tried(self, *command: str) -> None:
         """A command that may come too early or too late, and then fails."""
-        subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+        self._run(command)
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, **self.settings}
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
 
     def queued(self) -> list[str]:
         """The ids of all jobs that have not ended."""
@@ -88,21 +100,28 @@ class Slurm:
 
 
 @pytest.fixture(scope="session")
-def slurm_daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """One Slurm for the whole session."""
-    before = dict(os.environ)
-    made = Slurm(tmp_path_factory.mktemp("home"))
-    yield made
-    subprocess.run([CLUSTERS / "slurm" / "down", "--wipe"], check=True, stdin=subprocess.DEVNULL)
-    os.environ.clear()
-    os.environ.update(before)
+def slurm_daemons() -> Iterator[Slurm]:
+    """One Slurm for the whole session, in a run directory and on ports of its own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dispatcher-slurm-") as top,
+        socket.create_server(("127.0.0.1", 0)) as probe,
+    ):
+        # ordinary users must be able to enter; fifteen ports in a row, away from those handed out to clients
+        os.chmod(top, 0o755)
+        made = Slurm(Path(top), 13000 + probe.getsockname()[1] % 340 * 20)
+        try:
+            yield made
+        finally:
+            made.down()
 
 
 @pytest.fixture
-def slurm(slurm_daemons: Slurm) -> Slurm:
+def slurm(slurm_daemons: Slurm, monkeypatch: pytest.MonkeyPatch) -> Slurm:
     """A Slurm on which everything runs and nothing is queued, whatever the test before did to it."""
     slurm_daemons.up()
     slurm_daemons.empty()
+    for name, value in slurm_daemons.settings.items():
+        monkeypatch.setenv(name, value)
     return slurm_daemons
 
 
@@ -193,9 +212,6 @@ def once() -> type[Once]:
 @pytest.fixture(scope="session")
 def ssh_servers() -> Iterator[Mapping[str, str]]:
     """The sshds of fixtures/clusters/ssh, in a run directory and on ports of their own; what `up` printed."""
-    import socket
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="dispatcher-ssh-") as top, socket.create_server(("127.0.0.1", 0)) as probe:
         # ordinary users must be able to enter; nine ports in a row, away from those handed out to clients
         os.chmod(top, 0o755)

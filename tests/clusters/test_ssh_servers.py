@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from dispatcher.contexts import ssh_link
 from dispatcher.contexts.ssh import SSHContext
-from dispatcher.errors import ConfigError, TransferFailed, Unreachable
+from dispatcher.errors import ConfigError, DispatcherError, TransferFailed, Unreachable
 from dispatcher.model import MachineSpec
 from dispatcher.near import digest
 from dispatcher.ports import Item, Shell
@@ -58,10 +59,8 @@ def opened(
 
     yield open_
     for context in made:
-        try:
+        with contextlib.suppress(DispatcherError):
             context.remove()
-        except Unreachable:
-            pass
         context.close()
     for link in list(ssh_link._links.values()):
         link.close()
@@ -371,7 +370,7 @@ def test_server_that_is_not_there(opened: Open) -> None:
 
 def test_remote_root_that_cannot_be_made(opened: Open) -> None:
     with pytest.raises(TransferFailed, match=r"(?i)permission denied; check its permissions"):
-        opened(root="/proc/1/nowhere")
+        opened(root="/dispatcher-must-not")
     with pytest.raises(TransferFailed, match=r"(?i)cannot make the directory"):
         opened(root="/etc/passwd/x")
     with pytest.raises(ConfigError, match="is not absolute"):

@@ -5,6 +5,7 @@ check(seed=3, faults={17: "crash"}, power=True, outcome=2)      raises Violation
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Callable, Iterator
@@ -155,6 +156,41 @@ def rivals(make: Make = SimFiles) -> Iterator[str]:
     calls, _ = _rivalry(0, make)
     for number in range(1, calls + 1):
         yield "; ".join(_rivalry(number, make)[1])
+
+
+def rotations(make: Make = SimFiles) -> Iterator[str]:
+    """At every call of a second writer's opening the first one, not locked out, commits into a new segment."""
+    number, calls = 0, 1
+    while (number := number + 1) <= calls:
+        disk, told = Disk(), list[int]()
+        first = open_journal(make(disk), segment_bytes=10)
+        second = make(disk)
+
+        def commit(first: Journal[Rec] = first, told: list[int] = told) -> None:
+            try:
+                first.append(Rec(len(told)))
+                first.commit()
+                told.append(len(told))
+            except JournalError:
+                return
+
+        def rival(call: int, at: int = number, commit: Callable[[], None] = commit) -> None:
+            if call == at:
+                commit()
+
+        commit()
+        second.before = rival
+        with contextlib.suppress(JournalError):
+            open_journal(second)
+        first.segment_bytes = 1 << 20
+        commit()
+        calls = max(calls, len(second.calls))
+        try:
+            found = recovered(disk)
+        except Violation as error:
+            yield f"commit at call {number} of the opening: {error}"
+            continue
+        yield f"commit at call {number} of the opening: {len(told)} told, {found} found" if found < len(told) else ""
 
 
 def _rivalry(at: int, make: Make) -> tuple[int, list[str]]:

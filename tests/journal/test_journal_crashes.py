@@ -55,6 +55,12 @@ def test_a_second_writer_at_every_call_without_any_lock() -> None:
     assert [each for each in found if each] == []
 
 
+def test_a_living_writer_rotates_at_every_call_of_a_second_ones_opening() -> None:
+    found = list(torture.rotations())
+    assert len(found) > 10
+    assert [each for each in found if each] == []
+
+
 @pytest.mark.parametrize("fault", ["eio", "interrupt", "crash"])
 def test_a_crash_at_every_call_of_the_first_open_ever_leaves_a_journal_that_opens(fault: str) -> None:
     probe = SimFiles(Disk())
@@ -237,6 +243,18 @@ def _published_by_overwriting(patch: pytest.MonkeyPatch) -> type[SimFiles]:
 def test_the_check_with_a_rival_catches(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     make = mutant(monkeypatch) or SimFiles
     assert any(torture.rivals(make))
+
+
+def test_the_check_with_rotations_catches_one_who_does_not_list_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_over(reader: journal.reader.Reader, codec: Any, replay: Any) -> None:
+        before = reader.segments()
+        if before:
+            reader.files.touch(f"{reader.path}/{before[-1]:08d}.frozen")
+        for _ in journal.reader.decoded(reader, codec):
+            pass
+
+    monkeypatch.setattr(journal.takeover, "take_over", take_over)
+    assert any(torture.rotations())
 
 
 class ReleasedEarly(Lock):

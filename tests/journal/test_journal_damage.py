@@ -271,6 +271,9 @@ def unacknowledged(last: bytes) -> tuple[str, str]:
         data = data[:-700]
     if b"d" in last:  # a byte is another one
         data = data[:1200] + b"?" + data[1201:]
+    if b"l" in last:  # the length is another one
+        at = data.index(b'"b":', len(first)) + 4
+        data = data[:at] + b"9" + data[at + 1 :]
     reader = Reader(Path(PATH), Memory({"00000001.jsonl": data}))
     try:
         list(reader.walk())
@@ -288,6 +291,7 @@ def unacknowledged(last: bytes) -> tuple[str, str]:
         (b"2h", "torn", ""),
         (b"23h", "corrupt", "and a valid frame follows"),
         (b"2d", "corrupt", "not the shape of a torn write"),
+        (b"2l", "corrupt", "the checksum of the header is wrong"),
         (b"23d", "corrupt", "and a valid frame follows"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,7 @@ def accounted(site: Site, *watches: Watch) -> Looks:
 
 
 def test_one_sacct_for_all_with_an_explicit_start(site: Site) -> None:
+    """By ids, because sacct -S alone trails -j by 1-4 s."""
     site.says("sacct", "101|TIMEOUT|0:0|0:0|60||c1|da\n102|CANCELLED by 7|0:0|0:0|6||c1|db\n")
     looks = accounted(site, Watch("da", "101", 1790000000.0), Watch("db", "102", 1790000000.0), Watch("dc", "103"))
     assert set(looks.jobs) == {"da", "db"}
@@ -250,13 +252,18 @@ def test_beyond_max_array_size_it_is_asked_for_in_parts(arrays: Site) -> None:
         ("MaxArraySize = 5\nSchedulerParameters = max_array_tasks=3,bf_interval=1\n", 3),
         ("MaxArraySize = 0\n", 1001),
         ("", 1001),
-        ("slurm_load_ctl_conf error: Unable to contact slurm controller\n", 1001),
     ],
 )
 def test_the_limit_of_the_site(arrays: Site, config: str, limit: int) -> None:
     arrays.says("scontrol", config)
     arrays.ask("da", tasks=4)
     assert (arrays.home / "da.many").read_text() == f"4 {limit}\n"
+
+
+def test_without_knowing_the_limit_nothing_is_asked_for(arrays: Site) -> None:
+    arrays.says("scontrol", "slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)\n", 1)
+    assert arrays.ask("da", tasks=4) == {}
+    assert arrays.log() == []
 
 
 def test_a_refused_part_is_asked_for_later_and_the_others_stay(arrays: Site) -> None:
@@ -334,3 +341,27 @@ def test_elements_run_their_own_tasks(arrays: Site) -> None:
     done = subprocess.run(["bash", "da.sub", "11"], cwd=arrays.home, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "task 13 0 " in (arrays.home / "da.13.claim").read_text()
+
+
+# -- two copies --------------------------------------------------------------------------------------------------
+
+
+def test_both_copies_ran_at_once(site: Site) -> None:
+    """A node cut off: the job is requeued and both copies ran at once. The older one starts nothing more."""
+    root = Path(site.place.root)
+    (root / "t0").mkdir()
+    commands = (f"echo begin 0 >> {root}/log; sleep 2; true", f"echo begin 1 >> {root}/log")
+    tasks = tuple((n, TaskSpec(command, "t0")) for n, command in enumerate(commands))
+    script = render(JobScript("5f1c", "da", "da", site.place, ResourcesSpec(1, 1, 0, "", 2), tasks), site.dialect)
+    (site.home / "da.sub").write_text(script.text())
+    env = {**os.environ, "SLURM_JOB_ID": "1"}
+    with subprocess.Popen(["bash", "da.sub"], cwd=site.home, env=env) as older:
+        while not (root / "log").exists():
+            time.sleep(0.05)
+        newer = subprocess.run(["bash", "da.sub"], cwd=site.home, env={**env, "SLURM_RESTART_COUNT": "1"})
+        assert older.wait() == 0
+    assert newer.returncode == 0
+    assert sorted((root / "log").read_text().split("\n")) == ["", "begin 0", "begin 0", "begin 1"]
+    claim = site.look(Watch("da", "1")).jobs["da"].claim
+    assert claim is not None
+    assert (claim.restarts, claim.ended) == (1, 0)

@@ -1,0 +1,177 @@
+"""The two ports to the simulated cluster: a dialect whose questions are JSON, and a context that answers them.
+
+SimulatedQueue().look([Watch("dsim1")], place)   ->  Shell('{"op":"look","nonces":["dsim1"]}')
+SimulatedPlace(cluster).ask(that)                ->  Reply(0, '{"dsim1":{"native":"running", …}}')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import Unreachable
+from ..model import ResourcesSpec
+from ..ports import (
+    Accepted,
+    Answer,
+    Ask,
+    FileEntry,
+    Item,
+    Later,
+    Look,
+    Looks,
+    Native,
+    Place,
+    Reply,
+    Shell,
+    TurnedUp,
+    Watch,
+)
+from .cluster import Cluster
+
+
+class SimulatedQueue:
+    """The dialect of the simulated cluster: questions are JSON instead of shell text."""
+
+    name = "Simulated"
+    grace = 20.0
+    pace = 1.0
+    batch = 4
+    native_id = "$ID"
+    restarts = "0"
+    element = ""
+
+    def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
+        """No directives."""
+        return []
+
+    def elements(self, resources: ResourcesSpec, tasks: int) -> int:
+        """No arrays."""
+        return 0
+
+    def check(self, resources: ResourcesSpec) -> None:
+        """Everything can be expressed."""
+
+    def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
+        """All asks in one call."""
+        rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in asks]
+        return _call("submit", asks=rows)
+
+    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
+        """Accepted, Later or TurnedUp for each."""
+        rows = msgspec.json.decode(reply.out)
+        words = {"accepted": Accepted, "later": Later, "turned": TurnedUp}
+        return {nonce: words[word](text) for nonce, word, text in rows}
+
+    def look(self, watches: Sequence[Watch], place: Place) -> Shell:
+        """All jobs in one call."""
+        return _call("look", nonces=[watch.nonce for watch in watches])
+
+    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """Every answer of the simulated cluster is whole."""
+        return Looks(msgspec.json.decode(reply.out, type=dict[str, Look]))
+
+    def account(self, watches: Sequence[Watch], place: Place) -> Shell:
+        """All jobs in one call."""
+        return _call("account", ids={watch.nonce: watch.id for watch in watches})
+
+    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """Ended with a cause, or nothing."""
+        return Looks(msgspec.json.decode(reply.out, type=dict[str, Look]))
+
+    def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
+        """All jobs in one call."""
+        return _call("kill", ids=[watch.id for watch in watches])
+
+
+class SimulatedPlace:
+    """The context of the simulated cluster; every verb passes the world's `step` before and after its effect."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.place = Place(near="/near", root="/R", home="/R/.dispatcher/x/jobs")
+
+    def ask(self, call: Shell) -> Reply:
+        """Do what the question says; Unreachable when the world loses it, before or after the effect."""
+        request = msgspec.json.decode(call.text)
+        what = request.pop("op")
+        self.cluster.calls.append(what)
+        world = self.cluster.world
+        world.step(f"before {what}")
+        if world.call_lost(what):
+            raise Unreachable(f"{what}: the call was lost")
+        if what == "submit" and (delay := world.call_late(what)):
+            self.cluster.late.append((self.cluster.now + delay, request["asks"]))
+            raise Unreachable(f"{what}: no answer in time")
+        answer = getattr(self, f"_{what}")(**request)
+        if world.call_doubled(what):
+            answer = getattr(self, f"_{what}")(**request)
+        world.step(f"after {what}")
+        if world.reply_lost(what):
+            raise Unreachable(f"{what}: the reply was lost")
+        return Reply(0, msgspec.json.encode(answer).decode())
+
+    def _submit(self, asks: list[dict[str, Any]]) -> Any:
+        return self.cluster.submit(asks)
+
+    def _look(self, nonces: list[str]) -> dict[str, Look]:
+        return {nonce: self._one(nonce) for nonce in nonces}
+
+    def _one(self, nonce: str) -> Look:
+        cluster, copy = self.cluster, self.cluster.listed(nonce)
+        claim = cluster.seen(nonce)
+        receipt = cluster.receipts.get(nonce, "")
+        found = receipt or (claim.owner if claim else "") or (copy.id if copy else "")
+        how = "receipt" if receipt else "claim" if claim and claim.owner else "queue" if copy else ""
+        return Look(copy.state if copy else Native.absent, id=found, how=how, claim=claim)
+
+    def _account(self, ids: dict[str, str]) -> dict[str, Look]:
+        if not self.cluster.world.accounting():
+            raise Unreachable("the accounting is down")
+        copies = {nonce: self.cluster.copies.get(id) for nonce, id in ids.items()}
+        return {nonce: Look(copy.state, id=copy.id, cause=copy.cause) for nonce, copy in copies.items() if copy}
+
+    def _kill(self, ids: list[str]) -> None:
+        self.cluster.kill(ids)
+
+    def put(self, items: Sequence[Item], replace: bool) -> None:
+        """Every item is there afterwards."""
+        self.cluster.calls.append("put")
+        for item in items:
+            self.cluster.world.step(f"put {item.target}")
+            self.cluster.files.setdefault(item.target, item.size)
+        self.cluster.world.step("after put")
+
+    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
+        """What is there below these paths."""
+        self.cluster.calls.append("tree")
+        self.cluster.world.step("tree")
+        return [
+            FileEntry(name, size)
+            for name, size in self.cluster.files.items()
+            if any(name == path or name.startswith(f"{path}/") for path in paths)
+        ]
+
+    def get(self, items: Sequence[Item]) -> list[Item]:
+        """Everything arrives."""
+        self.cluster.calls.append("get")
+        self.cluster.world.step("get")
+        self.cluster.fetched.update(item.source for item in items)
+        return list(items)
+
+    def remove(self) -> None:
+        """Nothing is left there."""
+        self.cluster.calls.append("remove")
+        self.cluster.world.step("before remove")
+        self.cluster.removed.update(name for name in self.cluster.files if name.endswith("/out"))
+        self.cluster.files.clear()
+        self.cluster.world.step("after remove")
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _call(op: str, **what: Any) -> Shell:
+    return Shell(msgspec.json.encode({"op": op, **what}).decode())

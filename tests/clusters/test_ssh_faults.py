@@ -1,0 +1,429 @@
+"""SSH when it breaks: servers killed in the middle of everything, lines that are cut, slow or silent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from dispatcher.contexts import ssh_link, ssh_listing, ssh_shell
+from dispatcher.contexts.ssh import SSHContext
+from dispatcher.errors import TransferFailed, Unreachable
+from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.near import digest
+from dispatcher.ports import Item, Shell
+from dispatcher.session import open_session
+
+pytestmark = pytest.mark.cluster
+
+FOLDER = Path(__file__).parents[2] / "fixtures" / "clusters" / "ssh"
+MIB = 1 << 20
+
+
+class Proxy:
+    """faultproxy.py in front of a server."""
+
+    def __init__(self, target: str, top: Path) -> None:
+        command = [sys.executable, FOLDER / "faultproxy.py", "run", target, "--control", top / "c.sock"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        words = [shlex.split(self._process.stdout.readline())[1].split("=", 1) for _ in range(2)]
+        self.port, self._control = int(words[0][1]), words[1][1]
+
+    def tell(self, *words: str) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(self._control)
+            line.sendall(" ".join(words).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(line.makefile().readline())
+            return answer
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@pytest.fixture
+def proxy(ssh_servers: Mapping[str, str], tmp_path: Path) -> Iterator[Proxy]:
+    made = Proxy(ssh_servers["SSH_PORT_MAIN"], tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def profile(ssh_servers: Mapping[str, str], proxy: Proxy, tmp_path: Path) -> dict[str, Any]:
+    """By key, through the proxy."""
+    key = Path(ssh_servers["SSH_RUN"], "keys/host_main.pub").read_text()
+    (tmp_path / "known").write_text(f"[127.0.0.1]:{proxy.port} {key}")
+    (tmp_path / "empty").write_text("")
+    return {
+        "hostname": "127.0.0.1",
+        "port": proxy.port,
+        "username": ssh_servers["SSH_USER"],
+        "key_filename": ssh_servers["SSH_KEY_ED25519"],
+        "known_hosts": str(tmp_path / "known"),
+        "config_file": str(tmp_path / "empty"),
+        "tar_compress": False,
+        "timeout": 5,
+    }
+
+
+@pytest.fixture
+def context(profile: dict[str, Any], tmp_path: Path, proxy: Proxy) -> Iterator[SSHContext]:
+    (tmp_path / "near").mkdir()
+    machine = MachineSpec("Shell", "SSHContext", str(tmp_path), f"~/dispatcher-{uuid4().hex[:8]}")
+    made = SSHContext.open(machine, profile, uuid4().hex, "near")
+    yield made
+    proxy.tell("ok")
+    made.remove()
+    made.close()
+    for link in list(ssh_link._links.values()):
+        link.close()
+    ssh_link._links.clear()
+
+
+def drop(servers: Mapping[str, str]) -> None:
+    """Kill the sshd processes of all sessions, and what runs in them."""
+    command = [FOLDER / "ctl", "drop", "main"]
+    subprocess.run(command, env={**os.environ, "SSH_RUN": servers["SSH_RUN"]}, check=True, capture_output=True)
+
+
+def files(tmp: Path, sizes: Mapping[str, int]) -> list[Item]:
+    items = []
+    for name, size in sizes.items():
+        path = tmp / "near" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+        items.append(Item(str(path), name, size, digest(path)))
+    return items
+
+
+def there(context: SSHContext) -> dict[str, tuple[int, str]]:
+    """What lies in R under names of users, seen from this machine."""
+    root = Path(context.place.root)
+    found = [path for path in root.rglob("*") if path.is_file() and ".dispatcher" not in path.parts]
+    return {str(path.relative_to(root)): (path.stat().st_size, digest(path)) for path in found}
+
+
+def expected(items: list[Item]) -> dict[str, tuple[int, str]]:
+    return {item.target: (item.size, item.digest) for item in items}
+
+
+def watched(context: SSHContext, monkeypatch: pytest.MonkeyPatch, look: Callable[[], None]) -> None:
+    """Look at things at the moment in which the connection is known to be broken."""
+    before = context._link.sleep
+    monkeypatch.setattr(context._link, "sleep", lambda seconds: (look(), before(seconds)))
+
+
+SIZES = {f"t{n % 9}/small {n}": 1000 + n for n in range(400)} | {"big one": 24 * MIB, "t1/last": 5}
+
+
+@pytest.mark.parametrize("limit", [3, 11, 20])
+def test_upload_that_is_cut_goes_on_where_it_stopped(
+    context: SSHContext, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    items = files(tmp_path, SIZES)
+    at_breaks: list[dict[str, tuple[int, str]]] = []
+    watched(context, monkeypatch, lambda: at_breaks.append(there(context)))
+    before = proxy.tell("stats")["to_target"]
+    proxy.tell("rate", str(16 * MIB))
+    begin = proxy.tell("stats")["to_target"]
+    threading.Thread(target=cut_after, args=(proxy, begin + limit * MIB), daemon=True).start()
+    context.put(items, True)
+    assert at_breaks and not any(at_breaks)
+    assert there(context) == expected(items)
+    assert context._link.logins == 2
+    total = sum(SIZES.values())
+    assert proxy.tell("stats")["to_target"] - before < total + 9 * MIB, "what had arrived was sent again"
+    assert not Path(context.place.home).parent.joinpath("in").exists()
+
+
+def cut_after(proxy: Proxy, mark: int, what: str = "to_target") -> None:
+    while proxy.tell("stats")[what] < mark:
+        time.sleep(0.01)
+    proxy.tell("cut")
+
+
+@pytest.mark.parametrize("limit", [3, 11, 20])
+def test_download_that_is_cut_goes_on_where_it_stopped(
+    context: SSHContext, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    items = files(tmp_path, SIZES)
+    context.put(items, True)
+    near = tmp_path / "near"
+    torn: list[str] = []
+
+    def look() -> None:
+        for item in items:
+            path = near / "back" / item.target
+            if path.exists() and digest(path) != item.digest:
+                torn.append(item.target)
+
+    watched(context, monkeypatch, look)
+    before = proxy.tell("stats")["to_client"]
+    proxy.tell("rate", str(16 * MIB))
+    threading.Thread(target=cut_after, args=(proxy, before + limit * MIB, "to_client"), daemon=True).start()
+    got = context.get([Item(item.target, f"back/{item.target}", item.size) for item in items])
+    assert not torn and context._link.logins == 2
+    assert {item.source: (item.size, item.digest) for item in got} == expected(items)
+    assert proxy.tell("stats")["to_client"] - before < sum(SIZES.values()) + 9 * MIB
+    assert [path.name for path in near.rglob(".dispatcher*")] == []
+
+
+@pytest.mark.parametrize("what", ["up", "down"])
+def test_flipped_bit_is_noticed(context: SSHContext, proxy: Proxy, tmp_path: Path, what: str) -> None:
+    items = files(tmp_path, {"f": 3 * MIB})
+    context.put(items, True)
+    proxy.tell("corrupt", "500000")
+    got = context.get([Item("f", "back/f", 3 * MIB)])
+    assert got[0].digest == items[0].digest and context._link.logins == 2
+
+
+def test_killed_server_in_the_middle_of_a_command(
+    context: SSHContext, ssh_servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    threading.Timer(0.7, drop, [ssh_servers]).start()
+    with pytest.raises(Unreachable, match="broke off in mid-command; what it did is unknown"):
+        context.ask(Shell("echo x >> runs; sleep 20; echo y >> runs"))
+    time.sleep(0.2)
+    assert context.ask(Shell("cat runs")).out == "x\n"
+    assert context._link.logins == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_servers_in_the_middle_of_transfers(
+    context: SSHContext, ssh_servers: Mapping[str, str], tmp_path: Path, seed: int, proxy: Proxy
+) -> None:
+    luck = random.Random(seed)
+    proxy.tell("rate", str(24 * MIB))
+    items = files(
+        tmp_path, {f"d{n % 5}/{n}": luck.choice([0, 1, 4096, 70_000]) for n in range(300)} | {"big": 16 * MIB}
+    )
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(luck.uniform(0.4, 1.0)):
+            drop(ssh_servers)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    threading.Timer(6, over.set).start()
+    try:
+        context.put(items, True)
+        got = context.get([Item(item.target, f"back/{item.target}", item.size) for item in items])
+    finally:
+        over.set()
+        killer.join()
+    assert there(context) == expected(items)
+    assert {item.source: (item.size, item.digest) for item in got} == expected(items)
+
+
+def test_line_that_is_silent_is_given_up(
+    context: SSHContext, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_shell, "QUIET", 3.0)
+    items = files(tmp_path, {"f": 12 * MIB})
+    proxy.tell("rate", str(4 * MIB))
+    threading.Timer(1.0, proxy.tell, ["freeze"]).start()
+
+    def wake() -> None:
+        proxy.tell("cut")
+        proxy.tell("ok")
+
+    threading.Timer(8.0, wake).start()
+    begin = time.monotonic()
+    context.put(items, True)
+    assert there(context) == expected(items)
+    assert 4 < time.monotonic() - begin < 60
+
+
+def test_command_on_a_frozen_line_ends_in_time(context: SSHContext, proxy: Proxy) -> None:
+    proxy.tell("freeze")
+    begin = time.monotonic()
+    with pytest.raises(Unreachable):
+        context.ask(Shell("echo hi", timeout=2))
+    assert time.monotonic() - begin < 40
+    proxy.tell("cut")
+    proxy.tell("ok")
+    end = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(Unreachable):
+            assert context.ask(Shell("echo hi", timeout=5)).out == "hi\n"
+            return
+        assert time.monotonic() < end
+        time.sleep(0.3)
+
+
+def test_server_that_is_away_for_a_while(context: SSHContext, proxy: Proxy, tmp_path: Path) -> None:
+    items = files(tmp_path, {"f": 100})
+    proxy.tell("refuse")
+    proxy.tell("cut")
+    with pytest.raises(Unreachable):
+        context.ask(Shell("true"))
+    threading.Timer(4.0, proxy.tell, ["ok"]).start()
+    context.put(items, True)
+    assert there(context) == expected(items)
+    assert proxy.tell("stats")["accepted"] <= 3, "no storm of logins"
+
+
+# the far side is poor
+
+
+@pytest.mark.parametrize(
+    "lacks", ["sha256sum", "sha256sum shasum openssl", "sha256sum shasum openssl python3", "tar", "gzip tar"]
+)
+def test_programs_that_are_missing_there(
+    context: SSHContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    names = " | ".join(lacks.split())
+    hidden = ssh_listing.TOOLS.replace("has() {", f'has() {{ case "$1" in {names}) return 1 ;; esac;')
+    assert hidden != ssh_listing.TOOLS
+    monkeypatch.setattr(ssh_listing, "TOOLS", hidden)
+    items = files(tmp_path, {"a b/c\nd": 3000, "-x": 0, "big": 5 * MIB, "a b/é": 10})
+    context.put(items, True)
+    assert there(context) == expected(items)
+    context.put(items, True)
+    got = context.get([Item(item.target, f"back/{item.target}", item.size) for item in items])
+    assert {item.source: (item.size, item.digest) for item in got} == expected(items)
+
+
+def test_find_that_is_not_gnu(context: SSHContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "mkdir -p d/empty d/x/y; echo 1 > d/f; echo 22 > 'd/x/n\nl'; ln -s x d/link; ln -s .. d/x/up; ln -s . d/me"
+    context.ask(
+        Shell(f"{script}; ln -s nowhere d/broken; mkfifo d/pipe; mkdir d/.dispatcher-1; echo > d/.dispatcher-1/f")
+    )
+    roots = ["d", "d/f", "none", "d/f/below"]
+    whole = set(context.tree(roots))
+    monkeypatch.setattr(ssh_listing, "_FIND", ssh_listing._FIND.replace("-printf '' >", "-no-such-option >"))
+    assert set(context.tree(roots)) == whole
+    paths = {entry.path for entry in whole}
+    assert {"d/f", "d/empty", "d/x/n\nl", "d/link/n\nl", "d/x/y", "d/link/y"} <= paths
+    assert not any("broken" in path or "dispatcher" in path or "pipe" in path for path in paths)
+
+
+def test_hard_links_among_the_results(context: SSHContext, tmp_path: Path) -> None:
+    context.ask(Shell("echo data > a; ln a b; ln a c"))
+    got = context.get([Item(name, name, 5) for name in "abc"])
+    assert [(tmp_path / "near" / name).read_text() for name in "abc"] == ["data\n"] * 3
+    assert len({item.digest for item in got}) == 1
+
+
+def test_disk_that_is_full(context: SSHContext, tmp_path: Path) -> None:
+    items = files(tmp_path, {"f": 3 * MIB})
+    # a limit on the size of files breaks off tar as a full disk does
+    context._far = context._far._replace(root=context.place.root)
+    run = ssh_shell.run
+    try:
+        ssh_listing.run = lambda link, script, *more: run(link, f"ulimit -f 1000; {script}", *more)  # type: ignore
+        with pytest.raises((TransferFailed, Unreachable)) as caught:
+            ssh_listing.PATIENCE = 1.0
+            context.put(items, True)
+    finally:
+        ssh_listing.run, ssh_listing.PATIENCE = run, 900.0
+    assert "f" in str(caught.value)
+    assert there(context) == {}
+
+
+def test_flat_memory(profile: dict[str, Any], tmp_path: Path) -> None:
+    script = """
+import json, resource, sys
+from pathlib import Path
+from dispatcher.contexts.ssh import SSHContext
+from dispatcher.model import MachineSpec
+from dispatcher.ports import Item
+top, profile = Path(sys.argv[1]), json.loads(sys.argv[2])
+with open(top / "big", "wb") as file: file.truncate(192 << 20)
+context = SSHContext.open(MachineSpec("Shell", "SSH", str(top), "~/dispatcher-flat"), profile, "s", ".")
+context.put([Item("", "d", -1)], True)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+context.put([Item(str(top / "big"), "big", 192 << 20)], True)
+(top / "big").unlink()
+print(context.get([Item("big", "big", 192 << 20)])[0].size)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+context.remove()
+"""
+    command = [sys.executable, "-c", script, str(tmp_path), json.dumps(profile)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    size, grown = map(int, done.stdout.split())
+    assert size == 192 << 20
+    assert grown < 64 << 10, f"{grown} KiB"
+
+
+# whole runs
+
+
+def spec_of(tmp_path: Path, count: int, pause: float) -> SubmissionSpec:
+    near = tmp_path / "near"
+    near.mkdir(exist_ok=True)
+    tasks = []
+    for number in range(count):
+        (near / f"t{number}").mkdir()
+        (near / f"t{number}/in").write_text(f"{number}\n")
+        command = f"cat in > out && echo {number} >> ../count && sleep {pause}"
+        tasks.append(TaskSpec(command, f"t{number}", ("in",), ("out",)))
+    machine = MachineSpec("Shell", "SSHContext", str(tmp_path), f"~/dispatcher-{uuid4().hex[:8]}", max_running=4)
+    return SubmissionSpec("near", machine, ResourcesSpec(1, 1, 0, "", 1), tuple(tasks), (), ("count",))
+
+
+def counted(tmp_path: Path) -> Counter[int]:
+    """How often each task says that it ran."""
+    return Counter(map(int, (tmp_path / "near/count").read_text().split()))
+
+
+def test_twenty_tasks_from_end_to_end(profile: dict[str, Any], tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, 20, 0.05)
+    with open_session(spec, profile) as session:
+        session.run(check_interval=1)
+        root = Path(session.context.place.root)
+        assert session.context._link.logins == 1  # type: ignore[attr-defined]
+        assert not root.exists()
+    assert counted(tmp_path) == Counter(range(20))
+    assert all((tmp_path / f"near/t{n}/out").read_text() == f"{n}\n" for n in range(20))
+    journals = b"".join(path.read_bytes() for path in (tmp_path / "near/.dispatcher").rglob("*") if path.is_file())
+    assert profile["key_filename"].encode() not in journals
+
+
+def test_twenty_random_kills_lose_nothing_and_repeat_nothing(
+    profile: dict[str, Any], ssh_servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    luck = random.Random(4)
+    spec = spec_of(tmp_path, 60, 1.0)
+    kills = 0
+    over = threading.Event()
+
+    def kill() -> None:
+        nonlocal kills
+        while kills < 20 and not over.wait(luck.uniform(0.2, 1.1)):
+            drop(ssh_servers)
+            kills += 1
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        for _ in range(30):
+            try:
+                with open_session(spec, profile) as session:
+                    session.run(check_interval=1)
+                    logins = session.context._link.logins  # type: ignore[attr-defined]
+                break
+            except Unreachable:
+                time.sleep(1)
+    finally:
+        over.set()
+        killer.join()
+    assert counted(tmp_path) == Counter(range(60))
+    assert all((tmp_path / f"near/t{n}/out").read_text() == f"{n}\n" for n in range(60))
+    assert kills == 20 and logins > 5

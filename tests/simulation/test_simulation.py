@@ -1,0 +1,232 @@
+"""The promises hold on thousands of seeds, and every fault put into our own protocol breaks one of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from dispatcher import engine, events, ledger, lifecycle, observer, session
+from dispatcher.ports import Claim, Look, Looks, Native
+from dispatcher.testing import cluster, ports, simulation
+from dispatcher.testing.faults import Faulty
+from journal import lock
+
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_seed_breaks_a_promise(part: int) -> None:
+    for seed in range(part * SEEDS // 4, (part + 1) * SEEDS // 4):
+        try:
+            simulation.simulate(seed)
+        except BaseException as error:
+            raise AssertionError(f"python -m dispatcher.testing.simulation --seed {seed}: {error!r}") from error
+
+
+def test_a_seed_is_the_same_run_every_time() -> None:
+    first, second = (simulation.simulate(7) for _ in range(2))
+    assert first[1].faults == second[1].faults
+    assert first[0].cluster.runs == second[0].cluster.runs
+
+
+def test_the_worlds_are_bad_ones() -> None:
+    """Every kind of fault happens, or the seeds prove little."""
+    kinds = {name.partition(":")[0] for seed in range(60) for _, name in simulation.simulate(seed)[1].faults}
+    assert kinds == set(Faulty(0).rates)
+
+
+# -- faults in our own protocol ---------------------------------------------------------------------------------
+
+Break = Callable[[pytest.MonkeyPatch], None]
+MUTANTS: dict[str, Break] = {}
+
+
+def mutant(function: Break) -> Break:
+    MUTANTS[function.__name__] = function
+    return function
+
+
+@mutant
+def intent_after_the_submission(patch: pytest.MonkeyPatch) -> None:
+    def submit(self: Any, due: list[Any]) -> bool:
+        asks = {job.job: self._ask(job) for job in due}
+        reply = self.context.ask(self.scheduler.submit(list(asks.values()), self.context.place))
+        answers = self.scheduler.submitted(reply, list(asks.values()))
+        for job in due:
+            self.ledger.record(events.Submitting(job.job, max(job.attempt, 1), asks[job.job].nonce))
+            self.ledger.record(engine._answered(job.job, answers[asks[job.job].nonce]))
+        self.ledger.commit()
+        return True
+
+    patch.setattr(engine.Engine, "_submit_batch", submit)
+
+
+@mutant
+def intent_not_durable(patch: pytest.MonkeyPatch) -> None:
+    commit = ledger.Ledger.commit
+
+    def lazy(self: Any) -> None:
+        if not any(job.asking for job in self.history.jobs.values()):
+            commit(self)
+
+    patch.setattr(ledger.Ledger, "commit", lazy)
+
+
+@mutant
+def a_lost_answer_is_asked_again_under_a_new_nonce(patch: pytest.MonkeyPatch) -> None:
+    ask = engine.Engine._ask
+    patch.setattr(engine.Engine, "_ask", lambda self, job: ask(self, msgspec.structs.replace(job, nonce="")))
+    patch.setattr(lifecycle, "_unsubmitted_allows", lambda progress, event: True)
+
+
+@mutant
+def receipts_ignored(patch: pytest.MonkeyPatch) -> None:
+    submit = cluster.Cluster.submit
+
+    def forgetful(self: Any, asks: Any) -> Any:
+        self.receipts.clear()
+        return submit(self, asks)
+
+    patch.setattr(cluster.Cluster, "submit", forgetful)
+    patch.setattr(cluster.Cluster, "_claims", lambda self, copy: self.write(copy.nonce, Claim(copy.id)) or True)
+
+
+@mutant
+def the_claim_is_skipped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cluster.Cluster, "_claims", lambda self, copy: self.write(copy.nonce, Claim(copy.id)) or True)
+
+
+@mutant
+def earlier_attempts_are_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
+    ask = engine.Engine._ask
+    patch.setattr(engine.Engine, "_ask", lambda self, job: msgspec.structs.replace(ask(self, job), revoke=()))
+
+
+@mutant
+def absent_taken_for_finished(patch: pytest.MonkeyPatch) -> None:
+    decide = lifecycle.decide
+
+    def hasty(progress: Any, seen: Look, gone: bool) -> Any:
+        live = progress.state in (lifecycle.State.waiting, lifecycle.State.running)
+        return events.Finished(progress.job) if live and seen.native is Native.absent else decide(progress, seen, gone)
+
+    patch.setattr(observer, "decide", hasty)
+
+
+@mutant
+def no_grace(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ports.SimulatedQueue, "grace", 0.0)
+
+
+@mutant
+def no_answer_taken_for_absence(patch: pytest.MonkeyPatch) -> None:
+    ask = ports.SimulatedPlace.ask
+
+    def deaf(self: Any, call: Any) -> Any:
+        request = msgspec.json.decode(call.text)
+        try:
+            return ask(self, call)
+        except observer.Unreachable:
+            if request["op"] != "look":
+                raise
+            empty = {nonce: Look(Native.absent) for nonce in request["nonces"]}
+            return ports.Reply(0, msgspec.json.encode(empty).decode())
+
+    patch.setattr(ports.SimulatedPlace, "ask", deaf)
+    patch.setattr(ports.SimulatedQueue, "grace", 1.0)
+
+
+@mutant
+def a_retry_runs_everything_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lifecycle.Progress, "unfinished", property(lambda self: list(range(self.size))))
+
+
+@mutant
+def failing_tasks_count_as_done(patch: pytest.MonkeyPatch) -> None:
+    every = lambda tasks: sum(1 << index for index, _, _ in tasks)  # noqa: E731
+    patch.setattr(lifecycle, "bits", every)
+
+
+@mutant
+def ended_states_are_derived_again(patch: pytest.MonkeyPatch) -> None:
+    legal = {**lifecycle.moves(), (lifecycle.State.finished, "retried"): lifecycle.State.unsubmitted}
+    patch.setattr(lifecycle, "moves", lambda: legal)
+    todo = lifecycle.todo
+
+    def again(job: Any, policy: Any) -> Any:
+        once = job.state is lifecycle.State.finished and job.attempt == 1
+        return lifecycle.Todo.retry if once else todo(job, policy)
+
+    patch.setattr(engine, "todo", again)
+    patch.setattr(lifecycle.Progress, "unfinished", property(lambda self: list(range(self.size))))
+
+
+@mutant
+def believed_without_being_written(patch: pytest.MonkeyPatch) -> None:
+    def record(self: Any, *what: Any) -> None:
+        for event in what:
+            step = self.history.check(event)
+            if not isinstance(event, events.Running):
+                self.log.append(event)
+            step(event)
+
+    patch.setattr(ledger.Ledger, "record", record)
+
+
+@mutant
+def the_lock_does_not_hold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lock.Lock, "acquire", lambda self, timeout, session: None)
+
+
+@mutant
+def removed_before_it_is_fetched(patch: pytest.MonkeyPatch) -> None:
+    download = session.Session.download
+
+    def tidy(self: Any) -> None:
+        self.context.remove()
+        download(self)
+
+    patch.setattr(session.Session, "download", tidy)
+
+
+@mutant
+def a_marker_of_another_attempt_counts(patch: pytest.MonkeyPatch) -> None:
+    one = ports.SimulatedPlace._one
+
+    def confused(self: Any, nonce: str) -> Look:
+        seen = one(self, nonce)
+        ended = [claim for claim in self.cluster.claims.values() if claim.ended == 0]
+        return msgspec.structs.replace(seen, claim=msgspec.structs.replace(ended[0], owner=seen.id)) if ended else seen
+
+    patch.setattr(ports.SimulatedPlace, "_one", confused)
+
+
+@mutant
+def an_empty_look_is_believed_whole(patch: pytest.MonkeyPatch) -> None:
+    looked = ports.SimulatedQueue.looked
+
+    def partial(self: Any, reply: Any, watches: Any) -> Looks:
+        seen = looked(self, reply, watches)
+        blind = {nonce: Look(Native.ended, id=look.id, how=look.how) for nonce, look in seen.jobs.items()}
+        return Looks(blind)
+
+    patch.setattr(ports.SimulatedQueue, "looked", partial)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_fault_in_our_own_protocol_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[name](monkeypatch)
+    for seed in range(400):
+        try:
+            simulation.simulate(seed)
+        except Exception:
+            return
+    raise AssertionError(f"{name}: 400 seeds and no promise was broken")
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(MUTANTS) >= 15
