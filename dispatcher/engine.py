@@ -105,6 +105,7 @@ class Engine:
         """One round; true when something changed."""
         before = self._shape()
         if self.outside.cancelled():
+            self.policy = Policy(retries=-1, site_retries=-1)  # nothing is tried again
             self.stop_jobs(self.jobs.values(), "cancelled")
         due = self._due()
         self._drop(due[Todo.drop])

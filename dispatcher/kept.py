@@ -94,9 +94,9 @@ def refuse_changed_inputs(place: Path, asked: str, submission: str, inputs: Mapp
 
 
 def settled(history: History) -> bool:
-    """Whether nothing of this run is in a queue or may be: concluded, or never submitted."""
-    live = any(job.asking or job.state not in (State.unsubmitted, State.terminated) for job in history.jobs.values())
-    return history.concluded is not None or not live
+    """Whether nothing of this run is in a queue or may be."""
+    over = (State.unsubmitted, State.finished, State.terminated)
+    return all(job.state in over and not job.asking for job in history.jobs.values())
 
 
 @contextmanager

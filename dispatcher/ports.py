@@ -122,8 +122,8 @@ class Watch(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True):
     """What the job itself wrote: who runs it, which tasks ended how, and whether it is over.
 
-    `lines` counts the lines of it that are whole. `owner` is the native id of the copy that runs, `restarts` how often the site requeued it.
-    `ended` is None until the exit marker is there; then it is the exit code of the whole job.
+    `owner` is the native id of the copy that runs, `restarts` how often the site requeued it, `lines` how many whole
+    lines the claim has. `ended` is None until the exit marker is there; then it is the exit code of the whole job.
     `stderr` has the last lines of failing tasks by position; `fenced` the native ids of copies that were turned away.
     """
 

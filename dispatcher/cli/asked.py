@@ -25,7 +25,7 @@ class Asked(NamedTuple):
 
 def read_submission(path: str, allow_ref: bool) -> Asked:
     """The submission in a JSON or YAML file. Raises ConfigError that names the file and the key."""
-    from ..api.documents import load, resolve_refs
+    from ..schema.documents import load, resolve_refs
 
     return submission(resolve_refs(load(path), allow_ref, Path(path).parent), path)
 
@@ -52,9 +52,9 @@ def submission(data: Mapping[str, Any], where: str) -> Asked:
 
 def read_profile(path: str, allow_ref: bool = False) -> Mapping[str, Any]:
     """The profile in a machine file, or in the machine of a submission file; it is checked first."""
-    from ..api.documents import load, resolve_refs
     from ..api.machine import Machine
     from ..schema import check, machine_arginfo
+    from ..schema.documents import load, resolve_refs
 
     data = resolve_refs(load(path), allow_ref, Path(path).parent)
     if "machine" in data and "batch_type" not in data:

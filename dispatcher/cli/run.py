@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
 
 def read_script(name: str, allow_ref: bool) -> Asked:
     """What a script asks for; its copy for the execution side is written to the near side."""
-    from ..api.documents import resolve_refs
+    from ..schema.documents import resolve_refs
 
     text = _text(Path(name))
     table = dict(resolve_refs(metadata(text, name), allow_ref, Path(name).parent))

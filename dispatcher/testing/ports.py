@@ -62,7 +62,7 @@ class SimulatedQueue:
     def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
         """Accepted, Later or TurnedUp for each."""
         rows = msgspec.json.decode(reply.out)
-        words = {"accepted": Accepted, "later": Later, "turned": TurnedUp}
+        words: dict[str, Any] = {"accepted": Accepted, "later": Later, "turned": TurnedUp}
         return {nonce: words[word](text) for nonce, word, text in rows}
 
     def look(self, watches: Sequence[Watch], place: Place) -> Shell:
