@@ -8,7 +8,8 @@ history.jobs["5f1c…"].state      -> State.running
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from . import events as ev
 from .errors import IllegalTransition
@@ -33,14 +34,18 @@ class History:
 
     def fold(self, event: Any) -> None:
         """Apply one event; raises IllegalTransition for one that cannot follow what was before."""
-        self.check(event)(event)
+        if type(event) in _MOVES:
+            self._moved(apply(self._job(event.job), event))
+        else:
+            self._check(event)(self, event)
 
-    def check(self, event: Any) -> Callable[[Any], None]:
-        """The step that `event` will make, refused before anything changes when it is illegal."""
-        if isinstance(event, ev.JOB_EVENTS):
-            move = cast("ev.JobEvent", event)
-            after = apply(self._job(move.job), move)
-            return lambda _: self._moved(after)
+    def check(self, event: Any) -> Callable[[], None]:
+        """What `fold` would do, refused before anything changes when it is illegal; call it to do it."""
+        if type(event) in _MOVES:
+            return partial(self._moved, apply(self._job(event.job), event))
+        return partial(self._check(event), self, event)
+
+    def _check(self, event: Any) -> Callable[[History, Any], None]:
         step = _STEPS.get(type(event))
         if step is None:
             raise IllegalTransition(f"{type(event).__name__} is no event of a submission")
@@ -50,7 +55,7 @@ class History:
             self._job(job)
         if isinstance(event, ev.Planned) and event.job in self.jobs:
             raise IllegalTransition(f"job {event.job} is planned twice")
-        return lambda given: step(self, given)
+        return step
 
     def _job(self, job: str) -> Progress:
         try:
@@ -85,6 +90,7 @@ class History:
         """A note moves nothing."""
 
 
+_MOVES = frozenset(ev.JOB_EVENTS)
 _STEPS: dict[type, Callable[[History, Any], None]] = {
     ev.Opened: History._opened,
     ev.Planned: History._planned,

@@ -25,6 +25,8 @@ KEPT = ".dispatcher"
 #: Digest of the table of transitions, stored in every journal it rules.
 RULES = digest([(name, [source.value for source in sources], dest) for name, sources, dest in TRANSITIONS])
 
+_OF_THE_JOURNAL = frozenset({journals.Open, journals.Close, journals.Unknown})
+
 
 def near_of(spec: SubmissionSpec) -> Path:
     """The near side of a submission: local_root/work_base, absolute."""
@@ -35,9 +37,10 @@ def fold(history: History, frame: journals.Frame[Any]) -> None:
     """Apply the records of a frame; JournalDamaged for a kind that this version does not know."""
     history.began = history.began or frame.at
     for record in frame.records:
-        if isinstance(record, journals.Unknown):
-            raise JournalDamaged(f"record kind {record.kind!r} was written by a newer version: update dispatcher")
-        if not isinstance(record, (journals.Open, journals.Close)):
+        if type(record) in _OF_THE_JOURNAL:
+            if isinstance(record, journals.Unknown):
+                raise JournalDamaged(f"record kind {record.kind!r} was written by a newer version: update dispatcher")
+        else:
             history.fold(record)
 
 

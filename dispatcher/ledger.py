@@ -33,7 +33,7 @@ class Ledger:
         for event in events:
             step = self.history.check(event)
             self.log.append(event)
-            step(event)
+            step()
 
     def commit(self) -> None:
         """Make what was recorded durable, then say that something changed."""

@@ -38,6 +38,8 @@ class State(str, Enum):
     finished = "finished"
     terminated = "terminated"
 
+    __hash__ = str.__hash__  # that of Enum is a Python function, and every event of a replay looks a state up
+
 
 _IN_QUEUE = (State.waiting, State.running, State.completing)
 
@@ -126,11 +128,12 @@ class Policy(msgspec.Struct, frozen=True):
 
 def apply(progress: Progress, event: ev.JobEvent) -> Progress:
     """The job after the event; raises IllegalTransition, and nothing has changed, when the table forbids it."""
-    kind = event.__struct_config__.tag
-    after = moves().get((progress.state, str(kind)))
-    if after is None or (progress.state is State.unsubmitted and not _unsubmitted_allows(progress, event)):
+    rule = _rules()[type(event)].get(progress.state)
+    if rule is None or (progress.state is State.unsubmitted and not _unsubmitted_allows(progress, event)):
+        kind = event.__struct_config__.tag
         raise IllegalTransition(f"job {progress.job}: {kind} is not possible while {_said(progress)}")
-    return _STEPS[type(event)](progress, event, after)
+    after, step = rule
+    return step(progress, event, after)
 
 
 def _said(progress: Progress) -> str:
@@ -229,6 +232,16 @@ _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
     ev.Retried: _retried,
     ev.Revived: _revived,
 }
+
+
+@cache
+def _rules() -> dict[type, dict[State, tuple[State, Callable[[Progress, Any, State], Progress]]]]:
+    """By event and state: the state after it, and what else changes."""
+    rules: dict[type, dict[State, tuple[State, Callable[[Progress, Any, State], Progress]]]] = {}
+    for kind, step in _STEPS.items():
+        name = kind.__struct_config__.tag  # type: ignore[attr-defined]
+        rules[kind] = {state: (after, step) for (state, event), after in moves().items() if event == name}
+    return rules
 
 
 def bits(tasks: tuple[ev.TaskResult, ...]) -> int:

@@ -100,8 +100,16 @@ dsp_reap() { # a task whose shell was killed cannot report: found dead in two ro
 for dsp_index in "${!dsp_lane[@]}"; do
   for ((dsp_slot = 0; dsp_slot < dsp_width; dsp_slot++)); do dsp_launch "$dsp_index"; done
 done
+dsp_part=
 while [ "$dsp_running" -gt 0 ]; do
-  if read -r -t 5 dsp_task dsp_code <&198; then dsp_ended "$dsp_task" "$dsp_code"; else dsp_reap; fi
+  if IFS= read -r -t 5 dsp_line <&198; then
+    dsp_line=$dsp_part$dsp_line
+    dsp_part=
+    dsp_ended "${dsp_line%% *}" "${dsp_line##* }"
+  else
+    dsp_part=$dsp_part$dsp_line # a time-out may come in the middle of a line
+    dsp_reap
+  fi
 done
 """
 

@@ -98,5 +98,5 @@ class Live:
     def _next(self, seen: Snapshot) -> str:
         if seen.over:
             return "bringing the results back"
-        left = seen.next_look - time.time()
+        left = seen.next_look - time.monotonic()
         return f"next look in {duration(left + 0.99)}" if left > 0 else "looking"

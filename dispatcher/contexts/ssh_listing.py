@@ -37,8 +37,10 @@ for n in sys.argv[1:] or ["/dev/stdin"]:
         for b in iter(lambda: f.read(1<<20), b""): h.update(b)
     print(h.hexdigest()+"  "+n)'; export P
 has() { command -v "$1" > /dev/null 2>&1; }
-if has sha256sum; then s=sha256sum; elif has shasum; then s='shasum -a 256'
-elif has openssl; then s='openssl dgst -sha256 -r'
+# openssl first: it uses what the processor has for SHA-256, up to seven times faster than sha256sum
+if has openssl && case $(: | openssl dgst -sha256 -r 2> /dev/null) in e3b0c44298fc1c14*) ;; *) false ;; esac
+then s='openssl dgst -sha256 -r'
+elif has sha256sum; then s=sha256sum; elif has shasum; then s='shasum -a 256'
 elif has python3; then s='python3 -c exec(__import__("os").environ["P"])'
 else s='wc -c'; fi
 t=; ! has tar || t=tar; z=; ! has gzip || z=gzip

@@ -39,6 +39,7 @@ def test_when_a_dispatcher_is_at_work(work: Any) -> None:
     work.ask(LONG)
     process = work.start("submit", "submission.json", "--check-interval", "0.5")
     work.await_records("running")
+    work.await_that((work.near / "t0/pid").exists, "the task")
     done = work.run("cancel", "runs")
     assert (done.code, done.err) == (0, ""), done
     assert f"process {process.pid} on " in done.out

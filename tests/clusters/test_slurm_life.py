@@ -91,28 +91,26 @@ def test_out_of_memory(slurm: Slurm, work: Work) -> None:
     assert (cause.kind, cause.native, cause.task) == ("memory", "OUT_OF_MEMORY", 0)
 
 
-@pytest.mark.parametrize("flag", ["#SBATCH --no-requeue", "#SBATCH --requeue"])
+@pytest.mark.parametrize("flag", ["--no-requeue", "--requeue"])
 def test_node_set_down_in_mid_job(slurm: Slurm, work: Work, flag: str) -> None:
     """Requeue and NODE_FAIL return to PD (BeginTime, 120 s) under the same id; neither uses up retries."""
-    spec = work.spec(["sleep 3"], machine=ONE_TRY, custom_flags=(flag, "#SBATCH --nodelist=c2"))
-    down: list[str] = []
+    node: list[str] = []
 
     def disturb(engine: Engine, work: Work) -> None:
         (job,) = engine.jobs.values()
-        if job.state is State.running and not down and work.said("begin"):
-            down.append(slurm.ctl("down", "c2"))
-        elif down:
-            slurm.tried(slurm.CTL, "resume", "c2")
-            if job.state is State.waiting:
-                slurm.tried(slurm.CTL, "begin", job.id)
+        if job.state is State.running and not node and work.said("begin"):
+            node.append(slurm.ask("squeue", "-h", "-j", job.id, "-o", "%N").strip())
+            slurm.ctl("down", *node)
+        elif node and job.state is State.waiting:
+            slurm.tried(slurm.CTL, "begin", job.id)
 
-    work.run(spec, disturb)
-    assert work.said("end") == {0: 1}
-    if flag == "#SBATCH --requeue":
-        assert [event.why.split()[0] for event in work.events(ev.Waiting)] == ["PD"]
+    work.run(work.spec(["sleep 3"], machine=ONE_TRY, custom_flags=(f"#SBATCH {flag}",)), disturb)
+    assert (work.said("begin"), work.said("end")) == ({0: 2}, {0: 1})
+    if flag == "--requeue":
+        assert {event.why.split()[0] for event in work.events(ev.Waiting)} == {"PD"}
         assert work.causes() == []
     else:
-        assert [(cause.kind, cause.native, cause.node) for cause in work.causes()] == [("node", "NODE_FAIL", "c2")]
+        assert [(cause.kind, cause.native, [cause.node]) for cause in work.causes()] == [("node", "NODE_FAIL", node)]
 
 
 def test_requeue_keeps_the_id_and_what_was_done(slurm: Slurm, work: Work) -> None:

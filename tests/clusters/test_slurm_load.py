@@ -88,6 +88,7 @@ from dispatcher.model import SubmissionSpec
 from dispatcher.session import open_session
 spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=SubmissionSpec)
 with open_session(spec, {}) as session:
+    session.scheduler.grace = 12  # more than MessageTimeout, which is 10 here
     session.run(check_interval=1, clean=False)
 """
 

@@ -283,7 +283,8 @@ def test_server_that_is_away_for_a_while(context: SSHContext, proxy: Proxy, tmp_
 
 
 @pytest.mark.parametrize(
-    "lacks", ["sha256sum", "sha256sum shasum openssl", "sha256sum shasum openssl python3", "tar", "gzip tar"]
+    "lacks",
+    ["openssl", "openssl sha256sum", "sha256sum shasum openssl", "sha256sum shasum openssl python3", "tar", "gzip tar"],
 )
 def test_programs_that_are_missing_there(
     context: SSHContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str

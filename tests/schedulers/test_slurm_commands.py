@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dispatcher import runtime
 from dispatcher.model import ResourcesSpec, TaskSpec
 from dispatcher.ports import Accepted, Answer, Ask, Later, Look, Looks, Native, Place, Reply, Shell, Watch
 from dispatcher.schedulers.slurm import Slurm
@@ -320,7 +321,7 @@ def test_a_retry_withdraws_every_element(arrays: Site) -> None:
     """Also those that have not begun: they look for the claim of the whole."""
     element(arrays, 0, "task 0 0 1790000000 .", "end 0 1790000001 .")
     element(arrays, 1, "task 1 0 1790000000 .")
-    arrays.ask("db", tasks=2, revoke=("da",))
+    arrays.ask("db", tasks=2, revoke=(("da", 5),))
     assert (arrays.home / "da.claim").read_text() == "revoked\n"
     assert (arrays.home / "da.1.claim").read_text() == "revoked\n"
     assert (arrays.home / "da.0.claim").read_text().startswith("claim 101")
@@ -365,3 +366,17 @@ def test_both_copies_ran_at_once(site: Site) -> None:
     claim = site.look(Watch("da", "1")).jobs["da"].claim
     assert claim is not None
     assert (claim.restarts, claim.ended) == (1, 0)
+
+
+def test_a_time_out_in_the_middle_of_a_line_loses_nothing() -> None:
+    """Seen on a real Slurm: a task of exactly five seconds ended without a code."""
+    loop = runtime.POOL[runtime.POOL.index("dsp_part=") :].replace("-t 5", "-t 0.2")
+    script = f"""
+        exec 198<> <(:)
+        dsp_running=1
+        dsp_ended() {{ echo "task $1 code $2"; dsp_running=0; }}
+        dsp_reap() {{ :; }}
+        (printf 12; sleep 0.5; printf ' '; sleep 0.5; printf '34\\n') >&198 &
+        {loop}"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20)
+    assert done.stdout == "task 12 code 34\n"
