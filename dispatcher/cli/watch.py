@@ -38,7 +38,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A run at one moment. `next_look` is a time of `time.monotonic`; `trouble` is why the scheduler gives no good answer, or ""."""
+    """A run at one moment. `next_look` is on the clock of `time.monotonic`;
+    `trouble` is why the scheduler gives no good answer, or ""."""
 
     tally: Tally
     failed: int

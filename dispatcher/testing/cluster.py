@@ -12,6 +12,7 @@ killed or forgotten. The default world is a good one.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -135,6 +136,7 @@ class Cluster:
         self.fetched: set[str] = set()
         self.published: set[tuple[str, int]] = set()
         self.repeated: list[Run] = []
+        self.mishaps: Counter[str] = Counter()
         self.removed: set[str] = set()
         self.files: dict[str, int] = {}
         self.runs: list[Run] = []
@@ -204,6 +206,7 @@ class Cluster:
         copy.state = Native.ended
         claim = self.claims[copy.nonce]
         if fate == "killed":
+            self.mishaps[copy.job] += 1
             copy.cause = Cause("node", "the node went down", native="NODE_FAIL")
         elif claim.owner == copy.id:
             self.write(copy.nonce, self._marked(copy, claim))
@@ -214,6 +217,7 @@ class Cluster:
         for index in (index for index, code, _ in results if code == 0):
             self.published.add((copy.job, index))
             self.files[f"{copy.where[index]}/out"] = 1
+        self.mishaps[copy.job] += any(code for _, code, _ in results)
         worst = int(any(code for _, code, _ in results))
         tasks = (*claim.tasks, *results)
         return msgspec.structs.replace(claim, tasks=tasks, ended=worst, lines=2 + len(tasks))
@@ -242,6 +246,7 @@ class Cluster:
                     self.receipts[nonce] = str(self._next)
                 if self.world.forgets():
                     self._next -= 1
+                    self.mishaps.update(_JOB.findall(ask["script"]))
                 else:
                     self.copies[str(self._next)] = Copy(str(self._next), nonce, ask["script"], self.now, self.world)
             receipt = self.receipts.get(nonce) or (self.claims[nonce].owner if nonce in self.claims else "")

@@ -168,6 +168,7 @@ def _check(simulated: Simulated, failed: bool) -> None:
     if not states <= {State.finished, State.terminated} or (State.terminated in states) is not failed:
         raise BrokenPromise(f"ended with jobs {sorted(state.value for state in states)}, failure reported: {failed}")
     _check_runs(simulated, history)
+    _check_verdicts(simulated)
     if early := simulated.cluster.removed - simulated.cluster.fetched:
         raise BrokenPromise(f"removed before it was fetched: {sorted(early)}")
     if simulated.cluster.removed and failed:
@@ -187,6 +188,19 @@ def _check_runs(simulated: Simulated, history: History) -> None:
             raise BrokenPromise(f"believed to be done, and is not: {sorted(lost)}")
         if job.state is State.finished and len(done) != job.size:
             raise BrokenPromise(f"job {name} is finished without all of its tasks")
+
+
+def _check_verdicts(simulated: Simulated) -> None:
+    """Where the queue lists jobs before the grace is over, no attempt is called terminated that did not go wrong."""
+    if getattr(simulated.world, "rates", {}).get("listed late"):
+        return
+    verdicts = Counter(record.job for record in simulated.records() if isinstance(record, ev.Terminated))
+    for job, count in verdicts.items():
+        if count > simulated.cluster.mishaps[job]:
+            raise BrokenPromise(
+                f"job {job} was called terminated {count} times, and {simulated.cluster.mishaps[job]} "
+                "attempts went wrong"
+            )
 
 
 def shortest(seed: int) -> list[tuple[int, str]]:

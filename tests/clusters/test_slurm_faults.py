@@ -68,6 +68,18 @@ def test_controller_restarted_in_mid_run(slurm: Slurm, work: Work, once: type[On
     assert work.causes() == []
 
 
+def test_controller_crashes_in_mid_run(slurm: Slurm, work: Work, once: type[Once]) -> None:
+    """slurmctld killed within seconds of sbatch: a running job went back to pending, or was forgotten."""
+
+    def crash(_: str) -> None:
+        slurm.ctl("kill9", "slurmctld")
+        slurm.ctl("start", "slurmctld")
+
+    work.run(work.spec(["sleep 6"] * 3), once(crash, begun=3), grace=12)
+    assert work.said("end") == dict.fromkeys(range(3), 1)
+    print([f"{cause}" for cause in work.causes()], work.said("begin"))
+
+
 def forget(slurm: Slurm) -> None:
     """The controller loses all it knew of jobs, and counts ids from 1 again."""
     slurm.ctl("stop", "slurmctld")

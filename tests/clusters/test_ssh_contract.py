@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from dispatcher.errors import ConfigError
+from dispatcher.ports import Shell
+
 pytestmark = pytest.mark.cluster
 
 CONTRACT = Path(__file__).parents[1] / "contexts"
@@ -54,6 +57,7 @@ def own_sshd(ssh_servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFa
         "PasswordAuthentication": "no",
         "MaxStartups": "100",
         "SetEnv": f"HOME={top}",  # no profile of the user's
+        "TrustedUserCAKeys": f"{ssh_servers['SSH_KEY_RSA']}.pub",
     }
     (top / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
     (top / "known_hosts").write_text(f"[127.0.0.1]:{port} {(run / 'keys/host_main.pub').read_text()}")
@@ -89,3 +93,19 @@ def site(own_sshd: dict[str, Any], tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def apart(site: Any) -> Any:
     return site
+
+
+def test_certificate(own_sshd: dict[str, Any], ssh_servers: Mapping[str, str], tmp_path: Path) -> None:
+    """A key that nobody knows, with a certificate of an authority that the server trusts."""
+    key, authority = tmp_path / "id", Path(ssh_servers["SSH_KEY_RSA"])
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    subprocess.run(make, check=True)
+    profile = {**own_sshd, "key_filename": str(key)}
+    with pytest.raises(ConfigError, match="does not accept the login"):
+        PLACES.opened("SSHContext", profile, tmp_path / "near", tmp_path / "there")
+    sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-n", getpass.getuser(), f"{key}.pub"]
+    subprocess.run(sign, check=True)
+    # (another time-out: the link of the first try waits a minute before the next)
+    context = PLACES.opened("SSHContext", {**profile, "timeout": 11}, tmp_path / "near", tmp_path / "there")
+    assert context.ask(Shell("echo in")).out == "in\n"
+    context.close()
