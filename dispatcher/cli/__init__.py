@@ -9,6 +9,7 @@ only with --debug.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Obey the command line; the exit code. Raises nothing."""
     given = sys.argv[1:] if argv is None else list(argv)
     _stand_in_for_closed_streams()
+    if "--debug" not in given:
+        logging.lastResort = None  # what the journal warns of is told once, as the error that follows from it
     try:
         code = _obey(given)
         flush()

@@ -40,7 +40,7 @@ LINGER = 300.0
 CHANNELS = 8
 _KEEPALIVE = 30
 #: Bytes in flight towards us, and in one packet: more than the default, for long and fast lines.
-_WINDOW, _PACKET = 1 << 25, 1 << 18
+WINDOW, _PACKET = 1 << 23, 1 << 18
 
 
 class Link:
@@ -144,7 +144,7 @@ class Link:
 
         # without this, paramiko's tracebacks go to stderr in programs that configured no logging
         logging.getLogger("paramiko").addHandler(logging.NullHandler())
-        transport = Transport(self._socket(host, through), default_window_size=_WINDOW, default_max_packet_size=_PACKET)
+        transport = Transport(self._socket(host, through), default_window_size=WINDOW, default_max_packet_size=_PACKET)
         self._below.append(transport)
         transport.banner_timeout = transport.handshake_timeout = max(15.0, self.timeout)
         transport.auth_timeout = self.timeout + 20

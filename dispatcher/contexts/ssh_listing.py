@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from ..errors import TransferFailed, Unreachable
 from ..ports import FileEntry
-from .ssh_link import Link
+from .ssh_link import MINUTE, Link
 from .ssh_shell import Stream, run
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,10 @@ class Far(NamedTuple):
 
     def run(self, script: str, take: Callable[[Iterator[bytes]], object], feed: Iterable[bytes] = ()) -> Stream:
         """Run a script there, in the directory."""
-        return run(self.link, f"cd {quote(self.root)} || exit 97\n{script}", take, feed)
+        stream = run(self.link, f"cd {quote(self.root)} || exit 97\n{script}", take, feed)
+        if stream.code > 128:  # somebody who ends sessions may end the programs first
+            raise Unreachable(f"a program on {self.link} was killed by signal {stream.code - 128}; started again later")
+        return stream
 
 
 class Sums(NamedTuple):
@@ -98,16 +101,17 @@ def patiently(
 ) -> _Done:
     """Do something that may be done twice, again and again while the link breaks, until nothing moves for long."""
     patience = PATIENCE if longest is None else longest
-    began, before = time.monotonic(), progress()
+    began, before, pause = time.monotonic(), progress(), 0.05
     while True:
         try:
             return step()
         except Unreachable:
             if progress() != before:
-                began, before = time.monotonic(), progress()
+                began, before, pause = time.monotonic(), progress(), 0.05
             if time.monotonic() - began > patience:
                 raise
-            link.sleep(link.early() + 0.05)
+            link.sleep(max(link.early(), pause))
+            pause = min(2 * pause, MINUTE)
 
 
 def failed(far: Far, doing: str, said: str) -> TransferFailed:

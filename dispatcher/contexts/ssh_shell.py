@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from ..errors import Unreachable
 from ..ports import Call, Reply
 from . import shell_call
-from .ssh_link import Link
+from .ssh_link import WINDOW, Link
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -106,7 +106,8 @@ class Stream:
         if not channel.recv_ready():
             return b""
         self._alive = time.monotonic()
-        piece: bytes = channel.recv(1 << 18)
+        # all there is: paramiko moves what is left to the front of its buffer each time
+        piece: bytes = channel.recv(WINDOW)
         if self._head is None:
             return piece
         self._head, found, rest = (self._head + piece).partition(self._mark)

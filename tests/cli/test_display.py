@@ -58,7 +58,7 @@ def test_the_terminal_shows_trouble_in_lines_that_fit(columns: int) -> None:
     display = Live()
     assert "checking and staging the files" in drawn(display, columns)[0]
     display.opened("ab" * 20, "", TALLY)
-    display.update(seen(trouble=TROUBLE, next_look=time.time() + 11.5))
+    display.update(seen(trouble=TROUBLE, next_look=time.monotonic() + 11.5))
     lines = drawn(display, columns)
     assert len(lines) == 3
     assert max(map(len, lines)) <= columns

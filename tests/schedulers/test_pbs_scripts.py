@@ -1,0 +1,111 @@
+"""The scripts and commands of PBS and Torque. Golden: fixtures/scripts/{pbs,torque}, accepted with `make golden`."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatcher.errors import ConfigError
+from dispatcher.model import ResourcesSpec, TaskSpec
+from dispatcher.ports import Ask, Place
+from dispatcher.schedulers import load
+from dispatcher.script import JobScript, render
+
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
+
+
+def job(tasks: int = 1, root: str = "/scratch/R", template: str | None = None, **asked: Any) -> JobScript:
+    resources = {"number_node": 1, "cpu_per_node": 4, "gpu_per_node": 0, "queue_name": "", "group_size": tasks} | asked
+    place = Place("/near", root, f"{root}/.dispatcher/5f1c/jobs")
+    listed = tuple((n, TaskSpec("lmp -i in.lammps", f"t{n}")) for n in range(tasks))
+    named = "dq3v81kx0mza-relax-the-long-way"
+    return JobScript("5f1c0a", "dq3v81kx0mza", named, place, ResourcesSpec(**resources), listed, template)
+
+
+CASES: dict[str, JobScript] = {
+    "plain": job(),
+    "queue-and-gpus": job(2, number_node=2, gpu_per_node=2, queue_name="gpu", para_deg=2),
+    "everything": job(
+        queue_name="workq",
+        custom_flags=("#PBS -m n", "#PBS -p 100"),
+        kwargs={"walltime": "1-12:00:00", "memory": "16G", "account": "lab"},
+    ),
+    "no-cpus": job(cpu_per_node=0),
+    "odd-path": job(root="/scratch/it's 50%, full"),
+    "template": job(template="#!/bin/bash -l\n#PBS -q {queue_name}\n#PBS -P {kwargs[account]}\n",
+                    queue_name="workq", kwargs={"account": "lab"}),
+}  # fmt: skip
+GRID = [f"{dialect}/{case}" for dialect in ("pbs", "torque") for case in CASES]
+
+
+@pytest.mark.parametrize("name", GRID)
+def test_golden(name: str, request: pytest.FixtureRequest) -> None:
+    dialect, _, case = name.partition("/")
+    text = render(CASES[case], load(dialect)).text()
+    path = GOLDEN / f"{name}.sub"
+    if request.config.getoption("--golden"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs; if the new text is right, accept it with: make golden"
+
+
+@pytest.mark.parametrize("dialect", ["pbs", "torque"])
+def test_shellcheck_has_no_complaint(dialect: str) -> None:
+    scripts = sorted(map(str, (GOLDEN / dialect).glob("*.sub")))
+    done = subprocess.run(["shellcheck", "-s", "bash", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("dialect", ["pbs", "torque"])
+def test_no_directive_is_empty_and_the_shebang_is_the_first_line(dialect: str) -> None:
+    header = render(job(), load(dialect)).header.splitlines()
+    assert header[0] == "#!/bin/bash -l"
+    assert not [line for line in header if line.split()[-1].startswith("-")]
+    assert not [line for line in header if line.startswith("#PBS -q")]
+
+
+@pytest.mark.parametrize("dialect", ["pbs", "torque"])
+def test_names_are_cut_to_what_old_servers_take_with_the_nonce_whole(dialect: str) -> None:
+    ask = Ask("dq3v81kx0mza", "dq3v81kx0mza-relax", "dq3v81kx0mza.sub", {}, job().resources)
+    line = load(dialect).submit([ask], job().place).text
+    assert "qsub -N dq3v81kx0mza-re dq3v81kx0mza.sub" in line
+
+
+def test_memory_stands_in_the_chunk_and_torque_wants_it_for_the_whole_job() -> None:
+    """-l resources cannot be used beside select; Torque would take select without a word."""
+    asked = job(number_node=3, kwargs={"memory": "16G"})
+    assert "#PBS -l select=3:ncpus=4:mem=16384mb" in render(asked, load("PBS")).header
+    torque = render(asked, load("Torque")).header
+    assert "#PBS -l nodes=3:ppn=4\n#PBS -l mem=49152mb" in torque
+    assert "select" not in torque
+
+
+@pytest.mark.parametrize("dialect", ["pbs", "torque"])
+def test_output_that_would_get_lost_is_not_asked_for(dialect: str) -> None:
+    """Output directories with a blank or comma: output silently undelivered, job still C with exit 0."""
+    assert "#PBS -o /dev/null" in render(CASES["odd-path"], load(dialect)).header
+
+
+@pytest.mark.parametrize(
+    ("walltime", "clock"),
+    [(90, "01:30:00"), ("90", "01:30:00"), ("1-12:00:00", "36:00:00"), ("1-12", "36:00:00"), ("2:30", "00:02:30"),
+     ("100:00:01", "100:00:01")],
+)  # fmt: skip
+def test_walltime_means_what_it_means_on_slurm(walltime: object, clock: str) -> None:
+    assert f"-l walltime={clock}\n" in render(job(kwargs={"walltime": walltime}), load("PBS")).header
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"queue_name": "main\n#PBS -W evil"}, {"queue_name": "a b"}, {"kwargs": {"account": "'lab'"}},
+        {"kwargs": {"walltime": "1:00:00 -A other"}}, {"kwargs": {"walltime": "soon"}}, {"kwargs": {"memory": "much"}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dialect", ["pbs", "torque", "sge", "lsf", "fugaku", "jh_unischeduler"])
+def test_what_would_not_stay_one_word_is_refused(dialect: str, asked: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="resources/"):
+        load(dialect).check(job(**asked).resources)
