@@ -23,7 +23,7 @@ BUILTIN: dict[str, str] = {
     "SlurmJobArray": "dispatcher.schedulers.slurm_array:SlurmArray",
     "PBS": "dispatcher.schedulers.pbs:PBS",
     "Torque": "dispatcher.schedulers.torque:Torque",
-    "SGE": "",
+    "SGE": "dispatcher.schedulers.sge:SGE",
     "LSF": "",
     "Fugaku": "",
     "JH_UniScheduler": "",

@@ -66,6 +66,7 @@ SUBMISSION = (
     required("work_base", str, "Directory of all tasks, below local_root."),
     optional("forward_common_files", _TEXTS, "Files below work_base that all tasks need.", []),
     optional("backward_common_files", _TEXTS, "Files below work_base to bring back once.", []),
+    optional("continue_on_failure", bool, "Accepted; a run always goes on with its other jobs.", True),
 )
 
 _GPU_LINE = "The line that asks for GPUs, instead of the one made from gpu_per_node."
