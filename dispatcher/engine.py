@@ -20,7 +20,7 @@ from .history import History
 from .ledger import Ledger, Log
 from .lifecycle import Policy, Progress, State, Todo, todo
 from .model import JobSpec, SubmissionSpec
-from .observer import Observer
+from .observer import Observer, understood
 from .ports import Accepted, Answer, Ask, Context, Later, Scheduler, TurnedUp
 from .script import JobScript, render
 from .world import Outside
@@ -167,7 +167,7 @@ class Engine:
         self.ledger.commit()
         call = self.scheduler.submit(list(asks.values()), self.context.place)
         try:
-            answers = self.scheduler.submitted(self.context.ask(call), list(asks.values()))
+            answers = understood(self.scheduler.submitted, self.context.ask(call), list(asks.values()))
         except Unreachable as error:
             self.observer.troubled(str(error))
             return False

@@ -9,8 +9,8 @@ the grace's end close it. No answer changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ from . import events as ev
 from .errors import Unreachable
 from .ledger import Ledger
 from .lifecycle import Progress, bits, decide
-from .ports import Context, Look, Native, Scheduler, Watch
+from .ports import Context, Look, Native, Reply, Scheduler, Watch
 from .world import Outside
 
 #: Seconds that a marker written on another host may need to be seen here (attribute caches of network file systems),
@@ -26,6 +26,18 @@ from .world import Outside
 MARKER_LAG = 5.0
 #: Seconds that the accounting may keep a job alive that the queue does not know any more (a record may be stuck).
 ACCOUNT_HOLD = 600.0
+
+
+_About = TypeVar("_About")
+_Told = TypeVar("_Told")
+
+
+def understood(read: Callable[[Reply, _About], _Told], reply: Reply, about: _About) -> _Told:
+    """What a dialect reads in an answer; Unreachable when it stumbles: noise is no answer, and ends no run."""
+    try:
+        return read(reply, about)
+    except (ValueError, LookupError, ArithmeticError, TypeError) as error:
+        raise Unreachable(f"the answer cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
 
 
 class Missing(NamedTuple):
@@ -52,7 +64,7 @@ class Observer:
         watches = [self.watch(job) for job in jobs]
         try:
             reply = self.context.ask(self.scheduler.look(watches, self.context.place))
-            seen = self.scheduler.looked(reply, watches)
+            seen = understood(self.scheduler.looked, reply, watches)
         except Unreachable as error:
             self.troubled(str(error))
             return
@@ -135,7 +147,7 @@ class Observer:
         if call is None:
             return
         try:
-            told = self.scheduler.accounted(self.context.ask(call), watches)
+            told = understood(self.scheduler.accounted, self.context.ask(call), watches)
         except Unreachable as error:
             self._untellable(str(error))
             return

@@ -193,12 +193,20 @@ def duration(seconds: float) -> str:
 
 def clock(at: float) -> str:
     """Time of day, local."""
-    return time.strftime("%H:%M:%S", time.localtime(at))
+    return _local("%H:%M:%S", at)
 
 
 def date(at: float) -> str:
     """Day, local."""
-    return time.strftime("%Y-%m-%d", time.localtime(at))
+    return _local("%Y-%m-%d", at)
+
+
+def _local(pattern: str, at: float) -> str:
+    """A time that no calendar has (a clock that was wrong wrote it) is shown as it is."""
+    try:
+        return time.strftime(pattern, time.localtime(at))
+    except (OverflowError, ValueError, OSError):
+        return f"{at:g}"
 
 
 def codes(tasks: Sequence[ev.TaskResult]) -> str:

@@ -120,7 +120,22 @@ def _header(job: JobScript, dialect: Scheduler, elements: int) -> str:
     if job.template is not None:
         return _filled(job.template, job.resources).rstrip("\n") + "\n"
     log = f"{job.place.home}/{job.nonce}.log"
-    return "\n".join(["#!/bin/bash -l", *dialect.header(job.resources, job.name, log, elements)]) + "\n"
+    return "\n".join(["#!/bin/bash -l", *_directives(job.resources, dialect, job.name, log, elements)]) + "\n"
+
+
+def check_header(resources: ResourcesSpec, dialect: Scheduler) -> None:
+    """Refuse at the door what would add a line to the header, or break one."""
+    _directives(resources, dialect, "dsp", "dsp.log", dialect.elements(resources, 1))
+
+
+def _directives(resources: ResourcesSpec, dialect: Scheduler, name: str, log: str, elements: int) -> list[str]:
+    lines = dialect.header(resources, name, log, elements)
+    for line in lines:
+        if "\n" in line:
+            raise ConfigError(
+                f"resources, or machine/remote_root: a line break in a directive would be a new line: {line!r}"
+            )
+    return lines
 
 
 class _PlainFormatter(Formatter):
@@ -131,6 +146,12 @@ class _PlainFormatter(Formatter):
             raise ConfigError(f"the script header template names {{{field_name}}}: only keys and [items] are allowed")
         found, first = super().get_field(field_name, args, kwargs)
         return found, str(first)
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = str(super().format_field(value, format_spec))
+        if "\n" in text:
+            raise ConfigError(f"the script header template would get a new line from the value {text!r}")
+        return text
 
 
 def _filled(template: str, resources: ResourcesSpec) -> str:

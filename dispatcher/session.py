@@ -41,7 +41,7 @@ from .lifecycle import Progress, State, Todo, todo
 from .model import JobSpec, SubmissionSpec, plan_hash, submission_hash
 from .plan import plan
 from .ports import Context, Item, Scheduler
-from .script import JobScript, render
+from .script import JobScript, check_header, render
 from .world import Outside
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -270,6 +270,7 @@ def open_session(
     """
     scheduler = schedulers.load(spec.machine.batch_type)
     scheduler.check(spec.resources)
+    check_header(spec.resources, scheduler)
     staging.check_paths(spec)
     planned = tuple(jobs) if jobs else plan(spec)
     uploads, inputs = survey(spec)

@@ -37,7 +37,10 @@ class Holder(msgspec.Struct, frozen=True):
     since: float
 
     def __str__(self) -> str:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        except (OverflowError, ValueError, OSError):  # written by a clock that was wrong, or by nobody of ours
+            since = f"{self.since:g}"
         return f"process {self.pid} on {self.host} since {since}"
 
 

@@ -16,7 +16,7 @@ from ..errors import ConfigError, IllegalTransition
 from ..events import Event
 from . import table
 from .find import journal_of
-from .say import flush, paint, say, width
+from .say import flush, harmless, paint, say, width
 
 EXAMPLES = """\
 examples:
@@ -93,7 +93,7 @@ def _table(rows: Iterator[report.Row], replay: report.Replay) -> None:
 
 
 def _head(replay: report.Replay) -> str:
-    return report.pairs(report.asked(replay.history)) + "\n" + paint(table.head(), "strong")
+    return harmless(report.pairs(report.asked(replay.history))) + "\n" + paint(table.head(), "strong")
 
 
 def _json(rows: Iterator[report.Row], replay: report.Replay) -> None:

@@ -126,7 +126,7 @@ def run(args: Namespace) -> int:
     if args.json:
         say_json(_facts(plan, spec, ran, found, seed, passed))
     else:
-        say("\n" + harmless(pairs(_lines(plan, spec, ran, found, passed))))
+        say("\n" + pairs(_lines(plan, spec, ran, found, passed)))
     return 0 if passed else 1
 
 
@@ -316,6 +316,7 @@ def _lines(plan: Plan, spec: SubmissionSpec, ran: Ran, found: Found, passed: boo
     lines += [("problem", ran.problem)] if ran.problem else []
     lines += [("found", "\n".join(found.facts[:20]))] if found.facts else []
     lines += [] if passed else [("where", "\n".join([f"{plan.work} (kept)", *found.roots]))]
+    lines = [(word, harmless(told)) for word, told in lines]
     return [*lines, ("verdict", paint(_verdict(found, passed), "finished" if passed else "terminated"))]
 
 

@@ -76,7 +76,8 @@ def _ruled(text: str, width: int, paint: Paint) -> str:
 
 def _line(row: Row, width: int, paint: Paint) -> str:
     attempt = str(row.attempt) if row.attempt else ""
-    left = f"{clock(row.at)}  {row.job[:SHORT]:{SHORT}}  {attempt:>3}  {row.event:{_EVENT}}"
+    job, event = (harmless(word).replace("\n", " ") for word in (row.job[:SHORT], row.event))
+    left = f"{clock(row.at)}  {job:{SHORT}}  {attempt:>3}  {event:{_EVENT}}"
     ended = codes(row.tasks)
     parts = (row.id, row.why, "" if ended and ended in row.why else ended)
     what = harmless("; ".join(part for part in parts if part)).replace("\n", " ")

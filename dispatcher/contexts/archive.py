@@ -12,6 +12,7 @@ say, by its name: an archive never names a place on this disk.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ _READ = 1 << 20
 _GATHER = 1 << 17
 #: A longer name or extended header is no file name but an attack on our memory.
 _LONGEST = 1 << 16
+_LATEST = 1 << 34
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
@@ -128,7 +130,8 @@ class Member:
     def __init__(self, info: tarfile.TarInfo, name: str, same_as: str, source: Source) -> None:
         self.name, self.same_as = name, same_as
         self.size = 0 if same_as else info.size
-        self.mode, self.mtime = info.mode & 0o777, float(info.mtime)
+        # a time that no file system has is no time
+        self.mode, self.mtime = info.mode & 0o777, float(info.mtime if 0 <= info.mtime < _LATEST else 0)
         self._source, self._left = source, self.size
 
     def content(self) -> Iterator[memoryview]:
@@ -194,7 +197,7 @@ def _records(data: bytes) -> Iterator[tuple[str, str]]:
     """The records of a POSIX extended header: `30 path=t1/out.nc` and a newline, the length counting all of it."""
     while data:
         length, _, _ = data.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(data):
+        if not length.isdigit() or len(length) > 6 or not 0 < int(length) <= len(data):
             raise _unsafe("an extended header", "a length that cannot be")
         key, _, value = data[len(length) + 1 : int(length) - 1].partition(b"=")
         yield key.decode("utf-8", "replace"), value.decode("utf-8", "surrogateescape")
@@ -207,7 +210,7 @@ def _plain(info: tarfile.TarInfo, told: dict[str, str], source: Source) -> Membe
         return None
     name = safe(told.get("path", info.name))
     if "size" in told:
-        info.size = int(told["size"]) if told["size"].isdigit() else -1
+        info.size = int(told["size"]) if re.fullmatch("[0-9]{1,18}", told["size"]) else -1
     if info.size < 0 or "GNU.sparse.major" in told:
         raise _unsafe(name, "a size that cannot be, or holes")
     if info.type == tarfile.LNKTYPE:

@@ -51,7 +51,7 @@ _NUMBERED = re.compile(r"=(\d+)\s+(\w+)")
 _ESCAPED = re.compile(r"\\(.)")
 _ADVICE = (
     ("no space left", "free some space there, then run the same command again"),
-    ("wrote only", "the disk there is full, or your quota is used up: free some space, then run the same command again"),
+    ("wrote only", "the disk there is full, or your quota used up: free some space, then run again"),
     ("quota", "your quota there is used up: free some space, then run the same command again"),
     (
         "permission denied",

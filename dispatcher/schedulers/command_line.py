@@ -94,6 +94,13 @@ dsp_ask() {
 """
 
 
+_CODE = re.compile(r"[0-9]{1,3}")
+# Bounded: what stands in a file may be anything, and a position becomes a bit of a number.
+_TASK = re.compile(r"task ([0-9]{1,7}) ([0-9]{1,5}) ([0-9]{1,12}) \.")
+_END = re.compile(r"end ([0-9]{1,5}) ([0-9]{1,12}) \.")
+_ERR = re.compile(r"err ([0-9]{1,7}) (.*)")
+
+
 class Row(msgspec.Struct, frozen=True, gc=False):
     """One job as the queue lists it."""
 
@@ -194,7 +201,8 @@ class CommandLine:
             answer = self._answer(code.strip(), out.get(nonce, ""), err.get(nonce, ""))
             if answer is not None:
                 answers[nonce] = answer
-        return answers
+        asked = {ask.nonce for ask in asks}
+        return {nonce: answer for nonce, answer in answers.items() if nonce in asked}
 
     def _answer(self, code: str, out: str, err: str) -> Answer | None:
         if code == "0":
@@ -290,16 +298,16 @@ def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None
     first = lines[0].split()
     if len(first) != 6 or first[0] != "claim":
         return Claim(owner="")
-    results = [re.fullmatch(r"task (\d+) (\d+) (\d+) \.", line) for line in lines[1:]]
-    ended = [re.fullmatch(r"end (\d+) (\d+) \.", line) for line in lines[1:]]
+    results = [_TASK.fullmatch(line) for line in lines[1:]]
+    ended = [_END.fullmatch(line) for line in lines[1:]]
     stderr: dict[int, list[str]] = {}
-    for tail in filter(None, (re.fullmatch(r"err (\d+) (.*)", line) for line in lines[1:])):
+    for tail in filter(None, map(_ERR.fullmatch, lines[1:])):
         stderr.setdefault(int(tail[1]), []).append(tail[2])
     known = [result for result in (*results, *ended) if result]
     return Claim(
         owner=first[1],
         lines=1 + len(known),
-        restarts=int(first[2]) if first[2].isdigit() else 0,
+        restarts=int(first[2]) if re.fullmatch("[0-9]{1,9}", first[2]) else 0,
         node=first[3],
         tasks=tuple((int(task[1]), int(task[2]), float(task[3])) for task in results if task),
         ended=next((int(end[1]) for end in ended if end), None),
@@ -327,8 +335,9 @@ def framed(text: str, mark: str) -> dict[str, list[str]]:
     for line in text.split("\n"):
         # A banner without a line end may stand before the mark on the same line.
         _, found, rest = line.partition(f"{mark} ")
-        if found:
-            word, _, value = rest.partition(" ")
+        word, _, value = rest.partition(" ")
+        # an exit code that is no number was not told by us, and counts as not told
+        if found and (not word.endswith("-code") or _CODE.fullmatch(value)):
             said.setdefault(word, []).append(value)
     return said
 

@@ -27,6 +27,7 @@ from ..script import quoted
 from . import asked
 from . import pbs_answers as answers
 from .command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from .lives import RESTARTS
 
 #: Old servers refuse longer names; the nonce has twelve characters.
 NAME = 15
@@ -58,16 +59,6 @@ dsp_names=$({listed}) || return
 dsp_found=$(printf '%s\\n' "$dsp_names" | awk '{match} {{ print $1 }}' | head -n {most})
 """
 
-#: PBS does not tell a job how often it was started; only a life that finds a claim asks the server.
-_RESTARTS = """\
-$(dsp_n=$([ ! -e "$dsp_claim" ] || timeout 30 qstat -f "$dsp_native" 2> /dev/null |
-  sed -n 's/^ *{starts} = \\([0-9]*\\)$/\\1/p'); echo $((${{dsp_n:-1}} - 1)))"""
-
-
-def restarts(starts: str) -> str:
-    """How often the job was run before, from an attribute of its record."""
-    return _RESTARTS.format(starts=starts)
-
 
 class PBS(CommandLine):
     """One qsub a job; see the module."""
@@ -76,7 +67,7 @@ class PBS(CommandLine):
     native_id = "${PBS_JOBID:-none}"
     STATES = answers.STATES
     ID = re.compile(r"^\s*(\d+(?:\[\])?\.[\w.-]+)\s*$", re.MULTILINE)
-    restarts = restarts("run_count")
+    restarts = RESTARTS
     #: How the queue, and the queue with what has ended, is listed, and how records are asked for.
     QUEUE: ClassVar[str] = "-s -w"
     HISTORY: ClassVar[str] = "-x -s -w"

@@ -223,11 +223,11 @@ def _node(job: Record) -> str:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch(r"-?\d+", text) else None
+    return int(text) if text and re.fullmatch(r"-?[0-9]{1,9}", text) else None
 
 
 def _seconds(text: str) -> float | None:
-    if not re.fullmatch(r"\d+(?::\d+)*", text):
+    if not re.fullmatch(r"[0-9]{1,9}(?::[0-9]{1,9}){0,3}", text):
         return None
     total = 0
     for part in text.split(":"):
@@ -236,5 +236,5 @@ def _seconds(text: str) -> float | None:
 
 
 def _bytes(text: str) -> int | None:
-    found = re.fullmatch(r"(\d+)([kmgt]?b)", text)
+    found = re.fullmatch(r"([0-9]{1,15})([kmgt]?b)", text)
     return int(found[1]) * _UNITS[found[2]] if found else None

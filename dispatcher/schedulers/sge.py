@@ -26,6 +26,7 @@ from ..ports import Answer, Ask, Later, Look, Looks, Native, Never, Place, Reply
 from ..script import quoted
 from . import asked
 from .command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from .lives import RESTARTS
 
 _WAITING = "qw hqw hRwq hRqw Rqw s ts S tS T tT Rs Rts RS RtS RT RtT"
 _RUNNING = "r t Rr Rt hr ht hRr hRt"
@@ -64,7 +65,7 @@ _LATER = re.compile(
 )
 _FAILED = re.compile(r"^Unable to (?:run job|read script)|^qsub: |denied", re.M)
 
-_UNITS = {"": 1024, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_UNITS = {"": 1 << 10, "B": 1 << 10, "K": 1 << 20, "M": 1 << 30, "G": 1 << 40, "T": 1 << 50}
 
 
 class SGE(CommandLine):
@@ -72,11 +73,7 @@ class SGE(CommandLine):
 
     name = "SGE"
     native_id = "${JOB_ID:-none}"
-    #: SGE only tells that there was a life before; which one that was stands in its claim.
-    restarts = (
-        '$(dsp_n=0; if [ "${RESTARTED:-0}" != 0 ] && read -r _ _ dsp_n _ < "$dsp_claim"; then dsp_n=$((dsp_n + 1)); fi'
-        ' 2> /dev/null; echo "$dsp_n")'
-    )
+    restarts = RESTARTS
     STATES: ClassVar[Mapping[str, Native]] = {
         **dict.fromkeys(_WAITING.split(), Native.waiting),
         **dict.fromkeys(_RUNNING.split(), Native.running),
@@ -291,5 +288,6 @@ def _number(text: str) -> float | None:
 
 
 def _bytes(text: str) -> int | None:
+    """ru_maxrss is in kB; SGE 8.1 takes it for bytes and says `4.551KB` of 4.6 MB."""
     found = re.fullmatch(r"([\d.]+)([BKMGT]?)B?", text)
     return int(float(found[1]) * _UNITS[found[2]]) if found else None

@@ -16,14 +16,13 @@ from typing import ClassVar
 
 from ..model import ResourcesSpec
 from . import asked
-from .pbs import PBS, restarts
+from .pbs import PBS
 
 
 class Torque(PBS):
     """One qsub a job; see the module."""
 
     name = "Torque"
-    restarts = restarts("start_count")
     QUEUE: ClassVar[str] = "-s"
     HISTORY: ClassVar[str] = ""
     RECORDS: ClassVar[str] = "-f"

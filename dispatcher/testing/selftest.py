@@ -27,6 +27,7 @@ from ..cli.asked import Asked, submission
 from ..cli.say import complain
 from ..errors import DispatcherError, Unreachable
 from ..kept import near_of
+from ..observer import understood
 from ..schema.documents import load, resolve_refs
 from ..session import Session, open_session
 
@@ -175,7 +176,7 @@ def _try_accounting(session: Session, calls: Path) -> None:
         note(calls, "lacks accounting: this batch system has none; markers and the queue decide alone")
         return
     try:
-        told = session.engine.scheduler.accounted(session.context.ask(call), watches)
+        told = understood(session.engine.scheduler.accounted, session.context.ask(call), watches)
     except Unreachable as error:
         note(calls, f"lacks accounting: {_flat(str(error))}")
         return

@@ -91,7 +91,7 @@ def test_a_site_whose_jobs_fail_says_why(work: Any) -> None:
         (("--tasks", "0"), "no number from 1"),
         (("--machine", "nowhere.json"), "nowhere.json: cannot be read"),
         (("--work", "nowhere"), "no such directory"),
-        (("--resources", "machine.json"), "submission/resources/batch_type"),
+        (("--resources", "machine.json"), "machine.json, machine.json: submission/resources/"),
     ],
 )
 def test_what_is_not_valid_is_refused_before_anything_is_made(work: Any, words: tuple[str, ...], message: str) -> None:

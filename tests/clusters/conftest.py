@@ -221,3 +221,70 @@ def ssh_servers() -> Iterator[Mapping[str, str]]:
         finally:
             down = [CLUSTERS / "ssh" / "down", "--wipe"]
             subprocess.run(down, env={**os.environ, **knobs}, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+class GridEngine:
+    """The private Grid Engine; commands run with its settings, and a home without a profile."""
+
+    CTL = str(CLUSTERS / "gridengine" / "ctl")
+
+    def __init__(self, top: Path, port: int) -> None:
+        self.home = top / "home"
+        self.home.mkdir()
+        self.knobs = {"SGE_RUN": str(top / "run"), "SGE_PORT": str(port)}
+        self.settings: dict[str, str] = {}
+
+    def up(self) -> None:
+        """Start what is missing, wake what is frozen."""
+        self.settings = {**started("gridengine", **self.knobs), "HOME": str(self.home)}
+
+    def down(self) -> None:
+        """Stop and forget everything."""
+        down = [CLUSTERS / "gridengine" / "down", "--wipe"]
+        subprocess.run(down, env={**os.environ, **self.knobs}, check=True, stdin=subprocess.DEVNULL)
+
+    def ctl(self, *words: str) -> str:
+        """Disturb it; see fixtures/clusters/README.md."""
+        return self.ask(self.CTL, *words)
+
+    def ask(self, *command: str, code: int | None = 0) -> str:
+        """What a command prints; it must end with this code, unless it is None."""
+        env = {**os.environ, **self.settings}
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
+        assert code is None or done.returncode == code, f"{shlex.join(command)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def queued(self) -> list[str]:
+        """The ids of all jobs that have not left."""
+        lines = self.ask("qstat", "-u", "*").splitlines()[2:]
+        return [line.split()[0] for line in lines]
+
+    def empty(self) -> None:
+        """End whatever is queued."""
+        end = time.monotonic() + 60
+        while jobs := self.queued():
+            assert time.monotonic() < end, f"jobs do not go: {jobs}"
+            self.ask("qdel", "-f", ",".join(jobs), code=None)
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def gridengine_daemons() -> Iterator[GridEngine]:
+    """One Grid Engine for the whole session, in a run directory and on ports of its own."""
+    with tempfile.TemporaryDirectory(prefix="dispatcher-sge-") as top, socket.create_server(("127.0.0.1", 0)) as probe:
+        os.chmod(top, 0o755)
+        made = GridEngine(Path(top), 10000 + probe.getsockname()[1] % 1400 * 2)
+        try:
+            yield made
+        finally:
+            made.down()
+
+
+@pytest.fixture
+def gridengine(gridengine_daemons: GridEngine, monkeypatch: pytest.MonkeyPatch) -> GridEngine:
+    """A Grid Engine on which everything runs and nothing is queued, whatever the test before did to it."""
+    gridengine_daemons.up()
+    gridengine_daemons.empty()
+    for name, value in gridengine_daemons.settings.items():
+        monkeypatch.setenv(name, value)
+    return gridengine_daemons

@@ -90,7 +90,7 @@ def test_controller_crashes_in_mid_run(
     crash_once = once(crash, begun=3)
     work.run(work.spec(["sleep 6"] * 3), hurry, grace=6)
     assert work.said("end") == dict.fromkeys(range(3), 1)
-    assert {cause.kind for cause in work.causes()} <= {"lost", "node"}
+    assert {cause.kind for cause in work.causes()} <= {"lost", "node", "scheduler"}
 
 
 def forget(slurm: Slurm) -> None:

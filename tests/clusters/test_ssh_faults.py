@@ -332,7 +332,9 @@ def test_disk_that_is_full(context: SSHContext, tmp_path: Path, monkeypatch: pyt
     # a limit on the size of files fails in the middle of a write, as a full disk does
     limited = "trap '' XFSZ; ulimit -f 1000; "
     monkeypatch.setattr(ssh_listing, "run", lambda link, script, *more: run(link, limited + script, *more))
-    with pytest.raises(TransferFailed, match=r"cannot send to .*(File too large|Cannot write|Wrote only .*free some space)"):
+    with pytest.raises(
+        TransferFailed, match=r"cannot send to .*(File too large|Cannot write|Wrote only .*free some space)"
+    ):
         context.put(items, True)
     assert there(context) == {}
 

@@ -1,7 +1,8 @@
-"""The scripts and commands of PBS and Torque. Golden: fixtures/scripts/{pbs,torque}, accepted with `make golden`."""
+"""The scripts of PBS, Torque, SGE, LSF, Fugaku and JH_UniScheduler. Golden: fixtures/scripts/, see `make golden`."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,27 @@ CASES: dict[str, JobScript] = {
     "queue-and-gpus": job(2, number_node=2, gpu_per_node=2, queue_name="gpu", para_deg=2),
     "everything": job(
         queue_name="workq",
-        custom_flags=("#PBS -m n", "#PBS -p 100"),
+        number_node=2,
+        gpu_per_node=1,
         kwargs={"walltime": "1-12:00:00", "memory": "16G", "account": "lab"},
     ),
     "no-cpus": job(cpu_per_node=0),
     "odd-path": job(root="/scratch/it's 50%, full"),
+    "flags": job(custom_flags=("#PBS -m n", "#PBS -p 100")),
     "template": job(template="#!/bin/bash -l\n#PBS -q {queue_name}\n#PBS -P {kwargs[account]}\n",
                     queue_name="workq", kwargs={"account": "lab"}),
+    "pe": job(number_node=2, gpu_per_node=1, kwargs={"pe_name": "mpi_fill", "gpu_name": "gpus"}),
+    "one-slot": job(cpu_per_node=1),
+    "gpu-new": job(gpu_per_node=2, kwargs={"gpu_usage": True, "gpu_new_syntax": True, "gpu_exclusive": False}),
+    "gpu-old": job(gpu_per_node=2, kwargs={"gpu_usage": True}),
+    "custom-gpu-line": job(gpu_per_node=2, kwargs={"custom_gpu_line": "#XSUB -gpu 2"}),
 }  # fmt: skip
-GRID = [f"{dialect}/{case}" for dialect in ("pbs", "torque") for case in CASES]
+COMMON = ("plain", "queue-and-gpus", "everything", "no-cpus", "odd-path")
+MORE = {
+    "pbs": ("flags", "template"), "torque": ("flags", "template"), "sge": ("pe", "one-slot", "custom-gpu-line"),
+    "lsf": ("gpu-new", "gpu-old", "custom-gpu-line"), "fugaku": (), "jh_unischeduler": ("custom-gpu-line",),
+}  # fmt: skip
+GRID = [f"{dialect}/{case}" for dialect, more in MORE.items() for case in (*COMMON, *more)]
 
 
 @pytest.mark.parametrize("name", GRID)
@@ -52,19 +65,27 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     assert text == path.read_text(), f"{path} differs; if the new text is right, accept it with: make golden"
 
 
-@pytest.mark.parametrize("dialect", ["pbs", "torque"])
+@pytest.mark.parametrize("dialect", MORE)
 def test_shellcheck_has_no_complaint(dialect: str) -> None:
     scripts = sorted(map(str, (GOLDEN / dialect).glob("*.sub")))
     done = subprocess.run(["shellcheck", "-s", "bash", *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("dialect", ["pbs", "torque"])
-def test_no_directive_is_empty_and_the_shebang_is_the_first_line(dialect: str) -> None:
+@pytest.mark.parametrize("dialect", MORE)
+def test_no_queue_directive_without_a_queue_and_the_shebang_is_the_first_line(dialect: str) -> None:
+    """W57: shebang on line 2; W58: an empty queue name yields an invalid directive."""
     header = render(job(), load(dialect)).header.splitlines()
     assert header[0] == "#!/bin/bash -l"
-    assert not [line for line in header if line.startswith("#PBS") and line.split()[-1].startswith("-")]
-    assert not [line for line in header if line.startswith("#PBS -q")]
+    assert not [line for line in header if " -q" in line or "rscgrp" in line]
+    named = render(job(queue_name="gpu"), load(dialect)).header
+    assert " -q gpu\n" in named or 'rscgrp=gpu"' in named
+
+
+@pytest.mark.parametrize("dialect", MORE)
+def test_the_job_name_begins_with_the_nonce(dialect: str) -> None:
+    header = render(job(), load(dialect)).header
+    assert re.search(r"^#\S+ -[NJ] dq3v81kx0mza-re\S*$", header, re.M)
 
 
 @pytest.mark.parametrize("dialect", ["pbs", "torque"])
@@ -83,10 +104,11 @@ def test_memory_stands_in_the_chunk_and_torque_wants_it_for_the_whole_job() -> N
     assert "select" not in torque
 
 
-@pytest.mark.parametrize("dialect", ["pbs", "torque"])
+@pytest.mark.parametrize("dialect", MORE)
 def test_output_that_would_get_lost_is_not_asked_for(dialect: str) -> None:
     """Output directories with a blank or comma: output silently undelivered, job still C with exit 0."""
-    assert "#PBS -o /dev/null" in render(CASES["odd-path"], load(dialect)).header
+    header = render(CASES["odd-path"], load(dialect)).header
+    assert re.search(r"^#\S+ -o /dev/null$", header, re.M)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +121,28 @@ def test_walltime_means_what_it_means_on_slurm(walltime: object, clock: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("dialect", "lines"),
+    [
+        ("sge", ["#$ -l h_rt=5401", "#$ -l h_vmem=4096M", "#$ -A lab"]),
+        ("lsf", ["#BSUB -W 91", "#BSUB -M 16384MB", "#BSUB -R 'rusage[mem=16384MB]'", "#BSUB -P lab"]),
+        ("jh_unischeduler", ["#JSUB -W 91", "#JSUB -M 16384", "#JSUB -R 'rusage[mem=16384/host]'", "#JSUB -P lab"]),
+        ("fugaku", ['#PJM -L "elapse=01:30:01"', '#PJM -L "node-mem=16384Mi"', "#PJM -g lab"]),
+        ("torque", ["#PBS -l walltime=01:30:01", "#PBS -l mem=16384mb", "#PBS -A lab"]),
+    ],
+)
+def test_walltime_memory_and_account_in_the_words_of_each(dialect: str, lines: list[str]) -> None:
+    asked = job(kwargs={"walltime": "1:30:01", "memory": "16G", "account": "lab"})
+    assert set(lines) <= set(render(asked, load(dialect)).header.splitlines())
+
+
+@pytest.mark.parametrize(
     "asked",
     [
         {"queue_name": "main\n#PBS -W evil"}, {"queue_name": "a b"}, {"kwargs": {"account": "'lab'"}},
         {"kwargs": {"walltime": "1:00:00 -A other"}}, {"kwargs": {"walltime": "soon"}}, {"kwargs": {"memory": "much"}},
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("dialect", ["pbs", "torque", "sge", "lsf", "fugaku", "jh_unischeduler"])
+@pytest.mark.parametrize("dialect", MORE)
 def test_what_would_not_stay_one_word_is_refused(dialect: str, asked: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="resources/"):
         load(dialect).check(job(**asked).resources)

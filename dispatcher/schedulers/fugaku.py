@@ -1,0 +1,233 @@
+"""Fugaku: PJM, the job operation software of Fujitsu's machines.
+
+    #PJM -N dq3v81kx0mza-relax                pjsub -N … dq3v81kx0mza.sub   [INFO] PJM 0000 pjsub Job 4211 submitted.
+    #PJM -L "rscgrp=small"                    pjstat -v --data --choose=jid,jnam,st        ,4211,dq3v81kx0mza-relax,RUN
+    #PJM -L "node=2"                          pjstat -v --data -H day=N --choose=jid,jnam,st,ec,sn,pc
+    #PJM --mpi "max-proc-per-node=4"          pjdel 4211 …   of those whose names begin with our nonces
+    #PJM -L "elapse=36:00:00"
+    #PJM -g lab
+    #PJM -j
+
+pjstat lists the caller's own jobs. Where it cuts names (ten letters in its
+narrow form), the nonce is completed over there, from the list of those asked
+for. kwargs: walltime, memory (node-mem), account (the group, -g).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from ..errors import Unreachable
+from ..events import Cause
+from ..model import ResourcesSpec
+from ..ports import Answer, Ask, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
+from ..script import quoted
+from . import asked
+from .command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from .lives import RESTARTS
+
+_LIST = "dsp_within 60 pjstat -v --data --choose=jid,jnam,st"
+_PAST = 'dsp_within 90 pjstat -v --data -H "day=$dsp_days" --choose=jid,jnam,st,ec,sn,pc'
+
+#: Lines of the nonces asked for, then the list: each of our jobs with its nonce behind it.
+_OURS = """\
+dsp_all=$({list} 2>&1) || {{ dsp_code=$?; printf '%s\\n' "$dsp_all"; return "$dsp_code"; }}
+printf '%s\\n' "$dsp_all" | grep -v '^,' || :
+{{
+cat << '@@'
+{nonces}
+@@
+printf '%s\\n' "$dsp_all"
+}} | awk -F , '$1 == "@" {{ nonce[substr($2, 1, 10)] = $2; next }}
+  {{ known = nonce[substr($3, 1, 10)] }}
+  $1 == "" && known && (index($3, known) == 1 || index(known, $3) == 1) {{ print $0 ",=" known }}'"""
+
+_KILL = """\
+dsp_list() {{
+{ours}
+}}
+dsp_ids=$(dsp_list | awk -F , '$1 == "" && $4 !~ /^(EXT|CCL|ERR|RJT)$/ {{ print $2 }}')
+[ -z "$dsp_ids" ] || dsp_within 100 pjdel $dsp_ids
+"""
+
+_ROW = re.compile(r",(\d+),([^,]*),(\w+)((?:,[^,]*)*),=(\w+)")
+
+# What a failed pjsub said. Here the job may be in the queue all the same:
+_OPEN = re.compile(r"[Tt]ime-?d?-? ?out|[Cc]ommunicat|[Ii]nternal error|[Ss]ystem error|no response", re.I)
+_LATER = re.compile(
+    r"number of (?:accepted |submitted |running )?jobs|accept(?:ed|ance)? limit|limit of the number|too many|temporar"
+    r"|try again|busy|is stopped|group stop|not (?:accepting|available now)|[Cc]annot connect|[Cc]onnection refused",
+    re.I,
+)
+_FAILED = re.compile(r"\[ERR\.\] PJM|^pjsub: ", re.M)
+
+#: The job manager's exit code (PJM CODE): kind of cause and reason. Code 0 says nothing; others are named by number.
+_CODES: Mapping[str, tuple[str, str]] = {
+    "1": ("scheduler", "cancelled by pjdel, not by the dispatcher"),
+    "2": ("scheduler", "rejected"),
+    "3": ("scheduler", "not executed: rejected by the job manager's exit function"),
+    "4": ("scheduler", "held"),
+    "6": ("scheduler", "cancelled by the dependency of a step job"),
+    "7": ("timeout", "cancelled by a deadline"),
+    "8": ("scheduler", "cancelled by the job manager's exit function"),
+    "9": ("node", "ended while the system was rebuilt, because it may not be run again"),
+    "11": ("timeout", "its elapsed time limit was exceeded"),
+    "12": ("memory", "its memory limit was exceeded"),
+    "13": ("scheduler", "its disk limit was exceeded"),
+    "16": ("scheduler", "its directory or its output file could not be reached"),
+    "18": ("preempted", "ended after its guaranteed time, because another job or a deadline came"),
+    "20": ("node", "node down"),
+    "21": ("scheduler", "its shell could not be started"),
+    "22": ("node", "interconnect error"),
+    "23": ("memory", "killed by the out-of-memory killer"),
+    "25": ("node", "hardware failure"),
+    "26": ("node", "prologue or epilogue failed"),
+    "27": ("node", "resource management failed"),
+    "28": ("node", "abnormal end of the job manager"),
+}
+
+
+class Fugaku(CommandLine):
+    """One pjsub a job; see the module."""
+
+    name = "Fugaku"
+    native_id = "${PJM_JOBID:-none}"
+    restarts = RESTARTS
+    STATES: ClassVar[Mapping[str, Native]] = {
+        "ACC": Native.waiting,
+        "QUE": Native.waiting,
+        "HLD": Native.waiting,
+        "RNA": Native.waiting,  # its resources are being acquired
+        "SPD": Native.waiting,
+        "SPP": Native.waiting,
+        "RNP": Native.running,
+        "RUN": Native.running,
+        "RSM": Native.running,
+        "RNE": Native.running,  # epilogue
+        "RNO": Native.completing,
+        "EXT": Native.ended,
+        "CCL": Native.ended,
+        "ERR": Native.ended,
+        "RJT": Native.ended,
+    }
+    ID = re.compile(r"pjsub Job (\d+) submitted", re.MULTILINE)
+
+    # -- submitting ---------------------------------------------------------------------------------------------
+
+    def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
+        """The #PJM lines; what is not set has none."""
+        limit, memory = asked.seconds(resources), asked.megabytes(resources)
+        queue, cpus, account = resources.queue_name, resources.cpu_per_node, resources.kwargs.get("account")
+        lines = [
+            f"-N {name}",
+            *([f'-L "rscgrp={queue}"'] if queue else []),
+            f'-L "node={resources.number_node}"',
+            *([f'--mpi "max-proc-per-node={cpus}"'] if cpus else []),
+            *([f'-L "elapse={asked.clock(limit)}"'] if limit is not None else []),
+            *([f'-L "node-mem={memory}Mi"'] if memory else []),
+            *([f"-g {account}"] if account else []),
+            "-j",
+            f"-o {log if re.fullmatch(r'[A-Za-z0-9_./+=@,:-]+', log) else '/dev/null'}",
+        ]
+        return [f"#PJM {line}" for line in lines]
+
+    def check(self, resources: ResourcesSpec) -> None:
+        """Refuse values that would not stay one word of a directive."""
+        asked.fit(resources, ("account",))
+
+    def submit_line(self, ask: Ask, place: Place) -> str:
+        """The name is said here, too: a header template may lack it."""
+        return f"dsp_within 90 pjsub -N {ask.name} {ask.script}"
+
+    def _answer(self, code: str, out: str, err: str) -> Answer | None:
+        # some versions refuse with exit code 0
+        found = self.identified(f"{out}\n{err}")
+        return super()._answer("0" if found else code if code != "0" else "1", f"{out}\n{err}" if found else out, err)
+
+    def refusal(self, code: str, said: str) -> Answer | None:
+        """Not now, never, or nobody knows."""
+        if code == "124" or _OPEN.search(said):
+            return None
+        if _LATER.search(said):
+            return Later(said)
+        return Never(said) if code == "127" or _FAILED.search(said) else None
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def queue_lines(self, watches: Sequence[Watch]) -> str:
+        """One pjstat for all, and of what it lists those that are ours."""
+        return _ours(_LIST, watches)
+
+    def rows(self, text: str, code: int) -> list[Row]:
+        """The jobs; an answer without its header line is none."""
+        if code != 0 or not re.search(r"^H,", text, re.M):
+            why = "no answer in time" if code == 124 else text.strip()[-300:] or f"exit code {code}"
+            raise Unreachable(f"pjstat: {why}")
+        return [Row(match[1], match[5], match[3]) for match in map(_ROW.fullmatch, text.split("\n")) if match]
+
+    def standing(self, rows: Sequence[Row]) -> Look:
+        """What the rows of one job say of it; one that is held is pointed out."""
+        look = super().standing(sorted(rows, key=lambda row: self.STATES.get(row.code) is Native.ended))
+        if look.code != "HLD":
+            return look
+        hint = f"job {look.id} is held (HLD): as it is, it will not start by itself"
+        return Look(look.native, look.code, look.id, look.how, look.node, hint=hint)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def kill_lines(self, watches: Sequence[Watch]) -> str:
+        """pjdel those jobs of the list that are ours."""
+        return _KILL.format(ours=_ours(_LIST, watches))
+
+    # -- accounting ---------------------------------------------------------------------------------------------
+
+    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+        """The history from the day on which the first of them was asked for."""
+        mark, since = f"@@{watches[0].nonce}", int(min(watch.since for watch in watches))
+        return Shell(
+            f"{PREAMBLE.format(home=quoted(place.home))}"
+            f"dsp_days=$((($(date +%s) - {since}) / 86400 + 2))\n"
+            '[ "$dsp_days" -le 90 ] && [ "$dsp_days" -ge 1 ] || dsp_days=90\n'
+            f"dsp_account() {{\n{_ours(_PAST, watches)}\n}}\n"
+            f"{framed_call('account', mark)}echo {mark} done\n",
+            timeout=240,
+        )
+
+    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """Only what the history knows has an entry."""
+        said = framed(reply.out, f"@@{watches[0].nonce}")
+        if "done" not in said:
+            raise Unreachable(f"pjstat: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
+        text = "\n".join(said.get("account", []))
+        code = int((said.get("account-code") or ["255"])[0])
+        if code != 0:
+            return Looks({}, f"pjstat -H: {text.strip()[-300:] or f'exit code {code}'}")
+        matches = (match for match in map(_ROW.fullmatch, text.split("\n")) if match)
+        return Looks({match[5]: self._told(match[1], match[3], match[4].split(",")[1:]) for match in matches})
+
+    def _told(self, id: str, state: str, fields: list[str]) -> Look:
+        native = self.STATES.get(state, Native.unknown)
+        code, signal, manager = [*(field.strip() for field in fields), "", "", ""][:3]
+        cause = explained(state, code, signal, manager) if native is Native.ended else None
+        return Look(native, state, id, "accounting", cause=cause)
+
+
+def explained(state: str, code: str, signal: str, manager: str) -> Cause | None:
+    """Why a job ended: its exit code and signal, and the job manager's code."""
+    status = int(code) if code.isdigit() and code != "0" else None
+    number = int(signal) if signal.isdigit() and signal != "0" else None
+    if manager in ("", "0", "-") and state == "EXT":
+        if status is None and number is None:
+            return None
+        kind, reason = "scheduler", "ended by a signal" if number else "its script ended without an exit marker"
+    else:
+        unnamed = ("scheduler", f"ended by the job manager ({state})")
+        kind, reason = _CODES.get(manager, unnamed)
+    native = f"{state} PJM code {manager}" if manager not in ("", "-") else state
+    return Cause(kind, reason, code=status, signal=number, native=native, source="accounting")
+
+
+def _ours(command: str, watches: Sequence[Watch]) -> str:
+    return _OURS.format(list=command, nonces="\n".join(f"@,{watch.nonce}" for watch in watches))

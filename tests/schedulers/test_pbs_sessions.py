@@ -1,0 +1,199 @@
+"""Whole sessions on stand-ins for PBS, Torque, LSF, Fugaku and JH_UniScheduler (fixtures/bin): each job once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatcher import events as ev
+from dispatcher.errors import JobsFailed
+from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.ports import Place, Shell, Watch
+from dispatcher.session import Session, open_session, real_outside
+from journal import frames
+
+BIN = Path(__file__).parents[2] / "fixtures" / "bin"
+FOLDERS = {"PBS": "pbs", "Torque": "torque", "LSF": "lsf", "Fugaku": "pjm", "JH_UniScheduler": "jh"}
+
+
+class Site:
+    """A batch system of our own, and a submission on it. Each task tells a log when it begins and ends."""
+
+    def __init__(self, top: Path, batch: str) -> None:
+        self.top, self.batch, self.log = top, batch, top / "log"
+        self.log.touch()
+
+    def faults(self, **wrong: Any) -> None:
+        """What is wrong from now on."""
+        self.state.mkdir(exist_ok=True)
+        (self.state / "faults.tmp").write_text(json.dumps(wrong))
+        (self.state / "faults.tmp").rename(self.state / "faults.json")
+
+    @property
+    def state(self) -> Path:
+        return self.top / "batch"
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every job there ever was."""
+        file = self.state / "state.json"
+        return list(json.loads(file.read_text())["jobs"].values()) if file.exists() else []
+
+    def run(self, commands: Sequence[str], act: Callable[[Session], object] | None = None, **how: Any) -> None:
+        """Run these commands, a job each; `act` is done in between by another thread."""
+        told = self.log
+        for number in range(len(commands)):
+            (self.top / "near" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
+        tasks = tuple(
+            TaskSpec(f"echo begin {n} >> {told} && {{ {command}; }} && echo end {n} >> {told}", f"t{n}")
+            for n, command in enumerate(commands)
+        )
+        near, far = str(self.top / "near"), str(self.top / "far")
+        machine = MachineSpec(self.batch, "LazyLocalContext", near, far, retry_count=how.pop("retry_count", 1))
+        resources = ResourcesSpec(1, 1, 0, how.pop("queue_name", ""), 1, **how)
+        with open_session(SubmissionSpec("w", machine, resources, tasks), {}, outside=real_outside()) as session:
+            session.scheduler.grace = 1.5
+            session.scheduler.pace = 0.2
+            thread = threading.Thread(target=act, args=(session,)) if act else None
+            if thread:
+                thread.start()
+            try:
+                session.run(check_interval=0.3, clean=False)
+            finally:
+                if thread:
+                    thread.join()
+
+    def wait(self, word: str, times: int) -> None:
+        """Until that many tasks have said so."""
+        end = time.monotonic() + 60
+        while self.said(word).total() < times:
+            assert time.monotonic() < end, f"only {self.said(word)} said {word}"
+            time.sleep(0.05)
+
+    def said(self, word: str) -> Counter[int]:
+        lines = (line.split() for line in self.log.read_text().splitlines())
+        return Counter(int(line[1]) for line in lines if line[0] == word)
+
+    def events(self, kind: type[Any]) -> list[Any]:
+        (path,) = (self.top / "near" / "w").glob(".dispatcher/*/journal")
+        return [record for frame in frames(path, ev.Event) for record in frame.records if isinstance(record, kind)]
+
+    def causes(self) -> list[ev.Cause]:
+        return [event.cause for event in self.events(ev.Terminated)]
+
+    def notes(self) -> str:
+        return "\n".join(event.text for event in self.events(ev.Note))
+
+
+@pytest.fixture(params=FOLDERS)
+def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    made = Site(tmp_path, request.param)
+    python = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{BIN / FOLDERS[request.param]}{os.pathsep}{python}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_BATCH", str(made.state))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield made
+    assert not (made.state / "crashed").exists()
+    made.faults()
+    for job in made.jobs():
+        assert job["exit"] is not None, f"left behind: {job}"
+
+
+def once(many: int) -> dict[int, int]:
+    return dict.fromkeys(range(many), 1)
+
+
+def test_five_jobs_of_which_one_fails(site: Site) -> None:
+    with pytest.raises(JobsFailed) as failed:
+        site.run(["true", "true", "echo no such file >&2; exit 3", "sleep 0.2", "true"])
+    (job,) = failed.value.jobs
+    assert (job.cause.kind, job.cause.code, job.attempts) == ("task", 3, 2)
+    assert "no such file" in job.cause.stderr
+    assert site.said("begin") == once(5) | {2: 2}
+    assert {event.how for event in site.events(ev.Submitted)} == {"reply"}
+    assert not [job for job in site.jobs() if len(job["name"]) < 12]
+
+
+def test_a_lost_reply_and_a_ghost_are_found_by_name_and_run_once(site: Site) -> None:
+    site.faults(lost_reply=1, ghost=1, late=0.5)
+    site.run(["sleep 0.3"] * 4)
+    assert site.said("begin") == site.said("end") == once(4)
+    assert site.causes() == []
+    assert {event.how for event in site.events(ev.Submitted)} & {"queue", "claim"}
+
+
+def test_a_banner_before_each_answer(site: Site) -> None:
+    site.faults(banner=True)
+    site.run(["true"] * 3)
+    assert site.said("end") == once(3)
+
+
+def test_killed_by_somebody_else(site: Site) -> None:
+    def kill(session: Session) -> None:
+        site.wait("begin", 1)
+        watch = Watch(next(iter(session.progress.values())).nonce)
+        place = Place("/near", str(site.top), str(site.top))
+        call: Shell = session.scheduler.kill([watch], place)
+        assert os.system(f"sh << '@@@' > /dev/null 2>&1\n{call.text}\n@@@\n") == 0
+
+    with pytest.raises(JobsFailed) as failed:
+        site.run(["sleep 60"], kill, retry_count=0)
+    cause = failed.value.jobs[0].cause
+    assert (cause.kind, cause.source) == ("scheduler", "accounting")
+    assert site.said("begin") == {0: 1}
+    assert site.said("end") == {}
+
+
+def test_the_server_is_away_for_a_while(site: Site) -> None:
+    def away(session: Session) -> None:
+        site.wait("begin", 2)
+        site.faults(down=True)
+        time.sleep(2.5)
+        site.faults()
+
+    site.run(["sleep 1"] * 3, away)
+    assert site.said("begin") == site.said("end") == once(3)
+    assert site.causes() == []
+    assert "no good answer" in site.notes()
+
+
+def test_the_limit_of_jobs_is_waited_for(site: Site) -> None:
+    site.faults(limit=2)
+    site.run(["sleep 0.2"] * 5)
+    assert site.said("begin") == site.said("end") == once(5)
+    assert site.events(ev.Postponed)
+    assert site.causes() == []
+
+
+def test_nothing_is_told_of_what_has_ended(site: Site) -> None:
+    """History off: the markers decide."""
+    site.faults(history_off=True)
+    site.run(["true", "sleep 0.3", "true"])
+    assert site.said("begin") == site.said("end") == once(3)
+    assert site.causes() == []
+
+
+def test_run_time_limit(site: Site) -> None:
+    seconds = {"PBS": "#PBS -l walltime=2", "Torque": "#PBS -l walltime=2", "Fugaku": '#PJM -L "elapse=2"'}
+    flag = seconds.get(site.batch) or {"LSF": "#BSUB -W 0.03", "JH_UniScheduler": "#JSUB -W 0.03"}[site.batch]
+    with pytest.raises(JobsFailed) as failed:
+        site.run(["sleep 60"], retry_count=0, custom_flags=(flag,))
+    cause = failed.value.jobs[0].cause
+    # JH_UniScheduler's listing has no reason, only an exit code
+    assert cause.kind == ("scheduler" if site.batch == "JH_UniScheduler" else "timeout")
+    assert cause.source == "accounting"
+
+
+def test_refused_for_good(site: Site) -> None:
+    with pytest.raises(JobsFailed) as failed:
+        site.run(["true"], queue_name="nosuch")
+    assert failed.value.jobs[0].cause.kind == "refused"
+    assert site.jobs() == []
