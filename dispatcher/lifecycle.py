@@ -177,7 +177,7 @@ def _finished(progress: Progress, event: ev.Finished, after: State) -> Progress:
 
 
 def _terminated(progress: Progress, event: Any, after: State) -> Progress:
-    done = progress.done | bits(getattr(event, "tasks", ()))
+    done = progress.done | bits(getattr(event, "tasks", ()), progress.size)
     site = event.cause.kind in SITE
     return msgspec.structs.replace(
         progress,
@@ -244,11 +244,11 @@ def _rules() -> dict[type, dict[State, tuple[State, Callable[[Progress, Any, Sta
     return rules
 
 
-def bits(tasks: tuple[ev.TaskResult, ...]) -> int:
-    """The tasks that ended with code 0, as a set of bits."""
+def bits(tasks: tuple[ev.TaskResult, ...], size: int) -> int:
+    """The tasks that ended with code 0, of a job of so many, as a set of bits; what is no task of it does not count."""
     done = 0
     for index, code, _ in tasks:
-        if code == 0:
+        if code == 0 and 0 <= index < size:
             done |= 1 << index
     return done
 
@@ -301,7 +301,7 @@ def _answer(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
 
 def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
     """The exit marker is there: it alone says how the attempt ended."""
-    if progress.done | bits(claim.tasks) == (1 << progress.size) - 1:
+    if progress.done | bits(claim.tasks, progress.size) == (1 << progress.size) - 1:
         return ev.Finished(progress.job, claim.tasks)
     failed = [(index, code) for index, code, _ in claim.tasks if code]
     if not failed:

@@ -93,7 +93,7 @@ class Observer:
     def _learn(self, name: str, seen: Look, gone: bool) -> None:
         """All events that this observation amounts to."""
         if seen.claim:
-            self.partial[name] = bits(seen.claim.tasks)
+            self.partial[name] = bits(seen.claim.tasks, self.ledger.history.jobs[name].size)
         copies = seen.claim.fenced if seen.claim else ()
         for text in [*(f"a second copy ({copy}) was turned away by the claim" for copy in copies), seen.hint]:
             self._say_once(name, text)

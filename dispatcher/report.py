@@ -261,7 +261,7 @@ def failures(history: History) -> list[str]:
 def _failure(history: History, job: Progress) -> str:
     cause = job.cause or ev.Cause("lost")
     planned = history.planned[job.job].tasks
-    task = planned[cause.task] if cause.task is not None and cause.task < len(planned) else None
+    task = planned[cause.task] if cause.task is not None and 0 <= cause.task < len(planned) else None
     lines = [f"{job.job[:SHORT]} ({job.id or 'no native id'}), {count(job.attempt, 'try')}: {cause}"]
     lines += [f"  task: {task.command}", f"  where: {task.task_work_path}"] if task else []
     return "\n".join([*lines, *(f"  | {line}" for line in cause.stderr.splitlines()[-5:])])

@@ -238,7 +238,7 @@ class Session:
     def _explained(self, job: Progress) -> FailedJob:
         cause = job.cause or ev.Cause("lost")
         tasks = self.history.planned[job.job].tasks
-        task = tasks[cause.task] if cause.task is not None and cause.task < len(tasks) else None
+        task = tasks[cause.task] if cause.task is not None and 0 <= cause.task < len(tasks) else None
         root = self.context.place.root
         where = f"{root}/{task.task_work_path}" if task else root
         return FailedJob(job.job, job.id, job.attempt, cause, task.command if task else "", where)

@@ -220,7 +220,7 @@ def test_a_killed_job_ends_for_the_reason_it_was_killed_for() -> None:
 
 
 def test_bits_are_the_tasks_that_ended_well() -> None:
-    assert bits(((0, 0, 1.0), (1, 2, 1.0), (5, 0, 1.0))) == 0b100001
+    assert bits(((0, 0, 1.0), (1, 2, 1.0), (5, 0, 1.0), (6, 0, 1.0)), 6) == 0b100001
 
 
 def test_the_diagram_shows_every_move_that_changes_a_state() -> None:

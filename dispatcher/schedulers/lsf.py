@@ -209,7 +209,7 @@ class LSF(CommandLine):
         """What is still listed of jobs that have ended; for those that are not, the history."""
         ids = " ".join([watch.id for watch in watches if watch.id][:MOST])
         mark = f"@@{watches[0].nonce}"
-        lines = _ACCOUNT.format(user=_USER, listed=self._listed(self.ENDED), ids=ids or "''", history=self.HISTORY)
+        lines = _ACCOUNT.format(user=_USER, listed=self._listed(self.ENDED), ids=ids, history=self.HISTORY)
         return Shell(
             f"{PREAMBLE.format(home=quoted(place.home))}dsp_account() {{\n{lines}}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dispatcher import events as ev
@@ -47,8 +52,8 @@ class Site:
         file = self.state / "state.json"
         return list(json.loads(file.read_text())["jobs"].values()) if file.exists() else []
 
-    def run(self, commands: Sequence[str], act: Callable[[Session], object] | None = None, **how: Any) -> None:
-        """Run these commands, a job each; `act` is done in between by another thread."""
+    def spec(self, commands: Sequence[str], **how: Any) -> SubmissionSpec:
+        """These commands, a job each."""
         told = self.log
         for number in range(len(commands)):
             (self.top / "near" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
@@ -59,7 +64,11 @@ class Site:
         near, far = str(self.top / "near"), str(self.top / "far")
         machine = MachineSpec(self.batch, "LazyLocalContext", near, far, retry_count=how.pop("retry_count", 1))
         resources = ResourcesSpec(1, 1, 0, how.pop("queue_name", ""), 1, **how)
-        with open_session(SubmissionSpec("w", machine, resources, tasks), {}, outside=real_outside()) as session:
+        return SubmissionSpec("w", machine, resources, tasks)
+
+    def run(self, commands: Sequence[str], act: Callable[[Session], object] | None = None, **how: Any) -> None:
+        """Run these commands, a job each; `act` is done in between by another thread."""
+        with open_session(self.spec(commands, **how), {}, outside=real_outside()) as session:
             session.scheduler.grace = 1.5
             session.scheduler.pace = 0.2
             thread = threading.Thread(target=act, args=(session,)) if act else None
@@ -150,6 +159,45 @@ def test_killed_by_somebody_else(site: Site) -> None:
     assert (cause.kind, cause.source) == ("scheduler", "accounting")
     assert site.said("begin") == {0: 1}
     assert site.said("end") == {}
+
+
+def test_cancelled_by_us_everything_that_was_started_ends(site: Site) -> None:
+    def cancel(session: Session) -> None:
+        site.wait("begin", 2)
+        (path,) = (site.top / "near" / "w").glob(".dispatcher/*/journal")
+        (path.parent / "cancel").touch()
+
+    with suppress(JobsFailed):
+        site.run(["sleep 60"] * 6, cancel)
+    assert {cause.kind for cause in site.causes()} == {"cancelled"}
+    assert site.said("end") == {}
+
+
+_PROGRAM = """
+import sys
+import msgspec
+from dispatcher.model import SubmissionSpec
+from dispatcher.session import open_session
+spec = msgspec.json.decode(open(sys.argv[1], "rb").read(), type=SubmissionSpec)
+with open_session(spec, {}) as session:
+    session.scheduler.grace, session.scheduler.pace = 1.5, 0.2
+    session.run(check_interval=0.3, clean=False)
+"""
+
+
+def test_a_dispatcher_killed_at_random_loses_nothing_and_runs_nothing_twice(site: Site) -> None:
+    site.faults(lost_reply=1, late=0.3)
+    told, chance = site.top / "spec.json", random.Random(site.batch)
+    told.write_bytes(msgspec.json.encode(site.spec(["sleep 0.3"] * 8)))
+    for _ in range(4):
+        program = subprocess.Popen([sys.executable, "-c", _PROGRAM, told], start_new_session=True)
+        time.sleep(0.2 + chance.random())
+        if program.poll() is None:
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+    subprocess.run([sys.executable, "-c", _PROGRAM, told], check=True, timeout=80)
+    assert site.said("begin") == site.said("end") == once(8)
+    assert site.causes() == []
 
 
 def test_the_server_is_away_for_a_while(site: Site) -> None:

@@ -148,7 +148,7 @@ def a_retry_runs_everything_again(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def failing_tasks_count_as_done(patch: pytest.MonkeyPatch) -> None:
-    every = lambda tasks: sum(1 << index for index, _, _ in tasks)  # noqa: E731
+    every = lambda tasks, size: sum(1 << index for index, _, _ in tasks)  # noqa: E731
     patch.setattr(lifecycle, "bits", every)
 
 
