@@ -259,6 +259,13 @@ class GridEngine:
         lines = self.ask("qstat", "-u", "*").splitlines()[2:]
         return [line.split()[0] for line in lines]
 
+    def drained(self) -> bool:
+        """Whether all jobs leave by themselves: their scripts have ended a moment before."""
+        end = time.monotonic() + 15
+        while self.queued() and time.monotonic() < end:
+            time.sleep(0.2)
+        return not self.queued()
+
     def empty(self) -> None:
         """End whatever is queued."""
         end = time.monotonic() + 60

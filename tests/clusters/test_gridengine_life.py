@@ -31,7 +31,7 @@ def test_twenty_jobs_finish(gridengine: GridEngine, work: Work, context: str) ->
     work.run(work.spec(["true"] * 20, context=context, **SGE))
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(20), 1)
     assert {event.how for event in work.events(ev.Submitted)} == {"reply"}
-    assert gridengine.queued() == []
+    assert gridengine.drained()
 
 
 def test_failing_task_is_tried_again_and_named(gridengine: GridEngine, work: Work) -> None:
@@ -73,7 +73,7 @@ def test_eqw_is_explained_and_does_not_stay_in_the_queue(gridengine: GridEngine,
         work.run(spec, grace=2)
     assert [cause.kind for cause in work.causes()] == ["scheduler"] * 2
     assert "can't open output file" in failed.value.jobs[0].cause.reason
-    assert gridengine.queued() == []
+    assert gridengine.drained()
 
 
 def test_held_job_runs_when_it_is_released(gridengine: GridEngine, work: Work, once: type[Once]) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from dispatcher.ports import Ask, Native, Reply, Watch
 from dispatcher.schedulers.command_line import Row
 
 FUZZ = settings(derandomize=True, max_examples=600, deadline=None, database=None)
+CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus" / "answers"
 DIALECTS = [name for name, where in schedulers.BUILTIN.items() if where]
 NONCES = ("dq3v81kx0mza", "da9wx2mfk4tz")
 WATCHES = [Watch(NONCES[0], "4211", 1_790_000_000.0), Watch(NONCES[1], "", 1_790_000_000.0)]
@@ -119,6 +121,12 @@ def test_any_text_gives_a_value_or_no_answer(name: str) -> None:
         judged(dialect, reply)
 
     check()
+
+
+@pytest.mark.parametrize("file", sorted(CORPUS.glob("*.txt")), ids=lambda file: file.stem)
+def test_what_was_found(file: Path) -> None:
+    for name in DIALECTS:
+        judged(schedulers.load(name), Reply(0, file.read_text()))
 
 
 @pytest.mark.parametrize("name", DIALECTS)

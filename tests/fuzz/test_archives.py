@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import random
 import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from dispatcher.contexts.archive import members
 from dispatcher.errors import TransferFailed
 
 FUZZ = settings(derandomize=True, max_examples=300, deadline=None, database=None)
+CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus" / "archives"
 NAMES = [
     "a",
     "d/b",
@@ -134,3 +136,8 @@ def test_damaged_archives(rng: random.Random) -> None:
 @pytest.mark.parametrize("record", RECORDS, ids=range(len(RECORDS)))
 def test_extended_headers(record: bytes) -> None:
     judge(extended(record) + member("a", tarfile.REGTYPE, 3, b"abc"))
+
+
+@pytest.mark.parametrize("file", sorted(CORPUS.glob("*.tar")), ids=lambda file: file.stem)
+def test_what_was_found(file: Path) -> None:
+    judge(file.read_bytes())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import random
 import shutil
@@ -28,6 +27,7 @@ from journal import Journal
 
 FUZZ = settings(derandomize=True, max_examples=100, deadline=None, database=None)
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "journals" / "v1"
+CORPUS = FIXTURES.parents[1] / "corpus"
 #: What each verb may answer; 4 is a damaged journal, 2 that there is nothing to read.
 ASKED: dict[tuple[str, ...], set[int]] = {
     ("verify",): {0, 1, 2},
@@ -180,18 +180,18 @@ def test_whole_frames_of_impossible_things(story: list[Any], at: float) -> None:
         judge(Path(top, "runs"))
 
 
-HOLDER = {"host": os.uname().nodename, "pid": 1, "session": "", "since": 0}
-
-
-@pytest.mark.parametrize(
-    "said",
-    [{"pid": 10**12}, {"pid": 0}, {"since": 1e300}, {"since": -1e300}, {"host": "\x1b[2J"}, {"pid": "x"}, {"host": 1}],
-)
-def test_who_holds_it_is_nobody(tmp_path: Path, said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("file", sorted((CORPUS / "holders").glob("*.json")), ids=lambda file: file.stem)
+def test_a_holder_that_cannot_be(tmp_path: Path, file: Path) -> None:
+    """`HOST` in the file stands for this host, whose processes are looked for."""
     journal = tmp_path / "runs" / ".dispatcher" / ("ab" * 20) / "journal"
     shutil.copytree(FIXTURES / "clean", journal)
-    (journal / "LOCK.holder").write_text(json.dumps(HOLDER | said))
+    (journal / "LOCK.holder").write_text(file.read_text().replace("HOST", os.uname().nodename))
     judge(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("place", sorted((CORPUS / "journals").iterdir()), ids=lambda place: place.name)
+def test_what_was_found(place: Path) -> None:
+    judge(place)
 
 
 def test_a_directory_that_is_no_journal(tmp_path: Path) -> None:

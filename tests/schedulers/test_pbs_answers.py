@@ -13,7 +13,7 @@ import pytest
 
 from dispatcher.errors import Unreachable
 from dispatcher.model import ResourcesSpec
-from dispatcher.ports import Accepted, Answer, Later, Look, Native, Never, Place, Reply, Watch
+from dispatcher.ports import Look, Native, Place, Reply, Watch
 from dispatcher.schedulers import pbs_answers as answers
 from dispatcher.schedulers.lives import RESTARTS
 from dispatcher.schedulers.pbs import PBS
@@ -137,18 +137,24 @@ def test_no_good_answer_is_unreachable(name: str, command: str, why: str) -> Non
         answers.rows(answer.all, answer.code, "PBS")
 
 
-def test_trqauthd_down() -> None:
-    text = (TRANSCRIPTS / "torque/45-trqauthd-down.txt").read_text()
-    assert "[exit 33;" in text
-    with pytest.raises(Unreachable, match="trqauthd"):
-        answers.rows("qstat: Error (15137 - could not connect to trqauthd) ", 33, "Torque")
-
-
-def test_a_hung_server_is_a_time_out() -> None:
-    """Server hung: clients block."""
-    assert "124" in (TRANSCRIPTS / "openpbs/44-server-hang.txt").read_text()
-    with pytest.raises(Unreachable, match="in time"):
-        answers.rows("", 124, "PBS")
+@pytest.mark.parametrize(
+    ("name", "mark", "text", "code", "why"),
+    [
+        (
+            "torque/45-trqauthd-down",
+            "[exit 33;",
+            "qstat: Error (15137 - could not connect to trqauthd) ",
+            33,
+            "trqauthd",
+        ),
+        ("openpbs/44-server-hang", "124", "", 124, "in time"),
+    ],
+)
+def test_trqauthd_down_and_a_hung_server(name: str, mark: str, text: str, code: int, why: str) -> None:
+    """Torque: trqauthd down 33. OpenPBS: server hung: clients block."""
+    assert mark in (TRANSCRIPTS / f"{name}.txt").read_text()
+    with pytest.raises(Unreachable, match=why):
+        answers.rows(text, code, "PBS")
 
 
 @pytest.mark.parametrize("dialect", [PBS(), Torque()])
@@ -225,16 +231,12 @@ def test_a_server_that_is_down_is_trouble_for_the_records() -> None:
     assert "Connection refused" in answers.complaint(answer.all, answer.code)
 
 
-def test_an_id_with_another_name_is_another_job() -> None:
-    """kill -9 of the server makes ids jump: an id counts only with the name."""
+def test_an_id_counts_only_with_the_name() -> None:
+    """kill -9 of the server makes ids jump."""
     known = jobs(said("openpbs/13-state-F-exit7", "qstat -xf 108.pbshost"))
     assert answers.told(Watch("dn1", "108.pbshost"), known) is None
-
-
-def test_found_by_name_and_still_queued() -> None:
-    known = {"9.h": {"job_name": "dn1-relax", "job_state": "Q"}}
-    look = answers.told(Watch("dn1"), known)
-    assert look == Look(Native.waiting, "Q", "9.h", "accounting")
+    known["9.h"] = {"job_name": "dn1-relax", "job_state": "Q"}
+    assert answers.told(Watch("dn1"), known) == Look(Native.waiting, "Q", "9.h", "accounting")
 
 
 def test_went_well_as_far_as_pbs_knows() -> None:
@@ -340,74 +342,3 @@ def test_torques_xml_of_several_ids_is_no_xml_so_the_text_is_read() -> None:
     assert answer.out.count("<?xml") == 2
     assert Torque.RECORDS == "-f"
     assert Torque().elements(ResourcesSpec(1, 1, 0, "", 4, kwargs={"array": True}), 4) == 0
-
-
-# -- submitting ---------------------------------------------------------------------------------------------------
-
-
-def answered(name: str, command: str, nth: int = 0) -> Answer | None:
-    answer = said(name, command, nth)
-    return PBS()._answer(str(answer.code), answer.out, answer.err)
-
-
-def test_accepted() -> None:
-    assert answered("openpbs/01-qsub-good", "qsub true.sh") == Accepted("67.pbshost")
-    assert answered("torque/01-qsub-good", "qsub true.sh") == Accepted("4.pbshost")
-    assert answered("openpbs/01-qsub-good", "qsub -z true.sh") is None  # no id: it is looked for
-
-
-def test_a_banner_before_the_id() -> None:
-    out = "*** Welcome to host.example ***\nmaintenance on 24.12. at 8\n\n4211.pbs01.example.org\n"
-    assert PBS()._answer("0", out, "") == Accepted("4211.pbs01.example.org")
-
-
-@pytest.mark.parametrize(
-    ("name", "command", "nth"),
-    [
-        ("openpbs/02-qsub-bad", "qsub -q smallq -h -l walltime=60 true.sh", 3),
-        ("torque/02-qsub-bad", "qsub -q smallq -h -l walltime=60 true.sh", 3),
-        ("openpbs/02-qsub-bad", "qsub -q disabledq true.sh", 0),
-        ("torque/02-qsub-bad", "qsub -q disabledq true.sh", 0),
-        ("openpbs/42-server-down", "qsub true.sh", 0),
-        ("torque/42-server-down", "qsub true.sh", 0),
-        ("openpbs/03-qsub-noauth", "qsub true.sh", 0),
-        ("openpbs/02-qsub-bad", "PBS_SERVER=nosuchhost qsub true.sh", 0),
-    ],
-)
-def test_not_now(name: str, command: str, nth: int) -> None:
-    """Server down: 162 (qsub). Torque: server down 111."""
-    assert isinstance(answered(name, command, nth), Later)
-
-
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [
-        ("openpbs/02-qsub-bad", "qsub -q nosuchq true.sh"), ("openpbs/02-qsub-bad", "qsub -l foo=1 true.sh"),
-        ("openpbs/02-qsub-bad", "qsub -l walltime=abc true.sh"), ("openpbs/02-qsub-bad", "qsub -l select=0 true.sh"),
-        ("openpbs/02-qsub-bad", "qsub -q smallq -l walltime=99:00:00 true.sh"),
-        ("openpbs/02-qsub-bad", "qsub -N 'has space' true.sh"), ("openpbs/02-qsub-bad", "qsub -W nosuch=1 true.sh"),
-        ("openpbs/01-qsub-good", "qsub emptyq.sh"),
-        ("torque/02-qsub-bad", "qsub -q nosuchq true.sh"), ("torque/02-qsub-bad", "qsub -l nodes=1:ppn=64 true.sh"),
-        ("torque/02-qsub-bad", "qsub -l nodes=1:gpus=1 true.sh"),
-        ("torque/02-qsub-bad", "qsub -W depend=afterok:999999 true.sh"), ("torque/02-qsub-bad", "qsub nosuch.sh"),
-        ("torque/02-qsub-bad", "qsub -N 'has space' true.sh"),
-    ],
-)  # fmt: skip
-def test_never(name: str, command: str) -> None:
-    """An empty `#PBS -q ` line fails qsub. Torque: Bad nodes, resources, dependencies are refused at qsub."""
-    assert isinstance(answered(name, command), Never)
-
-
-@pytest.mark.parametrize("code", ["124", "137", "1"])
-@pytest.mark.parametrize("text", ["", "qsub: Premature end of message", "qsub: Connection reset by peer"])
-def test_the_outcome_is_open(code: str, text: str) -> None:
-    assert answers.refusal(code, text) is None
-
-
-def test_qsub_is_not_there() -> None:
-    assert isinstance(answers.refusal("127", "sh: 1: qsub: not found"), Never)
-
-
-def test_torque_refuses_root() -> None:
-    """qsub refuses root."""
-    assert isinstance(answers.refusal("174", "qsub: Bad UID for job execution MSG=root user not allowed"), Never)
