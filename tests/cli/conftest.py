@@ -53,6 +53,12 @@ class Done:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+def heed_signals() -> None:
+    """As started from a terminal, whatever these tests are started from (a background job ignores Ctrl-C)."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 class Work:
     """A directory in which commands are run, with one work_base `runs`."""
 
@@ -105,6 +111,7 @@ class Work:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed_signals,
         )
         self._live.append(process)
         return process

@@ -21,6 +21,12 @@ import pytest
 _CODE = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])")
 
 
+def heed_signals() -> None:
+    """As started from a terminal, whatever these tests are started from (a background job ignores Ctrl-C)."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 class Terminal:
     """A command on a terminal of its own; `screen()` is what a person sees."""
 
@@ -37,6 +43,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=heed_signals,
         )
         os.close(slave)
         self.raw = ""
