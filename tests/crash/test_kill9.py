@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,23 @@ def test_two_dispatchers_on_one_submission(tmp_path: Path, child: Any) -> None:
     assert "SubmissionBusy" in refused
     assert f"process {winner} on " in refused
     assert Counter((tmp_path / "log").read_text().split()) == Counter(str(i) for i in range(child.TASKS))
+
+
+def test_a_holder_that_wakes_up_after_another_took_over(tmp_path: Path, child: Any) -> None:
+    """Suspended, and the lock does not exclude (as across nodes of some mounts): it can write and submit no more."""
+    child.lay_out(tmp_path)
+    command = [sys.executable, str(CHILD), str(tmp_path), "LazyLocal"]
+    stale = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "log").exists():
+        time.sleep(0.02)
+    stale.send_signal(signal.SIGSTOP)
+    [journal] = kept_journals(tmp_path / "near" / "w")
+    (journal / "LOCK").unlink()
+    assert live(tmp_path, "LazyLocal", 60) == 0
+    stale.send_signal(signal.SIGCONT)
+    _, err = stale.communicate(timeout=60)
+    assert stale.returncode != 0
+    assert "another writer" in err, err
+    assert Counter((tmp_path / "log").read_text().split()) == Counter(str(i) for i in range(child.TASKS))
+    assert verify(journal).status in ("clean", "torn", "foreign")
+    assert {job.state for job in read_history(journal).jobs.values()} == {State.finished}
