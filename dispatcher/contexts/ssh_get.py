@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -32,6 +33,10 @@ _SMALL, _FAST = 4 << 20, 25e6
 _TRIES = 3
 #: So many files are made durable one by one; more of them all at once.
 _SINGLY = 64
+
+
+#: What `stat -c "%a %Y"` prints: mode bits and time of change.
+_STAT = re.compile(rb"([0-7]{1,5}) ([0-9]{1,11})")
 
 
 class Download:
@@ -183,7 +188,8 @@ class Download:
             stream = self._far.run(f"{stat}; tail -c +{part.size + 1} < {name}", take)
             if stream.code:
                 raise failed(self._far, f"fetch {item.source} from", stream.err)
-            mode, mtime = (told[0].split() if told else []) or (b"644", b"0")
+            known = _STAT.fullmatch(told[0]) if told else None  # without a stat there is nothing, or something else
+            mode, mtime = known.groups() if known else (b"644", b"0")
             self._settle(item, part, int(mode, 8) & 0o777, float(mtime))
 
     def _part(self, item: Item) -> Path:
