@@ -6,12 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.testing.cluster import World
 from dispatcher.testing.faults import Killed
 from dispatcher.testing.simulation import Simulated
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
