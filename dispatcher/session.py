@@ -38,10 +38,10 @@ from .history import History
 from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed_inputs
 from .ledger import Ledger
 from .lifecycle import Progress, State, Todo, todo
-from .model import JobSpec, SubmissionSpec, plan_hash, submission_hash
+from .model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
 from .plan import plan
 from .ports import Context, Item, Scheduler
-from .script import JobScript, check_header, render
+from .script import check_header, job_script, render
 from .world import Outside
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -195,9 +195,10 @@ class Session:
         """What a dry run shows: the script of every job, as it would be submitted, in a folder on the near side."""
         folder = self.near / KEPT / self.submission / "dry-run"
         for job in self.planned:
-            tasks = tuple((index, self.spec.tasks[position]) for index, position in enumerate(job.tasks))
-            resources, place = self.spec.resources, self.context.place
-            script = JobScript(job.hash, "dryrun", "dryrun", place, resources, tasks, _template(self.spec))
+            tasks = dict(enumerate(job.tasks))
+            script = job_script(
+                self.spec, job.hash, "dryrun", "dryrun", tasks, self.context.place, _template(self.spec)
+            )
             for name, text in render(script, self.scheduler).files(job.hash).items():
                 near.write_atomic(folder / name, text.encode())
         return folder
@@ -279,6 +280,7 @@ def open_session(
     place = near_of(spec)
     refuse_changed_inputs(place, asked, submission, inputs)
     kind = contexts.load(spec.machine.context_type)
+    check_pair(spec.machine, scheduler, kind)
 
     def open_context() -> Context:
         return kind.open(spec.machine, profile, submission, spec.work_base)
@@ -299,6 +301,20 @@ def open_session(
     with session:
         begin(session, asked, inputs)
         yield session
+
+
+def check_pair(machine: MachineSpec, scheduler: Scheduler, kind: type[contexts.Opens]) -> None:
+    """Refuse a batch system in a place where it does not run."""
+    if scheduler.context and scheduler.context != contexts.canonical(machine.context_type):
+        raise ConfigError(
+            f"machine/context_type: {machine.batch_type} works with {scheduler.context} only, not with "
+            f"{machine.context_type}"
+        )
+    if kind.batch_type and kind.batch_type != scheduler.name:
+        raise ConfigError(
+            f"machine/batch_type: {machine.context_type} works with {kind.batch_type} only, not with "
+            f"{machine.batch_type}"
+        )
 
 
 def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:

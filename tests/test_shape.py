@@ -22,7 +22,7 @@ LAYERS = [
     {"engine"},
     {"observer"},
     {"ledger", "world"},
-    {"schedulers", "contexts", "staging", "script", "plan", "history", "lifecycle", "near", "runtime"},
+    {"schedulers", "contexts", "staging", "script", "plan", "history", "lifecycle", "near", "runtime", "fence"},
     {"model", "events", "ports", "errors"},
 ]
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
@@ -45,6 +45,7 @@ PURE = {
     "plan",
     "script",
     "runtime",
+    "fence",
     "staging",
     "history",
     "schedulers",
