@@ -30,6 +30,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[([*?[])\]")
 _UNSAFE = re.compile(r"[^\w.-]")
+_STRANGE = re.compile(r"[^A-Za-z0-9._/-]")
 #: Names that start so are the dispatcher's own and never travel.
 _OURS = ".dispatcher"
 
@@ -88,6 +89,12 @@ def escape(path: str) -> str:
 def readable(pattern: str) -> str:
     """A pattern as its user wrote it, without the marks of `escape`."""
     return _ESCAPED.sub(r"\1", pattern)
+
+
+def encoded(path: str) -> str:
+    """A path of letters, digits, `._-/`, and `=xx` for every other byte: a name for any file system and any shell."""
+    data = path.encode("utf-8", "surrogateescape").decode("latin-1")
+    return _STRANGE.sub(lambda found: f"={ord(found[0]):02x}", data)
 
 
 @lru_cache(maxsize=65536)

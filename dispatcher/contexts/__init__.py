@@ -2,7 +2,7 @@
 
     canonical("lazylocal")  ->  "LazyLocalContext"
     load("Local")           ->  <class LocalContext>       with .open(machine, profile, submission, work_base)
-    load("HDFS")            ->  Unsupported: … is known, but not available in this version
+    load("Bohrium")         ->  Unsupported: … is known, but not available in this version
 
 To add one: a file here and a line in BUILTIN; from outside the package, an
 entry point in the group `dispatcher.contexts`. No context is imported before
@@ -30,7 +30,7 @@ BUILTIN: dict[str, str] = {
     "LazyLocalContext": "dispatcher.contexts.lazy_local:LazyLocalContext",
     "LocalContext": "dispatcher.contexts.local:LocalContext",
     "SSHContext": "dispatcher.contexts.ssh:SSHContext",
-    "HDFSContext": "",
+    "HDFSContext": "dispatcher.contexts.hdfs:HDFSContext",
     "BohriumContext": "",
     "OpenAPIContext": "",
 }

@@ -27,7 +27,7 @@ BUILTIN: dict[str, str] = {
     "LSF": "dispatcher.schedulers.lsf:LSF",
     "Fugaku": "dispatcher.schedulers.fugaku:Fugaku",
     "JH_UniScheduler": "dispatcher.schedulers.jh_unischeduler:JHUniScheduler",
-    "DistributedShell": "",
+    "DistributedShell": "dispatcher.schedulers.distributed_shell:DistributedShell",
     "Bohrium": "",
     "OpenAPI": "",
 }

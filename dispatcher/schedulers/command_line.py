@@ -187,7 +187,7 @@ class CommandLine:
         mark = f"@@{asks[0].nonce}"
         parts = [PREAMBLE.format(home=quoted(place.home)), f"dsp_mark={mark}\n", _SUBMIT]
         for ask in asks:
-            parts += [_heredoc(name, text, mark) for name, text in ask.files.items()]
+            parts += [heredoc(name, text, mark) for name, text in ask.files.items()]
             parts += [f"dsp_revoke {nonce} {lines} {ask.nonce}\n" for nonce, lines in ask.revoke]
         for nth, ask in enumerate(asks):
             pause = f"sleep {ask.resources.wait_time:g}\n" if nth and ask.resources.wait_time else ""
@@ -327,7 +327,8 @@ def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None
     )
 
 
-def _heredoc(name: str, text: str, mark: str) -> str:
+def heredoc(name: str, text: str, mark: str) -> str:
+    """Shell text that writes a file, by dsp_put."""
     return f"dsp_put {name} << '{mark}'\n{text.rstrip(chr(10))}\n{mark}\n"
 
 

@@ -99,9 +99,12 @@ _SGE = (
     optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", "wDPjob", rule=NOT_BLANK),
 )
 _YARN = (
-    optional("img_name", str, "Container image.", ""),
+    optional("img_name", str, "Docker image in which the script runs; empty: none.", ""),
     optional("mem_limit", int, "Memory of the container in GB.", 1, rule=at_least(1)),
-    optional("yarn_path", str, "Directory of the distributed-shell jar.", ""),
+    optional("yarn_path", str, "Directory of the distributed-shell jar; empty: that of the hadoop command.", ""),
+    optional("hadoop_home", str, "Directory of Hadoop inside the container; empty: by its environment and PATH.", ""),
+    optional("master_memory", int, "Memory of the application master in MB.", 512, rule=at_least(64)),
+    optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", rule=NOT_BLANK),
 )
 
 #: The kwargs of each batch system; one that is not here, or has none, takes an empty dict.

@@ -58,6 +58,16 @@ _SSH = (
     optional("jump_profile", dict, "password, totp_secret, key_filename, passphrase for the hosts of ProxyJump."),
 )
 
+_HDFS = (
+    optional(
+        "hadoop_home", (str, None), "Directory of Hadoop on this machine; without it `hadoop` of PATH is run.", None
+    ),
+    optional("hadoop_conf_dir", (str, None), "Directory of core-site.xml, hdfs-site.xml and yarn-site.xml.", None),
+    optional(
+        "resourcemanager", (str, None), "http(s)://HOST:PORT of the ResourceManager's REST; else yarn is asked.", None
+    ),
+)
+
 _BOHRIUM = (
     optional("email", str, "E-mail of the account."),
     optional("password", str, "Password of the account."),
@@ -77,7 +87,7 @@ CONTEXTS: dict[str, Profile] = {
         remote_root=True,
     ),
     "SSHContext": Profile("Runs jobs on another machine, reached by SSH.", _SSH, needed=True, remote_root=True),
-    "HDFSContext": Profile("Keeps the files of YARN jobs on HDFS.", remote_root=True),
+    "HDFSContext": Profile("Keeps the files of YARN jobs on HDFS.", _HDFS, remote_root=True),
     "BohriumContext": Profile(
         "Runs jobs on the Bohrium cloud.", _BOHRIUM, ("DpCloudServerContext", "LebesgueContext"), needed=True
     ),
