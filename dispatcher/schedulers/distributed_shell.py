@@ -81,8 +81,8 @@ dsp_tell() { # what came of attempt $1
   dsp_show out "$1.id" "$1" 2> /dev/null
   [ -s "$1.code" ] || return 0
   if [ "$(cat "$1.code")" != 0 ]; then
-    grep -E 'Submitting application to ASM|Exception|ERROR|FATAL|rror:|ailed|not found' "$1.client" | tail -n 12 |
-      cut -c 1-600 > "$1.err.tmp"
+    grep -E 'Submitting application to ASM|Exception|ERROR|FATAL|rror:|ailed|not found' "$1.client" |
+      grep -v '^[[:space:]]*at ' | tail -n 12 | cut -c 1-600 > "$1.err.tmp"
     dsp_show err "$1.err.tmp" "$1"
   fi
   echo "$dsp_mark code $1 $(cat "$1.code")"

@@ -24,7 +24,7 @@ _MAGIC = re.compile(r"\*+|\?|\[(?:[!^]?\](?:[^\]]*)|[!^]?[^\]!^][^\]]*)\]")
 
 _TOOLS = r"""
 REMOTE_ROOT=$PWD/R dsp_home=$PWD/dispatcher
-mkdir -p -m 700 -- "$REMOTE_ROOT" "$dsp_home/got" || exit 93
+mkdir -p -- "$REMOTE_ROOT" "$dsp_home/got" || exit 93
 dsp_hadoop=
 for dsp_try in "$dsp_asked" "${HADOOP_HOME:-}/bin/hadoop" "${HADOOP_COMMON_HOME:-}/bin/hadoop" hadoop; do
   if command -v "$dsp_try" > /dev/null 2>&1; then dsp_hadoop=$dsp_try; break; fi
@@ -41,10 +41,10 @@ dsp_fs() { # hadoop fs …, tried dsp_tries times: HDFS may restart, or be in sa
     sleep "$((try * 2))"
   done
 }
-IFS=_ read -r -a dsp_part <<< "$CONTAINER_ID"
-dsp_native=application_${dsp_part[-4]}_${dsp_part[-3]}
+IFS=_ read -r -a dsp_ids <<< "$CONTAINER_ID"
+dsp_native=application_${dsp_ids[-4]}_${dsp_ids[-3]}
 # attempts of the application first, then its containers, of which the first is number 2
-dsp_restarts=$(((10#${dsp_part[-2]} - 1) * 100000 + 10#${dsp_part[-1]} - 2))
+dsp_restarts=$(((10#${dsp_ids[-2]} - 1) * 100000 + 10#${dsp_ids[-1]} - 2))
 dsp_node=$(uname -n)
 dsp_key=$dsp_nonce.$dsp_native.$dsp_restarts
 """
@@ -169,7 +169,7 @@ def foot(job: JobScript) -> str:
         "  local each\n"
         '  for each in "$@"; do [ ! -e "./$each" ] || dsp_left+=("./$each"); done\n'
         "}\n"
-        f"{matches}{_HAND_OVER}"
+        f"# shellcheck disable=SC1001,SC2016,SC2035\n{{\n{matches}:\n}}\n{_HAND_OVER}"
     )
 
 
@@ -186,7 +186,7 @@ def _directories(pattern: str) -> Iterable[str]:
     start = "/".join(encoded(part) for part in plain[:fixed] if part)
     if fixed == len(parts) and parts:  # one name: a file in its directory, or a directory with everything below it
         yield f"./{start.rpartition('/')[0]}/"
-    yield f"./{start}/*" if start else "*"
+    yield f"./{start}/*" if start else "./*"
 
 
 def _plain(part: str) -> str | None:
@@ -214,4 +214,4 @@ def _glob(magic: str) -> str:
         return magic
     negated = "!" if magic[1] in "!^" and len(magic) > 3 else ""
     inner = magic[1 + len(negated) : -1]
-    return f"[{negated}" + "".join(c if c == "-" else "\\" + c for c in inner) + "]"
+    return f"[{negated}" + "".join(c if c == "-" or c.isalnum() else "\\" + c for c in inner) + "]"

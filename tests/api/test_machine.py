@@ -294,8 +294,8 @@ def test_a_header_template(tmp_path: Path) -> None:
 
 
 def test_what_is_not_built_yet_says_so() -> None:
-    machine = Machine("DistributedShell", "LazyLocal", "/proj")
-    with pytest.raises(Unsupported, match="DistributedShell is not available"):
+    machine = Machine("OpenAPI", "LazyLocal", "/proj")
+    with pytest.raises(Unsupported, match="OpenAPI is not available"):
         machine.gen_script(Job([Task("c", "d")], resources=Resources(1, 1, 0, "", 1)))
 
 

@@ -367,8 +367,8 @@ def test_clean_is_checked_first(project: Path) -> None:
 
 
 def test_contexts_of_later_versions(project: Path) -> None:
-    later = Machine("Shell", "HDFS", str(project / "project"), "hdfs://x/y")
-    with pytest.raises(Unsupported, match="HDFSContext"):
+    later = Machine("Shell", "OpenAPI", str(project / "project"), "/x/y")
+    with pytest.raises(Unsupported, match="OpenAPIContext"):
         submission(project, machine=later).run_submission()
     with pytest.raises(Unsupported):
         assert later.context is not None

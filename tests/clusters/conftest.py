@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -295,3 +296,80 @@ def gridengine(gridengine_daemons: GridEngine, monkeypatch: pytest.MonkeyPatch) 
     for name, value in gridengine_daemons.settings.items():
         monkeypatch.setenv(name, value)
     return gridengine_daemons
+
+
+class Hadoop:
+    """The private HDFS and YARN; commands run with its settings."""
+
+    CTL = str(CLUSTERS / "hadoop" / "ctl")
+
+    def __init__(self, top: Path, port: int) -> None:
+        self.knobs = {"HADOOP_RUN": str(top / "run"), "HADOOP_PORT": str(port)}
+        self.settings: dict[str, str] = {}
+
+    @property
+    def root(self) -> str:
+        """A remote_root on it."""
+        return f"{self.settings['HADOOP_FS']}/user/it's me/runs"
+
+    @property
+    def profile(self) -> dict[str, str]:
+        """What a remote_profile says of it."""
+        return {"resourcemanager": self.settings["HADOOP_RESOURCEMANAGER"]}
+
+    def up(self) -> None:
+        """Start what is missing, wake what is frozen, leave safe mode."""
+        self.settings = started("hadoop", **self.knobs)
+
+    def down(self) -> None:
+        """Stop and forget everything."""
+        down = [CLUSTERS / "hadoop" / "down", "--wipe"]
+        subprocess.run(down, env={**os.environ, **self.knobs}, check=True, stdin=subprocess.DEVNULL)
+
+    def ctl(self, *words: str) -> str:
+        """Disturb it; see fixtures/clusters/README.md."""
+        return self.ask(self.CTL, *words)
+
+    def ask(self, *command: str, code: int | None = 0) -> str:
+        """What a command prints; it must end with this code, unless it is None."""
+        env = {**os.environ, **self.knobs, **self.settings}
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
+        assert code is None or done.returncode == code, f"{shlex.join(command)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def apps(self) -> list[dict[str, Any]]:
+        """All applications that YARN knows."""
+        url = f"{self.settings['HADOOP_RESOURCEMANAGER']}/ws/v1/cluster/apps"
+        found: list[dict[str, Any]] = (json.loads(self.ask("curl", "-sS", "-f", url))["apps"] or {}).get("app", [])
+        return found
+
+    def empty(self) -> None:
+        """End whatever has not ended."""
+        left = [app["id"] for app in self.apps() if app["state"] not in ("FINISHED", "FAILED", "KILLED")]
+        if left:
+            self.ask("yarn", "application", "-kill", *left)
+
+
+@pytest.fixture(scope="session")
+def hadoop_daemons() -> Iterator[Hadoop]:
+    """One Hadoop for the whole session, in a run directory and on ports of its own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dispatcher-hadoop-") as top,
+        socket.create_server(("127.0.0.1", 0)) as probe,
+    ):
+        os.chmod(top, 0o755)
+        made = Hadoop(Path(top), 15000 + probe.getsockname()[1] % 200 * 20)
+        try:
+            yield made
+        finally:
+            made.down()
+
+
+@pytest.fixture
+def hadoop(hadoop_daemons: Hadoop, monkeypatch: pytest.MonkeyPatch) -> Hadoop:
+    """A Hadoop on which everything runs and nothing is queued, whatever the test before did to it."""
+    hadoop_daemons.up()
+    hadoop_daemons.empty()
+    for name, value in hadoop_daemons.settings.items():
+        monkeypatch.setenv(name, value)
+    return hadoop_daemons

@@ -1,0 +1,265 @@
+"""DistributedShell: its scripts and commands (text), and what YARN and HDFS answered (recorded from a real Hadoop 3.4)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatcher.errors import ConfigError, Unreachable
+from dispatcher.model import ResourcesSpec, TaskSpec
+from dispatcher.ports import Accepted, Ask, JobScript, Later, Look, Looks, Native, Never, Place, Reply, TurnedUp, Watch
+from dispatcher.schedulers.distributed_shell import DistributedShell
+from dispatcher.schedulers.yarn_answers import STATES
+from dispatcher.script import render
+
+from .conftest import said as recorded
+
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts" / "distributedshell"
+PLACE = Place("/near", "hdfs://nn:8020/r/s", "/near/.dispatcher/s/jobs")
+YARN = DistributedShell()
+APP = "application_1795580080690_0001"
+
+
+def resources(**what: Any) -> ResourcesSpec:
+    asked = {"number_node": 1, "cpu_per_node": 2, "gpu_per_node": 0, "queue_name": "lab", "group_size": 0}
+    return ResourcesSpec(**{**asked, **what})
+
+
+def job(*commands: str, root: str = PLACE.root, directory: str = "t", **what: Any) -> JobScript:
+    tasks = tuple((n, TaskSpec(command, f"{directory}{n}")) for n, command in enumerate(commands))
+    forward, backward = what.pop("forward", ()), what.pop("backward", ())
+    place = Place("/near", root, PLACE.home)
+    return JobScript("5f1c0a", "dn1", "dn1", place, resources(**what), tasks, None, forward, backward)
+
+
+GRID = {
+    "one-task": job("lmp -i in", forward=("t0/in.dat",), backward=("t0/out*", "t0/log", "t0/err")),
+    "pool": job("a", "b", para_deg=2, forward=("pot.json", "t0/*.inp", "t1/**"), backward=("t0/log", "*/[!a]b[*]")),
+    "nothing-sent": job("true", backward=("t0/log",)),
+    "hadoop-home": job("true", kwargs={"hadoop_home": "/opt/it's"}, forward=("",), backward=("",)),
+    "odd-names": job(
+        "x", root="/user/it's me/s", directory="a b/c'd", forward=("a b/c'd0/ü→",), backward=("a b/c'd0/$x*",)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRID)
+def test_golden(name: str, request: pytest.FixtureRequest) -> None:
+    text = render(GRID[name], YARN).text()
+    path = GOLDEN / f"{name}.sub"
+    if request.config.getoption("--golden"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs; if the new text is right, accept it with: make golden"
+
+
+@pytest.mark.parametrize("name", GRID)
+def test_shellcheck_has_no_complaint(name: str) -> None:
+    done = subprocess.run(
+        ["shellcheck", "-s", "bash", GOLDEN / f"{name}.sub"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def ask(nonce: str = "dn1", **what: Any) -> Ask:
+    revoke = what.pop("revoke", ())
+    files = what.pop("files", {f"{nonce}.sub": "#!/bin/bash\ntrue\n"})
+    return Ask(nonce, f"{nonce}-relax", f"{nonce}.sub", files, resources(**what), revoke=revoke)
+
+
+def parsed(text: str) -> None:
+    done = subprocess.run(["shellcheck", "-s", "sh", "-S", "error", "-"], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# -- asking -------------------------------------------------------------------------------------------------------
+
+
+def test_the_client_is_asked_for_what_the_job_needs() -> None:
+    kwargs = {"mem_limit": 4, "yarn_path": "/opt/ya rn", "img_name": "lab/lmp:2"}
+    text = YARN.submit([ask(gpu_per_node=1, kwargs=kwargs)], PLACE).text
+    parsed(text)
+    for words in (
+        "'-appname' 'dn1-relax'",
+        "'-queue' 'lab'",
+        "'-container_resources' 'memory-mb=4096,vcores=2,yarn.io/gpu=1'",
+        "'-shell_script' 'dn1.sub'",
+        "'-timeout' '2147483647'",
+        "'-shell_env' 'YARN_CONTAINER_RUNTIME_DOCKER_IMAGE=lab/lmp:2'",
+        "'/opt/ya rn'",
+    ):
+        assert words in text
+
+
+def test_docker_only_when_an_image_is_named_and_no_queue_when_none_is() -> None:
+    text = YARN.submit([ask(queue_name="")], PLACE).text
+    assert "DOCKER" not in text
+    assert "'-queue'" not in text
+
+
+def test_earlier_attempts_are_withdrawn_and_large_scripts_sent_before_anything_is_asked() -> None:
+    files = {"dn2.sub": "x", "dn2.run": "y"}
+    text = YARN.submit([ask("dn2", revoke=(("dn1", 1),), files=files)], PLACE).text
+    parsed(text)
+    sent = text.index('hadoop fs -put -f dn2.run dn1.withdrawn "$dsp_far/jobs/"')
+    assert sent < text.index("dsp_revoke dn1 1 dn2\n") < text.index("dsp_start dn2 ")
+    assert 'hadoop fs -cat "$dsp_far/jobs/{ready,dn1.*}"' in text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"number_node": 2},
+        {"queue_name": "a b"},
+        {"kwargs": {"img_name": "a;reboot"}},
+        {"kwargs": {"yarn_path": "/opt\n/x"}},
+    ],
+)
+def test_what_a_container_cannot_be_is_refused_before_anything_starts(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong.get("kwargs", wrong)))):
+        YARN.check(resources(**wrong))
+
+
+def answered(*lines: str) -> Any:
+    text = "".join(f"@@dn1 {line}\n" for line in lines)
+    return YARN.submitted(Reply(0, f"Welcome!\n{text}"), [ask()]).get("dn1")
+
+
+def test_answers() -> None:
+    assert answered(f"out dn1 {APP}", "code dn1 0", "done") == Accepted(APP)
+    assert answered("turned dn1 dn0", "done") == TurnedUp("dn0")
+    assert answered("err dn1 HDFS: put: Cannot create file. Name node is in safe mode.", "code dn1 75") == Later(
+        "HDFS: put: Cannot create file. Name node is in safe mode."
+    )
+    assert isinstance(answered("full dn1.sub"), Later)
+    assert answered() is None
+
+
+def test_refused_for_good() -> None:
+    assert isinstance(YARN.refusal("1", recorded("yarn/queue-unknown").all), Never)
+
+
+@pytest.mark.parametrize("name", ["safe-mode", "quota", "resourcemanager-down", "namenode-down"])
+def test_not_now(name: str) -> None:
+    assert isinstance(YARN.refusal("1", recorded(f"yarn/{name}").all), Later)
+
+
+def test_once_the_client_has_begun_to_submit_only_yarn_settles_it() -> None:
+    begun = "INFO distributedshell.Client: Submitting application to ASM\n"
+    assert YARN.refusal("1", f"{begun}java.net.ConnectException: Connection refused") is None
+    failed = f"Failed to submit application {APP} to YARN : Unknown queue: x"
+    assert isinstance(YARN.refusal("1", begun + failed), Never)
+
+
+# -- looking ------------------------------------------------------------------------------------------------------
+
+
+def looked(queue: str, *lines: str, code: int = 0, ready: bool = True, watch: str = "") -> Looks:
+    said = [f"queue-code {code}", *(f"queue {line}" for line in queue.splitlines())]
+    said += [f"file {line}" for line in (*lines, *(["ready:"] if ready else []))]
+    text = "".join(f"@@dn1 {line}\n" for line in (*said, "hdfs cat: Call From vm failed: Connection refused", "done"))
+    return YARN.looked(Reply(0, text), [Watch("dn1", watch)])
+
+
+def one(*lines: str, queue: str = "", watch: str = "") -> Look:
+    return looked(queue or rest(), *lines, watch=watch).jobs["dn1"]
+
+
+def rest(state: str = "", final: str = "UNDEFINED", why: str = "") -> str:
+    app = {"id": APP, "name": "dn1-relax", "state": state, "finalStatus": final, "diagnostics": why}
+    return json.dumps({"apps": {"app": [app]} if state else None})
+
+
+def test_the_look_is_one_question_to_each() -> None:
+    text = YARN.look([Watch("dn1", APP, 1e9), Watch("dn2", "", 1e9)], PLACE).text
+    parsed(text)
+    assert text.count("hadoop fs") == 1
+    assert text.count("yarn application") == 1
+    assert '"$dsp_far/jobs/{ready,dn1.[clefw]*,dn2.[clefw]*}"' in text
+
+
+@pytest.mark.parametrize("name", ["list", "apps"])
+def test_a_real_list(name: str) -> None:
+    told = recorded(f"yarn/{name}")
+    rows = {row.name: YARN.standing([row]) for row in YARN.rows(told.all, told.code)}
+    assert {name: (look.native, look.code) for name, look in rows.items()} == {
+        "dr8rx2f22bg3": (Native.ended, "FINISHED SUCCEEDED"),
+        "dq": (Native.ended, "FINISHED SUCCEEDED"),
+        "dgood": (Native.ended, "FINISHED SUCCEEDED"),
+        "dbad": (Native.ended, "FINISHED FAILED"),
+        "dkilled": (Native.ended, "KILLED"),
+        "druns": (Native.running, "RUNNING"),
+    }
+    assert rows["dgood"].cause is None
+    assert rows["dbad"].cause is not None
+    assert rows["dkilled"].cause is not None
+    assert rows["dkilled"].cause.kind == "scheduler", "killed from outside: it is tried again"
+
+
+def test_every_state_of_yarn_is_known() -> None:
+    assert set(STATES) == {"NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING", "FINISHED", "FAILED", "KILLED"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("curl: (7) Failed to connect to rm port 8088: Connection refused", 7),
+        ("", 0),
+        ("<html>busy</html>", 0),
+        ("{", 0),
+    ],
+)
+def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, code: int) -> None:
+    seen = looked(text, "dn1.claim:claim a 0 node 1 2", code=code)
+    assert seen.trouble
+    assert seen.jobs["dn1"].native is Native.unknown
+    assert seen.jobs["dn1"].claim is not None
+
+
+def test_without_hdfs_nothing_is_known() -> None:
+    with pytest.raises(Unreachable, match="HDFS: .*Connection refused"):
+        looked(rest("FINISHED", "SUCCEEDED"), ready=False)
+
+
+def test_the_marker_of_the_life_that_counts() -> None:
+    claim = f"dn1.claim:claim {APP} 0 node7 42 1"
+    ended = "dn1.end-0:task 0 0 1790000100 .", "dn1.end-0:hand dn1.x.0 00", "dn1.end-0:end 0 1790000200 ."
+    whole = one(claim, *ended, queue=rest("FINISHED", "SUCCEEDED"), watch=APP)
+    assert whole.claim is not None
+    assert (whole.claim.owner, whole.claim.ended, whole.claim.lines) == (APP, 0, 3)
+    later = one(claim, *ended, f"dn1.life-100000:claim {APP} 100000 node8 43 2", watch=APP)
+    assert later.claim is not None
+    assert (later.claim.ended, later.claim.restarts, later.claim.node) == (None, 100000, "node8")
+
+
+def test_a_second_copy_is_told_and_a_torn_marker_is_none() -> None:
+    look = one(
+        f"dn1.claim:claim {APP} 0 n 1 2", "dn1.fenced-application_1_2:fenced application_1_2", "dn1.end-0:end 0 17"
+    )
+    assert look.claim is not None
+    assert (look.claim.fenced, look.claim.ended) == (("application_1_2",), None)
+
+
+def test_a_script_that_did_not_begin_says_where_to_look() -> None:
+    look = one(queue=rest("FINISHED", "FAILED", "Diagnostics., total=1, completed=1, allocated=1, failed=1"), watch=APP)
+    assert look.cause is not None
+    assert f"yarn logs -applicationId {APP}" in look.cause.reason
+
+
+def test_the_receipt_alone_finds_an_application() -> None:
+    assert one(f"dn1.id:{APP}").id == APP
+
+
+# -- ending -------------------------------------------------------------------------------------------------------
+
+
+def test_killing_by_id_and_by_name() -> None:
+    text = YARN.kill([Watch("dn1", APP), Watch("dn2")], PLACE).text
+    parsed(text)
+    assert f"dsp_ids='{APP}'" in text
+    assert "^(dn2)" in text
+    assert "dsp_ids=''\n" in YARN.kill([Watch("dn2")], PLACE).text
