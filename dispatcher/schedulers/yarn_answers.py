@@ -36,7 +36,8 @@ LATER = re.compile(
 )
 #: Not as it is: it would be refused again.
 NEVER = re.compile(
-    r"[Uu]nknown queue|not present in scheduler configuration|queue .*(?:not exist|not found|STOPPED|DRAINING)|\"queueInfo\" is null|InvalidResourceRequest|"
+    r"[Uu]nknown queue|not present in scheduler configuration|"
+    r"queue .*(?:not exist|not found|STOPPED|DRAINING)|\"queueInfo\" is null|InvalidResourceRequest|"
     r"Unknown resource|AccessControlException|Permission denied|cannot submit applications|no distributed-shell jar|"
     r"no hadoop command|ClassNotFound|Could not find or load main class|UnrecognizedOption|is not a leaf queue|non-leaf"
 )

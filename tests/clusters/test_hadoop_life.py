@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dispatcher import events as ev
+from dispatcher.engine import Engine
 from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
 from dispatcher.lifecycle import State
 from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
@@ -44,7 +45,8 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
     top = work.top / "near" / "w"
     command = (
         "cat in.dat 'dïr x/deep/b' ../common.bin > 'out 1.dat' && mkdir -p left/empty && "
-        "cp 'dïr x/deep/b' \"left/it's [1]*\" && chmod 755 'out 1.dat' && cp ../common.bin ../'back '$(basename \"$PWD\")"
+        "cp 'dïr x/deep/b' \"left/it's [1]*\" && chmod 755 'out 1.dat' && "
+        'cp ../common.bin "../back $(basename "$PWD")"'
     )
     tasks = [TaskSpec(command, f"t {n}'é", ("in.dat", "dïr x"), ("out*", "left")) for n in range(60)]
     for task in tasks:
@@ -126,17 +128,15 @@ def end_master(hadoop: Hadoop, app: str) -> None:
                 os.kill(int(entry.name), 9)
 
 
-def test_cancelling_ends_the_application(hadoop: Hadoop, work: Work, once: type[Once]) -> None:
-    asked = spec(hadoop, work, ["sleep 600"])
-    with open_session(asked, hadoop.profile) as session:
-        stop = once(lambda app: session.kill(), begun=1)
-        session.outside = session.engine.outside = real_outside(show=lambda engine: stop(engine, work))
-        session.engine.ledger._show = lambda: stop(session.engine, work)  # type: ignore[attr-defined]
-        with pytest.raises(JobsFailed, match="cancelled"):
-            session.run(check_interval=2, clean=False)
-    assert [app["state"] for app in hadoop.apps() if app["id"] in {j.id for j in session.progress.values()}] == [
-        "KILLED"
-    ]
+def test_cancelling_ends_the_application(hadoop: Hadoop, work: Work) -> None:
+    def cancel(engine: Engine) -> None:
+        if work.said("begin"):
+            engine.stop_jobs(engine.jobs.values(), "cancelled")
+
+    with pytest.raises(JobsFailed, match="cancelled") as failed:
+        run(hadoop, spec(hadoop, work, ["sleep 600"]), cancel)
+    ended = {app["id"]: app["state"] for app in hadoop.apps()}
+    assert [ended[job.native_id] for job in failed.value.jobs] == ["KILLED"]
 
 
 def test_what_yarn_does_not_take_is_refused_with_its_reason(hadoop: Hadoop, work: Work) -> None:

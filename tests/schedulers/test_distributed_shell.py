@@ -1,4 +1,4 @@
-"""DistributedShell: its scripts and commands (text), and what YARN and HDFS answered (recorded from a real Hadoop 3.4)."""
+"""DistributedShell: its scripts and commands (text), and what a real Hadoop 3.4 answered (recorded)."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, co
 
 
 def test_without_hdfs_nothing_is_known() -> None:
-    with pytest.raises(Unreachable, match="HDFS: .*Connection refused"):
+    with pytest.raises(Unreachable, match=r"HDFS: .*Connection refused"):
         looked(rest("FINISHED", "SUCCEEDED"), ready=False)
 
 

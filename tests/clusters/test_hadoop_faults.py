@@ -1,0 +1,155 @@
+"""HDFS and YARN that are away, closed or full, and a dispatcher that is killed: clear words, patience, no success."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dispatcher import events as ev
+from dispatcher.engine import Engine
+from dispatcher.errors import TransferFailed, Unreachable
+from dispatcher.lifecycle import State
+from dispatcher.model import MachineSpec, SubmissionSpec
+from dispatcher.session import Session, open_session, real_outside
+
+if TYPE_CHECKING:
+    from .conftest import Hadoop, Work
+
+pytestmark = pytest.mark.cluster
+
+
+def spec(hadoop: Hadoop, work: Work, *commands: str) -> SubmissionSpec:
+    made = work.spec(commands, "DistributedShell", "HDFSContext", queue_name="")
+    machine = MachineSpec("DistributedShell", "HDFSContext", str(work.top / "near"), hadoop.root, retry_count=1)
+    return SubmissionSpec("w", machine, made.resources, made.tasks)
+
+
+def run(hadoop: Hadoop, asked: SubmissionSpec, show: Callable[[Engine], object] = lambda engine: None) -> Session:
+    with open_session(asked, hadoop.profile, outside=real_outside(show=show)) as session:
+        session.run(check_interval=3, clean=False)
+    return session
+
+
+class Steps:
+    """Does one thing after the other, each when its condition holds; called whenever something may have changed."""
+
+    def __init__(self, *steps: tuple[Callable[[Engine], object], Callable[[], object]]) -> None:
+        self.left = list(steps)
+
+    def __call__(self, engine: Engine) -> None:
+        if self.left and self.left[0][0](engine):
+            self.left.pop(0)[1]()
+
+
+def finished(session: Session, work: Work) -> None:
+    """Every task ran once, at the first attempt."""
+    assert {(job.state, job.attempt) for job in session.progress.values()} == {(State.finished, 1)}
+    assert set(work.said("begin").values()) == set(work.said("end").values()) == {1}
+
+
+def test_ten_kills_of_the_dispatcher_lose_and_duplicate_nothing(hadoop: Hadoop, work: Work) -> None:
+    asked = spec(hadoop, work, *(f"sleep {n % 3}; echo {n} > out" for n in range(8)))
+    file = work.top / "submission.json"
+    tasks = [{"command": t.command, "task_work_path": t.task_work_path, "backward_files": ["out"]} for t in asked.tasks]
+    machine = {
+        "batch_type": "DistributedShell",
+        "context_type": "HDFSContext",
+        "local_root": str(work.top / "near"),
+        "remote_root": hadoop.root,
+        "remote_profile": hadoop.profile,
+    }
+    resources = {"number_node": 1, "cpu_per_node": 1, "group_size": 1}
+    file.write_text(json.dumps({"work_base": "w", "machine": machine, "resources": resources, "task_list": tasks}))
+    command = [sys.executable, "-m", "dispatcher", "submit", str(file), "--check-interval", "2"]
+    chance = random.Random(7)
+    for _ in range(10):
+        started = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(0.5, 9))
+        started.kill()
+        started.wait()
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(work.said("begin").values()) == set(work.said("end").values()) == {1}
+    assert len(work.said("end")) == 8
+    for n in range(8):
+        assert (work.top / f"near/w/t{n}/out").read_text() == f"{n}\n"
+
+
+def test_safe_mode_before_and_during_a_job(hadoop: Hadoop, work: Work) -> None:
+    asked = spec(hadoop, work, "sleep 6; echo x > out")
+    hadoop.ctl("safemode", "enter")
+    with pytest.raises(Unreachable, match="safe mode"):
+        run(hadoop, asked)
+    assert work.events(ev.Staged) == work.events(ev.Submitting) == []
+    hadoop.ctl("safemode", "leave")
+    steps = Steps(
+        (lambda engine: work.said("begin"), lambda: hadoop.ctl("safemode", "enter")),
+        (lambda engine: work.said("end"), lambda: (time.sleep(8), hadoop.ctl("safemode", "leave"))),
+    )
+    finished(run(hadoop, asked, steps), work)
+    assert steps.left == []
+
+
+@pytest.mark.parametrize("quota", ["-setSpaceQuota", "-setQuota"])
+def test_a_full_quota_is_told_and_is_no_success(hadoop: Hadoop, work: Work, quota: str) -> None:
+    (work.top / "near/w/t0").mkdir(parents=True)
+    (work.top / "near/w/t0/in.dat").write_bytes(b"x" * 100_000)
+    made = spec(hadoop, work, "true")
+    asked = SubmissionSpec("w", made.machine, made.resources, made.tasks, ("t0/in.dat",))
+    hadoop.ask("hadoop", "fs", "-mkdir", "-p", hadoop.root)
+    hadoop.ask("hdfs", "dfsadmin", quota, "2", hadoop.root)
+    try:
+        with pytest.raises(TransferFailed, match=r"quota .*is exceeded.*make room"):
+            run(hadoop, asked)
+    finally:
+        hadoop.ask("hdfs", "dfsadmin", quota.replace("set", "clr"), hadoop.root)
+    assert work.events(ev.Staged) == work.events(ev.Submitting) == []
+    finished(run(hadoop, asked), work)
+
+
+def test_a_stopped_resourcemanager_is_waited_for(hadoop: Hadoop, work: Work) -> None:
+    """Before anything is submitted, and again, with its memory gone, while the job runs."""
+    troubles: list[str] = []
+
+    def told(engine: Engine) -> bool:
+        troubles.append(engine.trouble)
+        return "ResourceManager" in engine.trouble or "refused" in engine.trouble
+
+    hadoop.ctl("stop", "resourcemanager")
+    steps = Steps(
+        (lambda engine: told(engine) or work.events(ev.Postponed), lambda: hadoop.ctl("start", "resourcemanager")),
+        (lambda engine: work.said("begin"), lambda: hadoop.ctl("kill9", "resourcemanager")),
+        (told, lambda: hadoop.ctl("start", "resourcemanager")),
+    )
+    finished(run(hadoop, spec(hadoop, work, "sleep 12"), steps), work)
+    assert steps.left == []
+
+
+def test_a_namenode_that_dies_is_waited_for(hadoop: Hadoop, work: Work) -> None:
+    steps = Steps(
+        (lambda engine: work.said("begin"), lambda: hadoop.ctl("kill9", "namenode")),
+        (lambda engine: "HDFS" in engine.trouble and work.said("end"), lambda: hadoop.ctl("start", "namenode")),
+    )
+    finished(run(hadoop, spec(hadoop, work, "sleep 5; echo x > out"), steps), work)
+    assert steps.left == []
+
+
+def test_without_an_address_of_the_rest_yarn_itself_is_asked(hadoop: Hadoop, work: Work) -> None:
+    profile: dict[str, Any] = {
+        "hadoop_home": hadoop.settings["HADOOP_HOME"],
+        "hadoop_conf_dir": hadoop.settings["HADOOP_CONF_DIR"],
+    }
+    with open_session(spec(hadoop, work, "true"), profile) as session:
+        session.run(check_interval=3)
+    finished(session, work)
+    assert not Path(session.context.place.home).exists()
