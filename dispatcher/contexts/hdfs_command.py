@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..errors import TransferFailed, Unreachable
 
@@ -29,24 +30,29 @@ class Hadoop:
     """The command of one site, with its configuration. `env` are variables beside those of this process."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = dict(env)
+        # names of files on this machine are UTF-8 for Java, whatever the locale says
+        self.env = {"LC_ALL": "C.UTF-8", **env}
 
     def exports(self) -> str:
         """The same for shell text."""
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items())
 
-    def fs(self, *words: str) -> bytes:
-        """Run `hadoop fs WORDS…`; Unreachable while HDFS is away or closed, TransferFailed for everything else."""
-        done = self.tried(*words)
+    def fs(self, *words: str, here: Path | None = None) -> bytes:
+        """Run `hadoop fs WORDS…` in a directory; Unreachable while HDFS is away or closed, TransferFailed for everything else."""
+        done = self.tried(*words, here=here)
         if done.returncode:
             raise complaint(words, done.stderr)
         return done.stdout
 
-    def tried(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        """The same without a judgement. Unreachable when there is no such command, or no answer."""
+    def tried(self, *words: str, here: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+        """The same without a judgement. Unreachable when there is no answer.
+
+        Names of files here are best relative to `here`: Hadoop reads an absolute one as a URI.
+        """
         try:
             return subprocess.run(
                 ["hadoop", "fs", *words],
+                cwd=here,
                 env={**os.environ, **self.env},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -116,13 +116,12 @@ def _send(hadoop: Hadoop, ours: str, stage: Path, packed: Sequence[Packed]) -> N
     for folder in ("jobs", "out"):
         (stage / folder / "ready").write_text("ready:\n")
     hadoop.fs("-mkdir", "-p", ours)
-    hadoop.fs("-put", "-f", *(str(stage / folder) for folder in ("in", "jobs", "out", "try")), f"{ours}/")
+    hadoop.fs("-put", "-f", "in", "jobs", "out", "try", f"{ours}/", here=stage)
     sizes = _sizes(hadoop, ours)
     for each in packed:
         if each.size >= 0 and sizes.get(each.sum) != each.size:
             raise TransferFailed(
                 f"the archive of {each.directory or '.'} did not arrive whole; run the same command again"
             )
-    index = stage / "index"
-    index.write_text("".join(f"{each.sum} {each.size} ./{each.directory}\n" for each in packed))
-    hadoop.fs("-put", "-f", str(index), f"{ours}/in/")
+    (stage / "index").write_text("".join(f"{each.sum} {each.size} ./{each.directory}\n" for each in packed))
+    hadoop.fs("-put", "-f", "index", f"{ours}/in/", here=stage)

@@ -94,7 +94,7 @@ class Results:
 
     def _bring(self, sources: Sequence[str]) -> None:
         make_directory(self._stage, 0o700)
-        done = self._hadoop.tried("-get", "-f", *sources, f"{self._stage}/")
+        done = self._hadoop.tried("-get", "-f", *sources, ".", here=self._stage)
         if done.returncode:
             raise complaint(("-get",), done.stderr)
 
