@@ -38,7 +38,7 @@ class Hadoop:
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items())
 
     def fs(self, *words: str, here: Path | None = None) -> bytes:
-        """Run `hadoop fs WORDS…` in a directory; Unreachable while HDFS is away or closed, TransferFailed for everything else."""
+        """Run `hadoop fs WORDS…` in a directory; Unreachable while HDFS is away or closed, else TransferFailed."""
         done = self.tried(*words, here=here)
         if done.returncode:
             raise complaint(words, done.stderr)
