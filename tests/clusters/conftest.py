@@ -358,7 +358,7 @@ def hadoop_daemons() -> Iterator[Hadoop]:
         socket.create_server(("127.0.0.1", 0)) as probe,
     ):
         os.chmod(top, 0o755)
-        made = Hadoop(Path(top), 15000 + probe.getsockname()[1] % 200 * 20)
+        made = Hadoop(Path(top), 7000 + probe.getsockname()[1] % 140 * 20)
         try:
             yield made
         finally:
