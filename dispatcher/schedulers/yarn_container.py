@@ -33,10 +33,11 @@ if [ -z "$dsp_hadoop" ]; then
   echo "dispatcher: no hadoop command in this container; say in resources/kwargs/hadoop_home where it is" >&2
   exit 92
 fi
-dsp_fs() { # hadoop fs …, tried dsp_tries times: HDFS may restart, or be in safe mode, or full for a while
+dsp_fs() { # hadoop fs …, tried dsp_tries times: HDFS may restart, or be in safe mode, or full for a while.
+  # Names here are relative to dsp_home: hadoop reads absolute ones as URIs, and stumbles over a blank.
   local try
   for ((try = 1; ; try++)); do
-    "$dsp_hadoop" fs "$@" < /dev/null && return 0
+    (cd -- "$dsp_home" && exec "$dsp_hadoop" fs "$@") < /dev/null && return 0
     [ "$try" -lt "${dsp_tries:-4}" ] || return 1
     sleep "$((try * 2))"
   done
@@ -52,10 +53,10 @@ dsp_key=$dsp_nonce.$dsp_native.$dsp_restarts
 _CLAIM = r"""
 dsp_mine="claim $dsp_native $dsp_restarts $dsp_node $$ $RANDOM$RANDOM$RANDOM"
 printf '%s.claim:%s\n' "$dsp_nonce" "$dsp_mine" > "$dsp_home/$dsp_key"
-dsp_fs -put -f "$dsp_home/$dsp_key" "$dsp_far/try/" || exit 93
+dsp_fs -put -f "$dsp_key" "$dsp_far/try/" || exit 93
 # HDFS renames to a name that is free, for one of many alone; what stands there then decides, not the exit code
 dsp_tries=1 dsp_fs -mv "$dsp_far/try/$dsp_key" "$dsp_far/jobs/$dsp_nonce.claim"
-dsp_fs -get -f "$dsp_far/jobs/$dsp_nonce.*" "$dsp_far/in/index" "$dsp_home/got/" || exit 93
+dsp_fs -get -f "$dsp_far/jobs/$dsp_nonce.*" "$dsp_far/in/index" got/ || exit 93
 IFS= read -r dsp_owner < "$dsp_home/got/$dsp_nonce.claim" || exit 93
 dsp_owner=${dsp_owner#*:}
 [ ! -e "$dsp_home/got/$dsp_nonce.withdrawn" ] || exit 0
@@ -67,11 +68,11 @@ if [ "$dsp_owner" != "$dsp_mine" ]; then
       [ ! -e "$dsp_file" ] || [ "${dsp_file##*-}" -lt "$dsp_restarts" ] || exit 0
     done
     printf '%s.life-%s:%s\n' "$dsp_nonce" "$dsp_restarts" "$dsp_mine" > "$dsp_home/$dsp_nonce.life-$dsp_restarts"
-    dsp_fs -put -f "$dsp_home/$dsp_nonce.life-$dsp_restarts" "$dsp_far/jobs/" || exit 93
+    dsp_fs -put -f "$dsp_nonce.life-$dsp_restarts" "$dsp_far/jobs/" || exit 93
   else
     dsp_file=$dsp_nonce.fenced-$dsp_native
     printf '%s:fenced %s\n' "$dsp_file" "$dsp_native" > "$dsp_home/$dsp_file"
-    dsp_fs -put -f "$dsp_home/$dsp_file" "$dsp_far/jobs/"
+    dsp_fs -put -f "$dsp_file" "$dsp_far/jobs/"
     exit 0
   fi
 fi
@@ -96,7 +97,7 @@ while read -r dsp_sum dsp_size dsp_in; do
   fi
 done < "$dsp_home/got/index"
 if [ ${#dsp_want[@]} -gt 0 ]; then
-  dsp_fs -get -f "${dsp_want[@]}" "$dsp_home/got/" || exit 93
+  dsp_fs -get -f "${dsp_want[@]}" got/ || exit 93
   for dsp_file in "${dsp_want[@]}"; do
     dsp_file=$dsp_home/got/${dsp_file##*/} dsp_sum=${dsp_file##*/}
     if [ "$(sha256sum < "$dsp_file")" != "${dsp_sum%.tar}  -" ]; then
@@ -127,14 +128,14 @@ dsp_pack() {
   } > "$dsp_home/$dsp_key.list"
 }
 dsp_pack || { sleep 1; dsp_pack; } || exit 94 # a file grew while it was read
-dsp_tries=9 dsp_fs -put -f "$dsp_home/$dsp_key.tar" "$dsp_home/$dsp_key.list" "$dsp_far/out/" || exit 95
+dsp_tries=9 dsp_fs -put -f "$dsp_key.tar" "$dsp_key.list" "$dsp_far/out/" || exit 95
 dsp_clock
 {
   cat < "$dsp_claim"
   printf 'hand %s %s\n' "$dsp_key" "$(dsp_sum "$dsp_home/$dsp_key.list")"
   printf 'end %s %s .\n' "$dsp_failed" "$dsp_time"
 } | sed "s/^/$dsp_nonce.end-$dsp_restarts:/" > "$dsp_home/$dsp_nonce.end-$dsp_restarts"
-dsp_tries=9 dsp_fs -put -f "$dsp_home/$dsp_nonce.end-$dsp_restarts" "$dsp_far/jobs/" || exit 95
+dsp_tries=9 dsp_fs -put -f "$dsp_nonce.end-$dsp_restarts" "$dsp_far/jobs/" || exit 95
 exit "$dsp_failed"
 """
 

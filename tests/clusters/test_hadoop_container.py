@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 YARN = DistributedShell()
-ODD = ["a b", "it's", "two\nlines", "-rf", "ünï→", "$HOME", "`id`", "*", "a[1]", "semi;colon", "back\\slash"]
+ODD = ["a b", "it's", "two\nlines", "-rf", "ünï→", "$HOME", "`id`", "*", "a[1]", "semi;colon"]
 
 
 class Site(NamedTuple):
