@@ -79,7 +79,7 @@ def read_index(text: str) -> list[Packed]:
 def _sizes(hadoop: Hadoop, ours: str) -> dict[str, int]:
     """Sizes of the archives on HDFS by their sums."""
     listed = hadoop.fs("-ls", f"{ours}/in").decode(errors="replace")
-    lines = (line.split() for line in listed.splitlines())
+    lines = (line.split(maxsplit=7) for line in listed.splitlines())
     return {row[7].rpartition("/")[2].removesuffix(".tar"): int(row[4]) for row in lines if len(row) == 8}
 
 
