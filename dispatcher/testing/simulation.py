@@ -31,7 +31,7 @@ from ..errors import DispatcherError, JobsFailed
 from ..history import History
 from ..kept import fold
 from ..lifecycle import State
-from ..model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
+from ..model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from ..plan import plan
 from ..ports import Item
 from ..session import Session, begin, real_outside
@@ -93,7 +93,7 @@ class Simulated:
             uploads,
         )
         with session:
-            begin(session, plan_hash(self.spec), {"in": "00"})
+            begin(session, {"in": "00"})
             session.run(check_interval=8.0, **how)
         return history
 
