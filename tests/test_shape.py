@@ -47,6 +47,7 @@ LIBRARIES = {
     "requests": "dispatcher/contexts/",
     "dargs": "dispatcher/schema",
     "rich": "dispatcher/cli/",
+    "dpgui": "dispatcher/cli/gui.py",
 }
 PURE = {
     "model",
