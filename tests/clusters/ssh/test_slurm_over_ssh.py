@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.cluster
 
-UP = Path(__file__).parents[2] / "fixtures" / "clusters" / "ssh"
+UP = Path(__file__).parents[3] / "fixtures" / "clusters" / "ssh"
 
 
 @pytest.fixture
