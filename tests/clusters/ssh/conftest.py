@@ -78,9 +78,9 @@ def profile(ssh_servers: Mapping[str, str], proxy: Proxy, tmp_path: Path) -> dic
 class Sessions:
     """The sessions of one sshd, as /proc shows them."""
 
-    def __init__(self, servers: Mapping[str, str]) -> None:
-        self._sshd = int(Path(servers["SSH_RUN"], "pid/main").read_text().split()[0])
-        self._port = servers["SSH_PORT_MAIN"]
+    def __init__(self, servers: Mapping[str, str], name: str = "main") -> None:
+        self._sshd = int(Path(servers["SSH_RUN"], "pid", name).read_text().split()[0])
+        self._port = servers[f"SSH_PORT_{name.upper()}"]
 
     def line(self) -> list[int]:
         """The sshd of every connection: when they go, a line has broken, and what runs goes on."""
@@ -135,14 +135,14 @@ class Sessions:
         table = self._table()
         servers = [self._sshd]
         for server in servers:
-            servers += [pid for pid, (parent, _) in table.items() if parent == server and _comm(pid) == "sshd"]
+            servers += [pid for pid, (parent, _) in table.items() if parent == server and _program(pid) == "sshd"]
         shells = {pid for pid, (parent, _) in table.items() if parent in servers} - set(servers)
         return servers[1:], [pid for pid, (_, session) in table.items() if session in shells]
 
 
-def _comm(pid: int) -> str:
+def _program(pid: int) -> str:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
     return ""
 
 
@@ -153,6 +153,12 @@ def _environment(pid: int) -> bytes:
             if word.startswith(b"SSH_CONNECTION="):
                 return word + b"\0"
     return b""
+
+
+@pytest.fixture
+def sessions_of(ssh_servers: Mapping[str, str]) -> Callable[[str], Sessions]:
+    """Those of a server by its name."""
+    return lambda name: Sessions(ssh_servers, name)
 
 
 @pytest.fixture
