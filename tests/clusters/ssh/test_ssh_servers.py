@@ -174,18 +174,18 @@ class Breaking(Codes):
 
 
 def test_login_that_breaks_off_is_no_refusal_and_is_tried_once_a_minute(
-    opened: Open, ssh_servers: Mapping[str, str], sessions_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    opened: Open, ssh_servers: Mapping[str, str], sessions_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = {"password": secret(ssh_servers, "PASSWORD"), "totp_secret": secret(ssh_servers, "TOTP")}
     context = opened("totp", key_filename=None, **profile)
-    link, breaking, now, pauses = context._link, Breaking(sessions_of("totp")), [1000.0], list[float]()
+    link, breaking, now, pauses = context._link, Breaking(sessions_of(ssh_servers, "totp")), [1000.0], list[float]()
     link.proved()
     link.lost()
     with monkeypatch.context() as patch:
         patch.setattr(link, "_clock", lambda: now[0])
         patch.setattr(link, "_codes", [breaking])
         for _ in range(5):
-            with pytest.raises(Unreachable, match="broke off while logging in|reset by peer"):
+            with pytest.raises(Unreachable, match=r"broke off while logging in|reset by peer"):
                 link.transport()
             with pytest.raises(Unreachable, match="the next try is in"):
                 link.transport()
