@@ -21,7 +21,7 @@ from dispatcher.ports import Shell
 
 pytestmark = pytest.mark.cluster
 
-CONTRACT = Path(__file__).parents[1] / "contexts"
+CONTRACT = Path(__file__).parents[2] / "contexts"
 
 
 def loaded(name: str) -> ModuleType:

@@ -17,6 +17,7 @@ import pytest
 
 from dispatcher.contexts import ssh_link
 from dispatcher.contexts.ssh import SSHContext
+from dispatcher.contexts.ssh_login import Codes
 from dispatcher.errors import ConfigError, DispatcherError, TransferFailed, Unreachable
 from dispatcher.model import MachineSpec
 from dispatcher.near import digest
@@ -155,6 +156,51 @@ def test_code_is_never_given_twice(opened: Open, ssh_servers: Mapping[str, str])
     assert first.ask(Shell("echo in")).out == "in\n"
     # another process, which does not know what was given: refused, and once more with the next code
     assert opened("once", timeout=11, **profile).ask(Shell("echo in")).out == "in\n"
+
+
+class Breaking(Codes):
+    """At the moment in which the server waits for a code, the line breaks."""
+
+    def __init__(self, sessions: Any) -> None:
+        super().__init__()
+        self.sessions, self.asked = sessions, 0
+
+    def next(self, secret: str) -> str:
+        self.asked += 1
+        self.sessions.kill("line")
+        return super().next(secret)
+
+    def spoil(self) -> None: ...
+
+
+def test_login_that_breaks_off_is_no_refusal_and_is_tried_once_a_minute(
+    opened: Open, ssh_servers: Mapping[str, str], sessions_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = {"password": secret(ssh_servers, "PASSWORD"), "totp_secret": secret(ssh_servers, "TOTP")}
+    context = opened("totp", key_filename=None, **profile)
+    link, breaking, now, pauses = context._link, Breaking(sessions_of(ssh_servers, "totp")), [1000.0], list[float]()
+    link.proved()
+    link.lost()
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "_clock", lambda: now[0])
+        patch.setattr(link, "_codes", [breaking])
+        for _ in range(5):
+            with pytest.raises(Unreachable, match=r"broke off while logging in|reset by peer"):
+                link.transport()
+            with pytest.raises(Unreachable, match="the next try is in"):
+                link.transport()
+            pauses.append(link.early())
+            now[0] += link.early()
+    assert pauses[0] <= 1 and all(60 <= pause <= 75 for pause in pauses[1:])
+    assert breaking.asked == 5
+    link.proved()
+    assert context.ask(Shell("echo in")).out == "in\n"
+
+
+def test_server_that_says_why_it_hangs_up(opened: Open, ssh_servers: Mapping[str, str]) -> None:
+    """MaxAuthTries 1: nothing broke, the login was refused."""
+    with pytest.raises(ConfigError, match=r"does not accept the login.* it hung up: Too many authentication failures"):
+        opened("tight", key_filename=ssh_servers["SSH_KEY_STRANGER"])
 
 
 @pytest.mark.parametrize("wrong", [{"key_filename": "SSH_KEY_STRANGER"}, {"password": "pa55-of-nobody"}])

@@ -7,15 +7,18 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dispatcher.session import open_session
+
 pytestmark = pytest.mark.cluster
 
-UP = Path(__file__).parents[2] / "fixtures" / "clusters" / "ssh"
+UP = Path(__file__).parents[3] / "fixtures" / "clusters" / "ssh"
 
 
 @pytest.fixture
@@ -35,10 +38,10 @@ def sshd(slurm: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mappi
 
 
 @pytest.fixture
-def selftest(sshd: Mapping[str, str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run `dispatcher selftest` on that machine; what it tells."""
+def key(sshd: Mapping[str, str], tmp_path: Path) -> dict[str, Any]:
+    """The profile that logs in by key."""
     (tmp_path / "empty").write_text("")
-    profile = {
+    return {
         "hostname": sshd["SSH_HOST"],
         "port": int(sshd["SSH_PORT_MAIN"]),
         "username": sshd["SSH_USER"],
@@ -47,8 +50,13 @@ def selftest(sshd: Mapping[str, str], tmp_path: Path) -> Callable[..., dict[str,
         "config_file": str(tmp_path / "empty"),
     }
 
+
+@pytest.fixture
+def selftest(key: dict[str, Any], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run `dispatcher selftest` on that machine; what it tells."""
+
     def run(batch: str, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
-        machine = {"batch_type": batch, "context_type": "SSHContext", "local_root": "./", "remote_profile": profile}
+        machine = {"batch_type": batch, "context_type": "SSHContext", "local_root": "./", "remote_profile": key}
         asked = {"number_node": 1, "cpu_per_node": 1, "queue_name": "main", **resources}
         (tmp_path / "machine.json").write_text(json.dumps({**machine, "remote_root": "~/selftest"}))
         (tmp_path / "resources.json").write_text(json.dumps(asked))
@@ -74,3 +82,31 @@ def test_slurm_over_ssh_holds_under_chaos(selftest: Callable[..., dict[str, Any]
 def test_an_array_over_ssh(selftest: Callable[..., dict[str, Any]]) -> None:
     told = selftest("SlurmJobArray", {"group_size": 0}, "--tasks", "30")
     assert (told["twice"], told["lost"], told["run"]) == (0, 0, 30)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("where", ["submit", "poll"])
+def test_sessions_killed_in_the_middle_of(
+    key: dict[str, Any], sshd: Mapping[str, str], tasks: Any, aimed: Any, sessions_of: Any, where: str, slurm: Any
+) -> None:
+    """Some jobs are accepted and the answer is lost; Slurm has each of them once."""
+    spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.2)
+    with open_session(spec, key) as session:
+        home = Path(session.context.place.home)
+        session.scheduler.grace = 10.0  # as the message time-out of this Slurm; the default is a minute
+
+        def far_enough() -> bool:
+            return 2 <= len(list(home.glob("*.id"))) < 6 if where == "submit" else bool(list(home.glob("*.claim")))
+
+        shot = aimed(sessions_of(sshd), "logout", {"submit": "submit", "poll": "look"}[where], far_enough)
+        shot.at(session)
+        session.run(check_interval=1)
+        assert session.context._link.logins == 2  # type: ignore[attr-defined]
+    assert shot.hit
+    assert tasks.check(8) == 0
+    nonces = {nonce for _, nonce in tasks.starts()}
+    end = time.monotonic() + 30
+    while len(accepted := [row[3] for row in slurm.accounted() if row[3] in nonces]) < 8:  # accounting lags
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    assert sorted(accepted) == sorted(nonces)
