@@ -294,7 +294,7 @@ class Torque(PBS):
         lines = [
             f"\n{self.queue.host}: ",
             f"{'':78}Req'd       Req'd       Elap",
-            f"{'Job ID':23} {'Username':11} {'Queue':8} {'Jobname':16} SessID  NDS   TSK   Memory      Time    S   Time",
+            f"{'Job ID':23} {'Username':11} {'Queue':8} {'Jobname':16} SessID  NDS   TSK   Memory      Time    S",
             " ".join("-" * width for width in (23, 11, 8, 16, 6, 5, 6, 9, 9, 1, 9)),
         ]
         for job in jobs:
