@@ -3,7 +3,7 @@
 # make check           lint, format, types
 # make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one)
 # make bench           benchmarks: ratios and counts
-# make soak N=20000    the simulation over many seeds
+# make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make golden          accept what the code now makes as the golden files; review the diff
 # make diagram         put the current table of states into README.md
 # make dist            build and try the wheel
@@ -45,6 +45,8 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m dispatcher.testing.simulation --seeds $(N)
+	for name in PBS Torque SGE Slurm LSF JH_UniScheduler Fugaku; do \
+	  $(BIN)/python -m dispatcher.testing.simulation --dialect $$name --seeds $$(($(N) / 200)) || exit 1; done
 
 golden: $(READY)
 	$(BIN)/python -m pytest --golden tests/test_script.py tests/cli tests/schedulers

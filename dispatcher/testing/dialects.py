@@ -2,7 +2,7 @@
 
     far = FarSide(cluster, "PBS")              a directory with R, and with qsub, qstat, … that ask this process
     DialectPlace(far).ask(scheduler.submit(…)) a real `sh` writes scripts and receipts, and calls them
-        qsub -N dsim00000001 dsim00000001.sub  ->  "4001.simhost", and the cluster has a job more
+        qsub -N d00000001sim d00000001sim.sub  ->  "4001.simhost", and the cluster has a job more
 
 Nothing but the commands' answers and the jobs is simulated, so no time passes
 in between: claims lie in real files while `sh` reads them, as the world lets
@@ -71,7 +71,7 @@ class ClusterQueue:
         job.started = copy.began if copy.state is not Native.waiting else None
         job.runs = copy.restarts + 1
         if copy.state is Native.ended:
-            job.ended = self.cluster.now
+            job.ended = min(copy.due, self.cluster.now)
             job.why = {"scheduler": "deleted", "node": "node"}.get(copy.cause.kind if copy.cause else "", "")
             job.code = (claim.ended or 0) if claim and claim.owner == copy.id else 0
         return job

@@ -58,7 +58,7 @@ class Simulated:
         self.cluster = Cluster(world)
         self.far = FarSide(self.cluster, dialect, path / "far") if dialect else None
         self.jobs = plan(spec)
-        self.nonces = (f"dsim{number:08d}" for number in itertools.count())
+        self.nonces = (f"d{number:08d}sim" for number in itertools.count())
 
     def now(self) -> float:
         """The clock on the wall, as the world has set it."""
@@ -104,6 +104,7 @@ class Simulated:
         """Let go of the machine that the commands of a dialect are typed on."""
         if self.far:
             self.far.close()
+            self.far = None
 
     def records(self) -> list[Any]:
         """Every record of the journal."""

@@ -1,4 +1,4 @@
-"""Whole sessions on stand-ins of the batch systems (dispatcher.testing.batch): each job runs once, whatever is wrong."""
+"""Whole sessions on stand-ins of the batch systems (dispatcher.testing.batch): each job once, whatever is wrong."""
 
 from __future__ import annotations
 
