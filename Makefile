@@ -1,7 +1,8 @@
 # make demo            five tasks on this machine: progress, results, the replayed history
 # make test            all tests that need no cluster
 # make check           lint, format, types
-# make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one)
+# make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one:
+#                      pbs, torque, lsf, fugaku and jh_unischeduler are yours when their commands are on PATH)
 # make bench           benchmarks: ratios and counts
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make golden          accept what the code now makes as the golden files; review the diff
@@ -37,7 +38,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 test-clusters: $(READY)
-	$(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
+	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py

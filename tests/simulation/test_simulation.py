@@ -243,16 +243,5 @@ def test_every_fault_in_our_own_protocol_is_caught(name: str, monkeypatch: pytes
     raise AssertionError(f"{name}: 400 seeds and no promise was broken")
 
 
-@pytest.mark.parametrize("name", ["the_claim_is_skipped", "intent_not_durable"])
-def test_they_are_caught_in_the_words_of_a_batch_system_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    MUTANTS[name](monkeypatch)
-    for seed in range(60):
-        try:
-            simulation.simulate(seed, dialect="PBS")
-        except Exception:
-            return
-    raise AssertionError(f"{name}: 60 seeds and no promise was broken")
-
-
 def test_there_are_enough_of_them() -> None:
     assert len(MUTANTS) >= 15
