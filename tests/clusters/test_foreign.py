@@ -123,17 +123,21 @@ def test_cancelled_by_us_everything_that_was_started_ends(foreign: Foreign) -> N
 
 @pytest.mark.timeout(900)
 def test_holds_under_chaos(foreign: Foreign) -> None:
-    """`dispatcher selftest`: its dispatcher is killed twenty times, nothing twice, nothing lost."""
+    """`dispatcher selftest`: its dispatcher is killed again and again, nothing twice, nothing lost.
+
+    Twenty times when this batch system is asked for by name; a few times when all of them are tested.
+    """
+    kills = 20 if os.environ.get("SCHEDULER") else 5
     top = foreign.work.top.parent
     machine = {"batch_type": foreign.batch, "context_type": "LocalContext", "local_root": "./", "remote_root": "far"}
     resources = {"number_node": 1, "cpu_per_node": 1, "queue_name": foreign.queue, "group_size": 2}
     (top / "machine.json").write_text(json.dumps(machine))
     (top / "resources.json").write_text(json.dumps(resources))
     words = ["--machine", "machine.json", "--resources", "resources.json", "--check-interval", "2", "--json"]
-    command = [sys.executable, "-m", "dispatcher", "selftest", "--chaos", "20", "--tasks", "8", *words]
+    command = [sys.executable, "-m", "dispatcher", "selftest", "--chaos", str(kills), "--tasks", "8", *words]
     done = subprocess.run(command, cwd=top, capture_output=True, text=True)
     print(done.stdout, done.stderr)
     told = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", 20)
+    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", kills)
     assert (told["twice"], told["lost"]) == (0, 0)
     assert told["accepted"] == told["run"] == told["tasks"]
