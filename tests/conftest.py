@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,23 @@ def make_submission() -> Callable[..., SubmissionSpec]:
 
 
 @pytest.fixture
-def simulate(tmp_path: Path) -> Callable[..., Simulated]:
+def simulate(tmp_path: Path, dialect: str) -> Iterator[Callable[..., Simulated]]:
     """Make a simulated submission: `simulate(world, spec, name)`."""
+    made: list[Simulated] = []
 
     def make(world: World | None = None, spec: SubmissionSpec | None = None, name: str = "run") -> Simulated:
-        return Simulated(tmp_path / name, spec or submission(), world or World())
+        made.append(Simulated(tmp_path / name, spec or submission(), world or World(), dialect))
+        return made[-1]
 
-    return make
+    yield make
+    for simulated in made:
+        simulated.close()
+
+
+@pytest.fixture
+def dialect() -> str:
+    """Whose commands the simulated cluster is asked by; "": words of its own."""
+    return ""
 
 
 @pytest.fixture
