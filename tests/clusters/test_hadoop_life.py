@@ -74,7 +74,6 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
         assert (here / "left/it's [1]*").read_bytes() == deep
         assert (here / "left/empty").is_dir()
         assert (top / f"back {task.task_work_path}").read_bytes() == common
-        assert (here / "log").exists()
     assert hadoop.ask("hadoop", "fs", "-ls", f"{hadoop.root}/") == "", "R is gone"
     assert hadoop.ask("hadoop", "fs", "-ls", "-C", ".", code=None) == "", "nothing is left in the home"
     assert {app["queue"] for app in hadoop.apps()} == {"root.lab"}
