@@ -84,7 +84,7 @@ def test_a_failing_task_is_reported_with_its_stderr(hadoop: Hadoop, work: Work) 
     with pytest.raises(JobsFailed) as failed:
         run(hadoop, asked)
     (job,) = failed.value.jobs
-    assert (job.cause.kind, job.cause.code, job.cause.task, job.attempts) == ("task", 7, 1, 2)
+    assert (job.cause.kind, job.cause.code, job.attempts) == ("task", 7, 2)
     assert "no such potential" in job.cause.stderr
     assert job.native_id.startswith("application_")
     assert work.said("begin") == {0: 1, 1: 2, 2: 1}, "what has finished is not run again"
