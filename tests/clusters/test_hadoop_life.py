@@ -41,6 +41,7 @@ def run(
     return session
 
 
+@pytest.mark.timeout(900)
 def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
     top = work.top / "near" / "w"
     command = (
