@@ -135,7 +135,8 @@ def told(lines: Iterable[str]) -> dict[str, Look]:
     for line in lines:
         if line.startswith("record ") and line.count("|") >= 10:
             record = Record(*(field.strip() for field in line[7:].split("|", 10)))
-            ended.setdefault(record.name.partition("-")[0], []).append(record)
+            if record.id.isdecimal():
+                ended.setdefault(record.name.partition("-")[0], []).append(record)
     return {nonce: _ended(records) for nonce, records in ended.items()} | _stuck(lines)
 
 
@@ -163,7 +164,7 @@ def _ended(records: Sequence[Record]) -> Look:
 
 
 def _elements(records: Sequence[Record]) -> str:
-    bad = sorted(int(record.task) - 1 for record in records if record.task.isdigit() and explained(record))
+    bad = sorted(int(record.task) - 1 for record in records if record.task.isdecimal() and explained(record))
     return f"element{'s' if len(bad) > 1 else ''} {', '.join(map(str, bad[:8]))}{' …' if len(bad) > 8 else ''}"
 
 
@@ -214,16 +215,16 @@ def _limit(record: Record) -> tuple[str, str]:
 
 
 def _number(text: str) -> float | None:
-    found = re.match(r"[\d.]+", text)
+    found = re.match(r"[0-9]{1,15}(?:\.[0-9]{1,6})?", text)
     return float(found[0]) if found else None
 
 
-def _bytes(text: str) -> int | None:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text, re.I)
-    return int(float(found[1]) * _UNITS[found[2].upper()]) if found else None
+def _bytes(text: str) -> float | None:
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)B?", text, re.I)
+    return float(found[1]) * _UNITS[found[2].upper()] if found else None
 
 
 def _resident(text: str) -> int | None:
     """ru_maxrss is in kB; SGE 8.1 takes it for bytes and says `4.551KB` of 4.6 MB."""
     found = _bytes(text)
-    return None if found is None else found * 1024
+    return None if found is None else int(found * 1024)
