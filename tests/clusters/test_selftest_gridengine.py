@@ -1,0 +1,33 @@
+"""`dispatcher selftest` on the real Grid Engine, here and behind a real sshd: nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import BehindSsh, GridEngine
+
+pytestmark = pytest.mark.cluster
+ASKED: dict[str, Any] = {"queue_name": "all.q", "group_size": 2, "kwargs": {}}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("array", [False, True])
+def test_gridengine_holds_under_chaos(
+    gridengine: GridEngine, selftest_here: Callable[..., dict[str, Any]], array: bool
+) -> None:
+    told = selftest_here("SGE", {**ASKED, "kwargs": {"array": array}}, "--chaos", "20", "--tasks", "8")
+    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 20)
+    assert told["accepted"] == told["run"] == told["tasks"]
+    assert gridengine.drained()
+
+
+@pytest.mark.timeout(600)
+def test_gridengine_behind_ssh(gridengine: GridEngine, behind_ssh: BehindSsh) -> None:
+    behind_ssh.up(gridengine.settings)
+    told = behind_ssh.selftest("SGE", ASKED, "--chaos", "3", "--tasks", "6")
+    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 3)
+    assert told["accepted"] == told["run"] == told["tasks"]
