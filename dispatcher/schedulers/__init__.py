@@ -35,6 +35,8 @@ BUILTIN: dict[str, str] = {
 }
 #: What makes job arrays of a batch system's jobs, when kwargs say `array: true`.
 ARRAYS: dict[str, str] = {
+    "PBS": "dispatcher.schedulers.pbs_array:PBSArray",
+    "Torque": "dispatcher.schedulers.pbs_array:TorqueArray",
     "SGE": "dispatcher.schedulers.sge_array:SGEArray",
 }
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}

@@ -422,7 +422,7 @@ class GridEngine:
     def next_id(self, number: int) -> None:
         """Give this id to the next job; qmaster is started anew for it."""
         self.ctl("stop", "sge_qmaster")
-        Path(self.settings["SGE_RUN"], "spool/qmaster/jobseqnum").write_text(f"{number}\n")
+        Path(self.settings["SGE_RUN"], "spool/qmaster/jobseqnum").write_text(f"{number - 1}\n")
         self.ctl("start", "sge_qmaster")
 
     @property

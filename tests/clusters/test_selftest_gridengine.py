@@ -15,12 +15,13 @@ ASKED: dict[str, Any] = {"queue_name": "all.q", "group_size": 2, "kwargs": {}}
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize(("array", "kills"), [(False, 20), (True, 5)], ids=["jobs", "arrays"])
 def test_gridengine_holds_under_chaos(
-    gridengine: GridEngine, selftest_here: Callable[..., dict[str, Any]], array: bool
+    gridengine: GridEngine, selftest_here: Callable[..., dict[str, Any]], array: bool, kills: int
 ) -> None:
-    told = selftest_here("SGE", {**ASKED, "kwargs": {"array": array}}, "--chaos", "20", "--tasks", "8")
-    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 20)
+    asked = {**ASKED, "kwargs": {"array": array}}
+    told = selftest_here("SGE", asked, "--chaos", str(kills), "--tasks", "8")
+    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, kills)
     assert told["accepted"] == told["run"] == told["tasks"]
     assert gridengine.drained()
 
