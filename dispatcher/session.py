@@ -272,7 +272,7 @@ def open_session(
     Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
     this submission, JournalDamaged when its journal cannot be trusted.
     """
-    scheduler = schedulers.load(spec.machine.batch_type)
+    scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
     scheduler.check(spec.resources)
     check_header(spec.resources, scheduler)
     staging.check_paths(spec)
