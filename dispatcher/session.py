@@ -34,6 +34,7 @@ from .errors import (
     JobsFailed,
     ResultMissing,
 )
+from .fenced import Fenced
 from .history import History
 from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed_inputs
 from .ledger import Ledger
@@ -97,7 +98,7 @@ class Session:
                 self.history,
                 self.journal,
                 self.scheduler,
-                self._open_context(),
+                Fenced(self._open_context(), self.journal),
                 self.outside,
                 _template(self.spec),
             )
