@@ -49,6 +49,7 @@ RATES = DEEDS | {
     "accounting down": 0.3,
     "stale claim": 0.2,
     "stale listing": 0.1,
+    "torn": 0.5,
     "disk": 0.01,
 }
 
@@ -171,6 +172,10 @@ class Faulty(World):
     def stale_listing(self) -> bool:
         """A file server's client lists a directory as it was before."""
         return self.happens("stale listing")
+
+    def torn(self) -> bool:
+        """In the middle."""
+        return self.happens("torn")
 
     def disk(self) -> str:
         """What the journal's disk does."""

@@ -20,7 +20,7 @@ from .simulation import Simulated
 from .turns import Turn, Turns
 
 #: Lives and rounds after which a run that has not ended is a broken promise.
-LIVES, ROUNDS = 400, 20_000
+LIVES, ROUNDS = 400, 5_000
 #: Most dispatchers at once.
 AT_ONCE = 3
 

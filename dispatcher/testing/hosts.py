@@ -117,6 +117,8 @@ class FileServer:
         for fd, path in files.open.items():
             ino = os.fstat(fd).st_ino
             data, marks = bytes(host.unwritten.pop(ino, b"")), host.marks.pop(ino, {})
+            if data and self.world.torn():
+                data = data[: len(data) // 2]
             if process.fate == "late" and data:
                 self.late.append((host.cut_off_until, os.dup(fd), data))
             elif not process.fate:

@@ -106,6 +106,10 @@ class World:
         """A directory is listed without the names that another host has just made."""
         return False
 
+    def torn(self) -> bool:
+        """Of what a dead writer had not synced only a part is ever written."""
+        return False
+
     def disk(self) -> str:
         """What the journal's disk does: "", "full", "error", "short", "unsynced" or "dropped": fsync fails."""
         return ""
