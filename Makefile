@@ -37,7 +37,8 @@ check: $(READY)
 	$(BIN)/mypy
 
 test-clusters: $(READY)
-	$(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
+	fixtures/bin/need bindfs
+	$(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py

@@ -28,7 +28,7 @@ class JournalBusy(JournalError):
     """
 
     def __init__(self, path: Path, holder: str, elsewhere: bool = False) -> None:
-        self.path, self.holder = path, holder
+        self.path, self.holder, self.elsewhere = path, holder, elsewhere
         advice = "wait for it, or stop it"
         if elsewhere:
             advice += f"; if its host is out of reach, `python -m journal unlock {path}` shuts it out, and run again"

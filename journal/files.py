@@ -102,12 +102,16 @@ class Files:
         return os.listdir(path)  # noqa: PTH208
 
     def exists(self, path: str) -> bool:
-        """Whether the name exists; asks the directory, because file servers' clients remember absence."""
-        fd = os.open(path.rpartition("/")[0], os.O_RDONLY)
+        """Whether the name exists; lists its directory when it seems not to.
+
+        File servers' clients remember absence: NFS until the directory is opened anew, FUSE mounts for a time.
+        """
+        directory, _, name = path.rpartition("/")
+        fd = os.open(directory, os.O_RDONLY)
         try:
-            os.stat(path.rpartition("/")[2], dir_fd=fd)
+            os.stat(name, dir_fd=fd)
         except FileNotFoundError:
-            return False
+            return name in os.listdir(fd)  # noqa: PTH208
         finally:
             os.close(fd)
         return True

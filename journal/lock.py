@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from .files import Files
 
-#: Mounts that keep every lock to themselves: their programs do not hand flock on (fuse(8), sshfs(1), bindfs(1)).
-_ALONE = frozenset({"fuse.sshfs", "fuse.bindfs", "fuse.rclone", "fuse.s3fs"})
+#: FUSE mounts whose programs hand flock on to their servers; with all others (sshfs, bindfs, rclone) the kernel keeps
+#: it to itself (fuse.h, FUSE_FLOCK_LOCKS).
+_HANDED_ON = frozenset({"fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.juicefs"})
 _log = logging.getLogger(__name__)
 
 
@@ -156,7 +157,8 @@ def mount_warning(path: Path, mounts: str | None = None) -> str:
         return ""
     point, kind, options = _mount(os.path.realpath(path), text)
     local = {"nolock", "local_lock=flock", "local_lock=all", "localflock"} & options
-    alone = kind in _ALONE or (kind.startswith("nfs") and local)
+    fuse = kind == "fuse" or (kind.startswith("fuse.") and kind not in _HANDED_ON)
+    alone = fuse or (kind.startswith("nfs") and local)
     if alone or (kind == "lustre" and (local or "flock" not in options)):
         return f"locks on {point} ({kind}) exclude only processes of one node; do not start a second run elsewhere"
     return ""

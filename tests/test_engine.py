@@ -341,7 +341,7 @@ class CallsOfLongAgo(World):
 def test_a_call_for_a_nonce_that_was_not_needed_starts_nothing_when_it_arrives(
     simulate: Callable[..., Any], make_submission: Any
 ) -> None:
-    """Asked for (late), asked again: an earlier attempt has turned up, so this nonce is dropped, and still under way."""
+    """Asked for (late), asked again: an earlier attempt has turned up; this nonce is dropped, and still under way."""
     simulated = simulate(CallsOfLongAgo(), make_submission(tasks=1))
     simulated.run()
     assert any(isinstance(record, ev.Revived) for record in simulated.records())

@@ -92,7 +92,7 @@ class FileServer:
         due = [late for late in self.late if late[0] <= self.now()]
         self.late = [late for late in self.late if late[0] > self.now()]
         for _, fd, data in due:
-            os.write(fd, data)
+            os.pwrite(fd, data, os.fstat(fd).st_size)
             os.close(fd)
             self.foreign = True
 
