@@ -4,6 +4,7 @@
 # make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one)
 # make bench           benchmarks: ratios and counts
 # make soak N=20000    the simulation over many seeds
+# make fuzz SECONDS=60 fuzzing led by coverage, each of three parsers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
 # make diagram         put the current table of states into README.md
 # make dist            build and try the wheel
@@ -13,9 +14,10 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 N ?= 20000
+SECONDS ?= 60
 SCHEDULER ?=
 
-.PHONY: demo test check test-clusters bench soak golden diagram dist clean
+.PHONY: demo test check test-clusters bench soak fuzz golden diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -46,6 +48,10 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m dispatcher.testing.simulation --seeds $(N)
+
+fuzz: $(READY)
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	for what in answers archives journals; do $(BIN)/python tests/fuzz/guided.py $$what $(SECONDS) || exit 1; done
 
 golden: $(READY)
 	$(BIN)/python -m pytest --golden tests/test_script.py tests/cli tests/schedulers
