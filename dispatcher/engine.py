@@ -22,7 +22,7 @@ from .lifecycle import Policy, Progress, State, Todo, todo
 from .model import JobSpec, SubmissionSpec
 from .observer import Observer, understood
 from .ports import Accepted, Answer, Ask, Context, Later, Scheduler, TurnedUp
-from .script import JobScript, render
+from .script import job_script, render
 from .world import Outside
 
 _LIVE = (State.waiting, State.running, State.completing)
@@ -180,18 +180,23 @@ class Engine:
     def _ask(self, job: Progress) -> Ask:
         nonce = job.nonce or self.outside.nonce()
         name = f"{nonce}{self._title(job)}"
-        tasks = tuple((index, self.spec.tasks[self.tasks[job.job][index]]) for index in job.unfinished)
-        parts = JobScript(job.job, nonce, name, self.context.place, self.spec.resources, tasks, self.template)
+        script = job_script(self.spec, job.job, nonce, name, self._unfinished(job), self.context.place, self.template)
         return Ask(
             nonce=nonce,
             name=name,
             script=f"{nonce}.sub",
-            files=render(parts, self.scheduler).files(nonce),
+            files=render(script, self.scheduler).files(nonce),
             resources=self.spec.resources,
-            tasks=len(tasks),
+            tasks=len(script.tasks),
             # the stray ones first: a call for one that is still under way asks whether the last attempt is withdrawn
             revoke=(*((nonce, 0) for nonce in job.stray), *((nonce, job.lines) for nonce in job.past[-1:])),
+            forward=script.forward,
+            backward=script.backward,
         )
+
+    def _unfinished(self, job: Progress) -> dict[int, int]:
+        """Position in the job -> position in the submission, of the tasks that have not ended with code 0."""
+        return {index: self.tasks[job.job][index] for index in job.unfinished}
 
     def _title(self, job: Progress) -> str:
         """What people recognize a job by, behind its nonce: the task's name for one-task jobs, or kwargs' job_name."""

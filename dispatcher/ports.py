@@ -18,7 +18,7 @@ from typing import Protocol, Union
 import msgspec
 
 from .events import Cause, TaskResult
-from .model import ResourcesSpec
+from .model import ResourcesSpec, TaskSpec
 
 
 class Shell(msgspec.Struct, frozen=True):
@@ -53,10 +53,29 @@ class Place(msgspec.Struct, frozen=True):
     home: str
 
 
+class JobScript(msgspec.Struct, frozen=True):
+    """All that a script is made of. `tasks` are those still to be run, with their position in the job.
+
+    `template` is the text of customized_script_header_template_file, if there is one. `forward` and `backward` are
+    patterns relative to R: what these tasks read, and what they leave (their logs and the common files included).
+    """
+
+    job: str
+    nonce: str
+    name: str
+    place: Place
+    resources: ResourcesSpec
+    tasks: tuple[tuple[int, TaskSpec], ...]
+    template: str | None = None
+    forward: tuple[str, ...] = ()
+    backward: tuple[str, ...] = ()
+
+
 class Ask(msgspec.Struct, frozen=True):
     """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
 
-    `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs. `revoke`
+    `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs; `forward` and
+    `backward` are patterns relative to R, as in JobScript, for places that carry files to and from each job. `revoke`
     are the nonces of earlier attempts, with how many lines of their claims are known: they are withdrawn before the
     question is asked; where more is found than is known, the attempt has turned up and nothing is asked.
     """
@@ -68,6 +87,8 @@ class Ask(msgspec.Struct, frozen=True):
     resources: ResourcesSpec
     tasks: int = 1
     revoke: tuple[tuple[str, int], ...] = ()
+    forward: tuple[str, ...] = ()
+    backward: tuple[str, ...] = ()
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -175,6 +196,8 @@ class Scheduler(Protocol):
     native_id: str
     restarts: str
     element: str
+    #: The one context that its jobs can be reached through; "" for every context that runs shell text.
+    context: str
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The directive lines below `#!/bin/bash -l`; `log` is the path for the job's own output."""
@@ -182,6 +205,18 @@ class Scheduler(Protocol):
 
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """Into how many array elements this many tasks are cut; 0 when the job is no array."""
+        ...
+
+    def fence(self, job: JobScript, elements: int) -> str:
+        """The bash at a script's head that lets one copy of this attempt through, and ends the others with `exit 0`.
+
+        It leaves REMOTE_ROOT (the directory that holds the tasks' directories), dsp_home (that of our files),
+        dsp_claim, dsp_own (a temporary name beside it), dsp_done, and dsp_still_mine; and changes into REMOTE_ROOT.
+        """
+        ...
+
+    def closing(self, job: JobScript) -> str:
+        """The bash at a script's end: publishes the exit marker, last of all that the job hands over."""
         ...
 
     def check(self, resources: ResourcesSpec) -> None:

@@ -25,28 +25,14 @@ import msgspec
 
 from . import runtime
 from .errors import ConfigError
-from .model import ResourcesSpec, TaskSpec
-from .ports import Place, Scheduler
+from .model import ResourcesSpec, SubmissionSpec, TaskSpec
+from .ports import JobScript, Place, Scheduler
+from .staging import left, sources
 
 #: Larger scripts are cut in two, because schedulers refuse big ones (Slurm: max_script_size, 4 MiB).
 LIMIT = 1 << 20
 
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
-
-
-class JobScript(msgspec.Struct, frozen=True):
-    """All that a script is made of. `tasks` are those still to be run, with their position in the job.
-
-    `template` is the text of customized_script_header_template_file, if there is one.
-    """
-
-    job: str
-    nonce: str
-    name: str
-    place: Place
-    resources: ResourcesSpec
-    tasks: tuple[tuple[int, TaskSpec], ...]
-    template: str | None = None
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -76,16 +62,40 @@ class Script(msgspec.Struct, frozen=True):
         return {f"{name}.sub": self.head + run + self.end, f"{name}.run": self.command}
 
 
+def job_script(
+    spec: SubmissionSpec,
+    job: str,
+    nonce: str,
+    name: str,
+    tasks: Mapping[int, int],
+    place: Place,
+    template: str | None = None,
+) -> JobScript:
+    """What the script of a job is made of; `tasks` maps positions in the job to positions in the submission."""
+    positions = list(tasks.values())
+    return JobScript(
+        job=job,
+        nonce=nonce,
+        name=name,
+        place=place,
+        resources=spec.resources,
+        tasks=tuple((index, spec.tasks[position]) for index, position in tasks.items()),
+        template=template,
+        forward=tuple(sources(spec, positions)),
+        backward=tuple(left(spec, positions)),
+    )
+
+
 def render(job: JobScript, dialect: Scheduler) -> Script:
     """The script of a job in a scheduler's dialect. Raises ConfigError for a template that does not fit."""
     elements = dialect.elements(job.resources, len(job.tasks))
     return Script(
         header=_header(job, dialect, elements),
         custom_flags="".join(f"{flag}\n" for flag in job.resources.custom_flags),
-        claim=_claim(job, dialect, elements),
+        claim=f"\n# job {job.job}: {len(job.tasks)} task(s)\n" + dialect.fence(job, elements),
         env=_env(job.resources),
         command=_command(job, dialect, elements),
-        end=_end(job.resources),
+        end=_end(job.resources) + dialect.closing(job),
     )
 
 
@@ -162,27 +172,6 @@ def _filled(template: str, resources: ResourcesSpec) -> str:
         raise ConfigError(f"the script header template does not fit: {error}; its keys are {keys}") from None
 
 
-def _claim(job: JobScript, dialect: Scheduler, elements: int) -> str:
-    element, suffix, withdrawn = "", "", ""
-    if elements:
-        element, suffix = f"dsp_element={dialect.element}\n", ".$dsp_element"
-        # An array is withdrawn as a whole; looked for after the element has its claim, so that it cannot slip through.
-        withdrawn = f'[ ! -e "$dsp_home/{job.nonce}.claim" ] || exit 0\n'
-    return (
-        f"\n# job {job.job}: {len(job.tasks)} task(s)\n"
-        f"REMOTE_ROOT=$(readlink -f -- {quoted(job.place.root)}) || exit 93\n"
-        f"dsp_home={quoted(job.place.home)}\n"
-        f"{element}"
-        f'dsp_claim="$dsp_home/{job.nonce}{suffix}.claim"\n'
-        "dsp_node=$(uname -n)\n"
-        f"dsp_native={dialect.native_id}\n"
-        f"dsp_restarts={dialect.restarts}\n"
-        f"{runtime.CLAIM}"
-        f"{withdrawn}"
-        'cd -- "$REMOTE_ROOT" || exit 93\n'
-    )
-
-
 def _env(resources: ResourcesSpec) -> str:
     lines = ["", "# environment", *(["module purge"] if resources.module_purge else [])]
     lines += [f"module unload {_words(name, 'module_unload_list')}" for name in resources.module_unload_list]
@@ -250,4 +239,4 @@ def _end(resources: ResourcesSpec) -> str:
     """append_script runs whether or not tasks failed, and before the job counts as over."""
     cd = '\ncd -- "$REMOTE_ROOT" || exit 93\n'
     append = "(\n" + "\n".join(resources.append_script) + "\n)\n" if resources.append_script else ""
-    return cd + append + runtime.END
+    return cd + append

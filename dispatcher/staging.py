@@ -115,10 +115,10 @@ def _logs(task: TaskSpec) -> list[str]:
     return _below(task, [log for log in (task.outlog, task.errlog) if log is not None], "outlog", escape)
 
 
-def sources(spec: SubmissionSpec) -> list[str]:
-    """Patterns, relative to work_base, of everything that a submission forwards."""
+def sources(spec: SubmissionSpec, positions: Sequence[int] | None = None) -> list[str]:
+    """Patterns, relative to work_base and to R, of everything that is forwarded: for all tasks, or for these."""
     patterns = _common(spec.forward_common_files, "forward_common_files")
-    for task in spec.tasks:
+    for task in spec.tasks if positions is None else (spec.tasks[position] for position in positions):
         patterns += _below(task, task.forward_files, "forward_files")
     return list(dict.fromkeys(patterns))
 
@@ -137,6 +137,11 @@ def evidence(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
     for task in (spec.tasks[position] for position in positions):
         patterns += _logs(task) + _below(task, task.backward_files, "backward_files")
     return list(dict.fromkeys(patterns))
+
+
+def left(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
+    """Patterns, relative to R, of all that these tasks leave and that may be brought back."""
+    return list(dict.fromkeys(wanted(spec, positions) + evidence(spec, positions)))
 
 
 def roots(patterns: Iterable[str]) -> list[str]:
@@ -337,9 +342,8 @@ def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> set[str]:
     A file that any task names in backward_files, outlog or errlog (or that is in backward_common_files) changes
     while the submission runs; if it counted, a resumed run would not know itself again.
     """
-    everyone = range(len(spec.tasks))
-    patterns = dict.fromkeys(wanted(spec, everyone) + evidence(spec, everyone))
-    rewritten, _ = _found(list(patterns), (FileEntry(item.target, item.size) for item in items))
+    patterns = left(spec, range(len(spec.tasks)))
+    rewritten, _ = _found(patterns, (FileEntry(item.target, item.size) for item in items))
     return {item.target for item in items if item.size >= 0 and item.target not in rewritten}
 
 

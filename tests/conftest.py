@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,14 @@ from dispatcher.testing.simulation import Simulated
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A home without a profile: jobs are login shells, and one that is killed may leave its profile's locks behind."""
+    home = tempfile.TemporaryDirectory(prefix="dispatcher-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    os.environ["HOME"] = home.name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

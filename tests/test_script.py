@@ -14,10 +14,10 @@ import pytest
 
 from dispatcher.errors import ConfigError
 from dispatcher.model import ResourcesSpec, Strategy, TaskSpec
-from dispatcher.ports import Place
+from dispatcher.ports import JobScript, Place
 from dispatcher.schedulers.command_line import CommandLine, read_claim
 from dispatcher.schedulers.shell import ShellQueue
-from dispatcher.script import JobScript, Script, expanded, quoted, render
+from dispatcher.script import Script, expanded, quoted, render
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "scripts" / "shell"
 

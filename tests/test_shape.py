@@ -17,13 +17,25 @@ PACKAGE = ROOT / "dispatcher"
 LAYERS = [
     {"cli", "__main__", "testing"},
     {"api", "__init__"},
-    {"session", "schema", "report"},
+    {"session", "inheritance", "schema", "report"},
     {"fenced"},
     {"kept"},
     {"engine"},
     {"observer"},
     {"ledger", "world"},
-    {"schedulers", "contexts", "staging", "script", "plan", "history", "lifecycle", "near", "runtime"},
+    {
+        "schedulers",
+        "contexts",
+        "staging",
+        "script",
+        "plan",
+        "history",
+        "lifecycle",
+        "near",
+        "runtime",
+        "fence",
+        "beginning",
+    },
     {"model", "events", "ports", "errors"},
 ]
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
@@ -36,6 +48,7 @@ LIBRARIES = {
     "requests": "dispatcher/contexts/",
     "dargs": "dispatcher/schema",
     "rich": "dispatcher/cli/",
+    "dpgui": "dispatcher/cli/gui.py",
 }
 PURE = {
     "model",
@@ -46,6 +59,8 @@ PURE = {
     "plan",
     "script",
     "runtime",
+    "fence",
+    "beginning",
     "staging",
     "history",
     "schedulers",

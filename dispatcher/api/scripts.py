@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from .. import schedulers
 from ..errors import ConfigError
 from ..model import MachineSpec, ResourcesSpec
-from ..ports import Place
-from ..script import JobScript, Script, render
+from ..ports import JobScript, Place
+from ..script import Script, render
 
 if TYPE_CHECKING:
     from .job import Job

@@ -53,6 +53,8 @@ class Opens(Context, Protocol):
     """A context class as this registry hands it out: a Context that can be opened, and documents its profile."""
 
     profile_keys: ClassVar[tuple[ProfileKey, ...]]
+    #: The one batch system that runs in this place; "" for all that are asked by shell text.
+    batch_type: ClassVar[str]
 
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> Context:

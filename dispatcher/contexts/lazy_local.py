@@ -19,6 +19,7 @@ from .this_machine import ThisMachine, joined, make_directory, must_exist, place
 class LazyLocalContext(ThisMachine):
     """The execution side is the near side."""
 
+    batch_type: ClassVar[str] = ""
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = ()
 
     @classmethod

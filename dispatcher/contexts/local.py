@@ -35,6 +35,7 @@ from .this_machine import (
 class LocalContext(ThisMachine):
     """The execution side is <remote_root>/<submission> on this machine."""
 
+    batch_type: ClassVar[str] = ""
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = (
         ProfileKey("symlink", (bool,), "Link forward files into the remote directory instead of copying them.", True),
     )

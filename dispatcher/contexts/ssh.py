@@ -56,6 +56,7 @@ _KEYS = (
 class SSHContext:
     """The execution side is <remote_root>/<submission> on another machine."""
 
+    batch_type: ClassVar[str] = ""
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
 
     def __init__(self, link: ssh_link.Link, place: Place, submission: str, profile: Mapping[str, Any]) -> None:

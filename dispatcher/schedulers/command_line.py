@@ -26,12 +26,14 @@ from typing import ClassVar
 import msgspec
 
 from ..errors import ConfigError, Unreachable
+from ..fence import shared_closing, shared_fence
 from ..model import ResourcesSpec
 from ..ports import (
     Accepted,
     Answer,
     Ask,
     Claim,
+    JobScript,
     Later,
     Look,
     Looks,
@@ -125,6 +127,7 @@ class CommandLine:
     native_id = ""
     restarts = "0"
     element = ""
+    context = ""
     STATES: ClassVar[Mapping[str, Native]] = {}
     LATER: re.Pattern[str] = re.compile(r"(?!)")
     NEVER: re.Pattern[str] = re.compile(r"(?!)")
@@ -139,6 +142,14 @@ class CommandLine:
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """No array by default."""
         return 0
+
+    def fence(self, job: JobScript, elements: int) -> str:
+        """By a file in the directory that the job shares with us."""
+        return shared_fence(job, self, elements)
+
+    def closing(self, job: JobScript) -> str:
+        """By a rename in that directory."""
+        return shared_closing()
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse what would break a directive line."""

@@ -19,6 +19,7 @@ from ..ports import (
     Ask,
     FileEntry,
     Item,
+    JobScript,
     Later,
     Look,
     Looks,
@@ -43,6 +44,7 @@ class SimulatedQueue:
     native_id = "$ID"
     restarts = "0"
     element = ""
+    context = ""
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """No directives."""
@@ -51,6 +53,14 @@ class SimulatedQueue:
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """No arrays."""
         return 0
+
+    def fence(self, job: JobScript, elements: int) -> str:
+        """The simulated cluster has its own claims."""
+        return ""
+
+    def closing(self, job: JobScript) -> str:
+        """And its own markers."""
+        return ""
 
     def check(self, resources: ResourcesSpec) -> None:
         """Everything can be expressed."""

@@ -26,7 +26,7 @@ from .. import events as ev
 from ..cli.asked import submission as as_asked
 from ..history import History
 from ..kept import fold
-from ..model import SubmissionSpec, plan_hash
+from ..model import SubmissionSpec
 from ..plan import plan
 from ..ports import Item
 from ..session import Session, begin, real_outside
@@ -104,7 +104,7 @@ class Simulated:
             [Item(f"/near/{task.task_work_path}/in", f"{task.task_work_path}/in", 3, "00") for task in self.spec.tasks],
         )
         with session:
-            begin(session, plan_hash(self.spec), {"in": "00"})
+            begin(session, {"in": "00"})
             session.run(check_interval=8.0, **how)
         return history
 

@@ -60,6 +60,7 @@ def test_what_is_known_but_not_built_says_so(name: str) -> None:
 STRANGER = """
 class MoonContext:
     profile_keys = ()
+    batch_type = ""
 """
 
 

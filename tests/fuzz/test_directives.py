@@ -14,9 +14,9 @@ import pytest
 from dispatcher import schedulers
 from dispatcher.errors import ConfigError
 from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Place
+from dispatcher.ports import JobScript, Place
 from dispatcher.schema.parameters import KWARGS
-from dispatcher.script import JobScript, check_header, render
+from dispatcher.script import check_header, render
 
 DIALECTS = [name for name, where in schedulers.BUILTIN.items() if where and name != "Shell"]
 PAYLOADS = [

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Place
+from dispatcher.ports import JobScript, Place
 from dispatcher.schedulers import load
 from dispatcher.schedulers.command_line import read_claim
-from dispatcher.script import JobScript, render
+from dispatcher.script import render
 
 ID = {"pbs": "PBS_JOBID", "torque": "PBS_JOBID", "sge": "JOB_ID", "lsf": "LSB_JOBID", "fugaku": "PJM_JOBID",
       "jh_unischeduler": "JH_JOBID"}  # fmt: skip

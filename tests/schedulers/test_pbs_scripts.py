@@ -11,9 +11,9 @@ import pytest
 
 from dispatcher.errors import ConfigError
 from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Ask, Place
+from dispatcher.ports import Ask, JobScript, Place
 from dispatcher.schedulers import load
-from dispatcher.script import JobScript, render
+from dispatcher.script import render
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
 

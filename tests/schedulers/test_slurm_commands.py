@@ -12,10 +12,10 @@ import pytest
 
 from dispatcher import runtime
 from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Accepted, Answer, Ask, Later, Look, Looks, Native, Place, Reply, Shell, Watch
+from dispatcher.ports import Accepted, Answer, Ask, JobScript, Later, Look, Looks, Native, Place, Reply, Shell, Watch
 from dispatcher.schedulers.slurm import Slurm
 from dispatcher.schedulers.slurm_array import SlurmArray
-from dispatcher.script import JobScript, render
+from dispatcher.script import render
 
 COUNT = """#!/bin/sh
 here=$(dirname "$0")
