@@ -35,6 +35,7 @@ from .errors import (
     JobsFailed,
     ResultMissing,
 )
+from .fenced import Fenced
 from .history import History
 from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed
 from .ledger import Ledger
@@ -98,7 +99,7 @@ class Session:
                 self.history,
                 self.journal,
                 self.scheduler,
-                self._open_context(),
+                Fenced(self._open_context(), self.journal),
                 self.outside,
                 _template(self.spec),
             )
