@@ -117,7 +117,7 @@ def test_a_second_life_of_an_application_takes_over(hadoop: Hadoop, work: Work, 
 def end_master(hadoop: Hadoop, app: str) -> None:
     """Kill -9 the application master of this application, and nothing else."""
     where = f"{hadoop.knobs['HADOOP_RUN']}/nm/"
-    container = f"{app.replace('application', 'container')}_01_000001"
+    container = f"{app.removeprefix('application')}_01_000001"  # between them is an epoch once YARN was started again
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and entry.name != str(os.getpid()):
             try:
