@@ -31,8 +31,8 @@ BUILTIN: dict[str, str] = {
     "LocalContext": "dispatcher.contexts.local:LocalContext",
     "SSHContext": "dispatcher.contexts.ssh:SSHContext",
     "HDFSContext": "",
-    "BohriumContext": "",
-    "OpenAPIContext": "",
+    "BohriumContext": "dispatcher.contexts.bohrium:BohriumContext",
+    "OpenAPIContext": "dispatcher.contexts.openapi:OpenAPIContext",
 }
 
 _SAME = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}

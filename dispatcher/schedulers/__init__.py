@@ -28,8 +28,8 @@ BUILTIN: dict[str, str] = {
     "Fugaku": "dispatcher.schedulers.fugaku:Fugaku",
     "JH_UniScheduler": "dispatcher.schedulers.jh_unischeduler:JHUniScheduler",
     "DistributedShell": "",
-    "Bohrium": "",
-    "OpenAPI": "",
+    "Bohrium": "dispatcher.schedulers.bohrium:Bohrium",
+    "OpenAPI": "dispatcher.schedulers.openapi:OpenAPI",
 }
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 

@@ -17,6 +17,7 @@ from ..ports import (
     Accepted,
     Answer,
     Ask,
+    Call,
     FileEntry,
     Item,
     JobScript,
@@ -103,8 +104,9 @@ class SimulatedPlace:
         self.cluster = cluster
         self.place = Place(near="/near", root="/R", home="/R/.dispatcher/x/jobs")
 
-    def ask(self, call: Shell) -> Reply:
+    def ask(self, call: Call) -> Reply:
         """Do what the question says; Unreachable when the world loses it, before or after the effect."""
+        assert isinstance(call, Shell), "questions to the simulation are text"
         request = msgspec.json.decode(call.text)
         what = request.pop("op")
         self.cluster.calls.append(what)
