@@ -19,7 +19,7 @@ from .. import near
 from ..errors import TransferFailed, Unreachable
 from .cloud_http import Http, Lost, pieces
 
-_TRIES = 5
+_TRIES, _PAUSE = 5, 0.2
 #: Seconds that one answer may take to come, at most.
 _LONGEST = 3600.0
 _IS_MD5 = re.compile(r'"?([0-9A-Fa-f]{32})"?')
@@ -54,7 +54,7 @@ def fetch(
             trouble = error
         else:
             return
-        sleep(min(0.2 * 2**nth, 5))
+        sleep(min(_PAUSE * 2**nth, 5))
     raise trouble
 
 
