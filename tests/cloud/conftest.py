@@ -88,7 +88,9 @@ def asked() -> Callable[..., SubmissionSpec]:
     return submission
 
 
-def submission(near: Path, kind: str, tasks: int, command: str = "cat in ../pot > out", **resources: Any) -> SubmissionSpec:
+def submission(
+    near: Path, kind: str, tasks: int, command: str = "cat in ../pot > out", **resources: Any
+) -> SubmissionSpec:
     """Tasks with an input each, a common file, and an output each; laid out on the near side."""
     for index in range(tasks):
         place = near / "w" / f"t{index}"

@@ -99,7 +99,9 @@ def test_keep_backup(cloud: Cloud, asked: Asked, tmp_path: Path, keep: bool) -> 
 
 def test_output_log_is_written_as_the_job_prints_it(cloud: Cloud, asked: Asked, tmp_path: Path) -> None:
     profile = cloud.profile("Bohrium", input_data={"output_log": True})
-    spec = asked(tmp_path / "near", "Bohrium", 1, "cat in ../pot > out; for i in 1 2 3; do echo line $i; sleep 0.3; done")
+    spec = asked(
+        tmp_path / "near", "Bohrium", 1, "cat in ../pot > out; for i in 1 2 3; do echo line $i; sleep 0.3; done"
+    )
     with open_session(spec, profile) as session:
         session.run(check_interval=0.2)
     [log] = (tmp_path / "near").rglob("logs/*.log")
@@ -122,7 +124,7 @@ def test_cancelled_jobs_are_killed(cloud: Cloud, kind: str, asked: Asked, tmp_pa
 
 
 def test_container_that_dies_without_a_marker(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path) -> None:
-    spec = asked(tmp_path / "near", kind, 1, "echo last words; kill -9 $PPID; sleep 5")
+    spec = asked(tmp_path / "near", kind, 1, "echo last words; kill -9 $$")
     with open_session(spec, cloud.profile(kind)) as session, pytest.raises(JobsFailed) as failed:
         session.run(check_interval=0.2)
     assert failed.value.jobs[0].cause.kind in ("lost", "task")
@@ -150,7 +152,12 @@ def test_200_jobs_cost_few_requests(cloud: Cloud, kind: str, asked: Asked, tmp_p
 
 
 def test_secrets_are_written_nowhere(
-    cloud: Cloud, kind: str, asked: Asked, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    cloud: Cloud,
+    kind: str,
+    asked: Asked,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     cloud.fault("lost", "job/add")
@@ -160,14 +167,20 @@ def test_secrets_are_written_nowhere(
         session.run(check_interval=0.2)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".jsonl" for path in files)
-    texts = [path.read_bytes() for path in files] + [("".join(capfd.readouterr()) + caplog.text + str(failed.value)).encode()]
+    texts = [path.read_bytes() for path in files] + [
+        ("".join(capfd.readouterr()) + caplog.text + str(failed.value)).encode()
+    ]
     for name, secret in cloud.secrets.items():
         assert not any(secret.encode() in text for text in texts), name
     assert not any(b"eyJ" in text and b"Bearer" in text for text in texts)
 
 
-@pytest.mark.parametrize("wrong", [{"password": "no"}, {"password": ""}, {"program_id": "x"}, {"input_data": {"api_version": 1}}])
-def test_what_is_wrong_in_the_profile_is_named(cloud: Cloud, asked: Asked, tmp_path: Path, wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"password": "no"}, {"password": ""}, {"program_id": "x"}, {"input_data": {"api_version": 1}}]
+)
+def test_what_is_wrong_in_the_profile_is_named(
+    cloud: Cloud, asked: Asked, tmp_path: Path, wrong: dict[str, object]
+) -> None:
     profile = cloud.profile("Bohrium", **wrong)
     with open_session(asked(tmp_path / "near", "Bohrium", 1), profile) as session:
         with pytest.raises(ConfigError, match=rf"remote_profile/.*{next(iter(wrong))}"):
