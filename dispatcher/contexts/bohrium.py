@@ -39,6 +39,7 @@ _KEYS = (
     ProfileKey("input_data", (dict,), "Settings of the cloud job, passed on as they are.", required=True),
     ProfileKey("keep_backup", (bool,), "Keep the archives that were fetched.", True),
     ProfileKey("ignore_exit_code", (bool,), "Take a task that ended with another code than 0 as finished.", True),
+    ProfileKey("retry_count", (int, type(None)), "Taken for compatibility, and not used; see machine/retry_count.", 2),
     ProfileKey("base_url", (str,), "Address of the service; else DPDISPATCHER_LEBESGUE_API_HOST."),
     ProfileKey("storage_url", (str,), "Address of the bucket; else DPDISPATCHER_LEBESGUE_ALI_OSS_BUCKET_URL."),
 )

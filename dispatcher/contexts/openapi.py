@@ -31,18 +31,14 @@ _KEYS = (
     ProfileKey("access_key", (str,), "Access key; else BOHRIUM_ACCESS_KEY or ACCESS_KEY."),
     ProfileKey("project_id", (int,), "Id of the project that pays; else BOHRIUM_PROJECT_ID or PROJECT_ID."),
     ProfileKey("app_key", (str,), "Key of the application that asks; else BOHRIUM_APP_KEY or APP_KEY."),
+    ProfileKey("keep_backup", (bool,), "Keep the archives that were fetched, unless false."),
+    ProfileKey("ignore_exit_code", (bool,), "Take a task that failed as finished, unless false."),
+    ProfileKey("output_log", (bool,), "Keep what each job prints in a file on this side."),
     ProfileKey("base_url", (str,), "Address of the service; else BOHRIUM_BASE_URL."),
     ProfileKey("storage_url", (str,), "Address of its storage; else what the record names, or TIEFBLUE_BASE_URL."),
 )
 #: Keys of the profile that are for this side.
-_OURS = {key.name for key in _KEYS} | {
-    "keep_backup",
-    "ignore_exit_code",
-    "output_log",
-    "grouped",
-    "job_name",
-    "input_data",
-}
+_OURS = {key.name for key in _KEYS} | {"grouped", "job_name", "input_data"}
 
 
 class OpenApi:
