@@ -1,9 +1,10 @@
 # make demo            five tasks on this machine: progress, results, the replayed history
 # make test            all tests that need no cluster
 # make check           lint, format, types
-# make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one)
+# make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one:
+#                      pbs, torque, lsf, fugaku and jh_unischeduler are yours when their commands are on PATH)
 # make bench           benchmarks: ratios and counts
-# make soak N=20000    the simulation over many seeds
+# make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make golden          accept what the code now makes as the golden files; review the diff
 # make diagram         put the current table of states into README.md
 # make dist            build and try the wheel
@@ -37,7 +38,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 test-clusters: $(READY)
-	$(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
+	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py
@@ -45,6 +46,8 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m dispatcher.testing.simulation --seeds $(N)
+	for name in PBS Torque SGE Slurm LSF JH_UniScheduler Fugaku; do \
+	  $(BIN)/python -m dispatcher.testing.simulation --dialect $$name --seeds $$(($(N) / 200)) || exit 1; done
 
 golden: $(READY)
 	$(BIN)/python -m pytest --golden tests/test_script.py tests/cli tests/schedulers

@@ -67,6 +67,7 @@ class Opened(_Event, frozen=True, gc=False):
     forward_common_files: tuple[str, ...] = ()
     backward_common_files: tuple[str, ...] = ()
     inputs: dict[str, str] = {}
+    work: str = ""
 
 
 class Planned(_Event, frozen=True, gc=False):
@@ -75,6 +76,14 @@ class Planned(_Event, frozen=True, gc=False):
     job: str
     positions: tuple[int, ...]
     tasks: tuple[TaskSpec, ...]
+
+
+class Inherited(_Event, frozen=True, gc=False):
+    """These tasks (positions in the job) ended with code 0 in an earlier submission, and their results are here."""
+
+    job: str
+    tasks: tuple[int, ...]
+    previous: str
 
 
 class Staged(_Event, frozen=True, gc=False):
@@ -217,6 +226,7 @@ class Note(_Event, frozen=True, gc=False):
 
 
 JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
+    Inherited,
     Submitting,
     Submitted,
     Postponed,

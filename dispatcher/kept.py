@@ -18,7 +18,7 @@ from . import events as ev
 from .errors import DispatcherError, InputsChanged, JournalDamaged, SubmissionBusy
 from .history import History
 from .lifecycle import TRANSITIONS, Progress, State
-from .model import SubmissionSpec, digest, plan_hash
+from .model import SubmissionSpec, digest, plan_hash, work_hash
 
 #: The journal's directory below the near side, by submission hash.
 KEPT = ".dispatcher"
@@ -79,20 +79,27 @@ def opening_of(path: Path) -> ev.Opened | None:
     return None
 
 
-def refuse_changed_inputs(place: Path, asked: str, submission: str, inputs: Mapping[str, str]) -> None:
-    """The same plan, unfinished, but with other inputs: going on would answer with mixed results."""
-    for path in kept_journals(place):
+def refuse_changed(spec: SubmissionSpec, submission: str, inputs: Mapping[str, str]) -> None:
+    """The same tasks, unfinished, but with other inputs or resources: they would run twice, and mix their results."""
+    work, asked = work_hash(spec), plan_hash(spec)
+    for path in kept_journals(near_of(spec)):
         if path.parent.name == submission:
             continue
         opened = opening_of(path)
-        if opened is None or opened.plan != asked or settled(read_history(path)):
+        if opened is None or (opened.plan != asked and opened.work != work) or settled(read_history(path)):
             continue
+        advice = f"or give it up with `dispatcher cancel {path.parent}` and run again"
+        if opened.plan != asked:
+            raise InputsChanged(
+                f"submission {opened.submission} of the same tasks is not finished, and what was asked for has changed "
+                f"since (its resources, or its machine). Put that back to continue it, {advice}; what it has finished "
+                f"is kept if you then give previous_submission_hash: {opened.submission}."
+            )
         changed = sorted(name for name in {*opened.inputs, *inputs} if opened.inputs.get(name) != inputs.get(name))
         raise InputsChanged(
             f"submission {opened.submission} of the same tasks is not finished, and its inputs have changed since: "
-            f"{', '.join(changed[:10])}. Put them back to continue it, or give it up with "
-            f"`dispatcher cancel {path.parent}` and run again. (Files that tasks rewrite themselves belong into "
-            "their backward_files; then they do not count as inputs.)"
+            f"{', '.join(changed[:10])}. Put them back to continue it, {advice}. (Files that tasks rewrite themselves "
+            "belong into their backward_files; then they do not count as inputs.)"
         )
 
 

@@ -45,6 +45,7 @@ _IN_QUEUE = (State.waiting, State.running, State.completing)
 
 #: Event, from which states, to which state (None: the state stays). The order is that of the diagram.
 TRANSITIONS: tuple[tuple[str, tuple[State, ...], State | None], ...] = (
+    ("inherited", (State.unsubmitted,), None),
     ("submitting", (State.unsubmitted,), None),
     ("postponed", (State.unsubmitted,), None),
     ("void", (State.unsubmitted,), None),
@@ -55,7 +56,7 @@ TRANSITIONS: tuple[tuple[str, tuple[State, ...], State | None], ...] = (
     ("completing", (State.waiting, State.running), State.completing),
     ("adopted", _IN_QUEUE, None),
     ("stopping", (State.unsubmitted, *_IN_QUEUE), None),
-    ("finished", _IN_QUEUE, State.finished),
+    ("finished", (State.unsubmitted, *_IN_QUEUE), State.finished),
     ("terminated", (State.unsubmitted, *_IN_QUEUE), State.terminated),
     ("retried", (State.terminated,), State.unsubmitted),
     ("revived", (State.unsubmitted,), State.waiting),
@@ -95,7 +96,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     `asking`: a submission has begun and is not answered; `stopping`: why it is being killed;
     `fails` attempts that count against retry_count, `site` those that were the site's doing;
     `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts,
-    `lines` how much of the last one's claim is known.
+    `lines` how much of the last one's claim is known; `inherited` the tasks of `done` that an earlier submission ran.
     """
 
     job: str
@@ -112,6 +113,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     cause: ev.Cause | None = None
     past: tuple[str, ...] = ()
     lines: int = 0
+    inherited: int = 0
 
     @property
     def unfinished(self) -> list[int]:
@@ -149,11 +151,20 @@ def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
     if isinstance(event, ev.Submitting):
         same = progress.nonce in ("", event.nonce)  # asking again for the same attempt keeps its nonce
         return not progress.asking and same and event.attempt == max(progress.attempt, 1)
+    if isinstance(event, ev.Inherited):
+        return progress.attempt == 0 and all(0 <= index < progress.size for index in event.tasks)
+    if isinstance(event, ev.Finished):
+        return not progress.asking and not progress.unfinished  # all was inherited
     return not (isinstance(event, ev.Terminated) and progress.asking)
 
 
 def _plain(progress: Progress, event: Any, after: State) -> Progress:
     return msgspec.structs.replace(progress, state=after)
+
+
+def _inherited(progress: Progress, event: ev.Inherited, after: State) -> Progress:
+    done = sum(1 << index for index in set(event.tasks))
+    return msgspec.structs.replace(progress, done=progress.done | done, inherited=progress.inherited | done)
 
 
 def _submitting(progress: Progress, event: ev.Submitting, after: State) -> Progress:
@@ -217,6 +228,7 @@ def _revived(progress: Progress, event: ev.Revived, after: State) -> Progress:
 
 
 _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
+    ev.Inherited: _inherited,
     ev.Submitting: _submitting,
     ev.Submitted: _identified,
     ev.Postponed: _answered,

@@ -157,6 +157,7 @@ _WHY: dict[type, Callable[[Any], str]] = {
     ev.Adopted: lambda event: str(event.why),
     ev.Stopping: lambda event: str(event.why),
     ev.Terminated: lambda event: str(event.cause),
+    ev.Inherited: lambda event: f"{count(len(event.tasks), 'task')} done by submission {event.previous}",
     ev.Revived: lambda event: f"{event.nonce} had been given up and turned up",
     ev.Retried: lambda event: "a new round of attempts" if event.fresh else "",
     ev.Delivered: _delivered,

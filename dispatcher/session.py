@@ -26,6 +26,7 @@ import journal as journals
 
 from . import contexts, near, schedulers, staging
 from . import events as ev
+from .beginning import Inheritance, first_records
 from .engine import Engine
 from .errors import (
     ConfigError,
@@ -35,7 +36,7 @@ from .errors import (
     ResultMissing,
 )
 from .history import History
-from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed_inputs
+from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed
 from .ledger import Ledger
 from .lifecycle import Progress, State, Todo, todo
 from .model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
@@ -221,8 +222,8 @@ class Session:
             raise ResultMissing(_missing(missing, self.context.place.root))
 
     def _positions(self, job: JobSpec, done: bool) -> list[int]:
-        bits = self.progress[job.hash].done
-        return [position for index, position in enumerate(job.tasks) if bool(bits >> index & 1) is done]
+        bits, here = self.progress[job.hash].done, self.progress[job.hash].inherited
+        return [p for i, p in enumerate(job.tasks) if bool(bits >> i & 1) is done and not here >> i & 1]
 
     def _conclude(self) -> None:
         failed = self.engine.failed()
@@ -263,9 +264,11 @@ def open_session(
     profile: Mapping[str, Any],
     jobs: Sequence[JobSpec] | None = None,
     outside: Outside | None = None,
+    inherit: Callable[[], Inheritance] = Inheritance,
 ) -> Iterator[Session]:
     """Check everything that was asked, take the journal's lock, fold its history.
 
+    `inherit` is asked once, when a journal is begun: which tasks need not be run.
     Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
     this submission, JournalDamaged when its journal cannot be trusted.
     """
@@ -275,10 +278,9 @@ def open_session(
     staging.check_paths(spec)
     planned = tuple(jobs) if jobs else plan(spec)
     uploads, inputs = survey(spec)
-    asked = plan_hash(spec)
-    submission = submission_hash(asked, inputs)
+    submission = submission_hash(plan_hash(spec), inputs)
     place = near_of(spec)
-    refuse_changed_inputs(place, asked, submission, inputs)
+    refuse_changed(spec, submission, inputs)
     kind = contexts.load(spec.machine.context_type)
     check_pair(spec.machine, scheduler, kind)
 
@@ -299,7 +301,7 @@ def open_session(
     outside = msgspec.structs.replace(outside or real_outside(), cancelled=request.exists)
     session = Session(spec, planned, submission, scheduler, open_context, log, history, outside, uploads)
     with session:
-        begin(session, asked, inputs)
+        begin(session, inputs, inherit)
         yield session
 
 
@@ -332,8 +334,8 @@ def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
     return known, {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
 
 
-def begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
-    """The first records of a new journal: what was asked, and the jobs it makes."""
+def begin(session: Session, inputs: Mapping[str, str], inherit: Callable[[], Inheritance] = Inheritance) -> None:
+    """The first records of a new journal; refused when the journal is another submission's."""
     if session.history.opened is not None:
         if session.history.opened.submission != session.submission:
             raise ConfigError(
@@ -342,28 +344,9 @@ def begin(session: Session, asked: str, inputs: Mapping[str, str]) -> None:
             )
         return
     session.history.began = session.history.began or session.outside.now()
-    spec = session.spec
-    opened = ev.Opened(
-        submission=session.submission,
-        plan=asked,
-        work_base=spec.work_base,
-        machine=_as_json(spec.machine),
-        resources=_as_json(spec.resources),
-        root=str(session.near),
-        forward_common_files=spec.forward_common_files,
-        backward_common_files=spec.backward_common_files,
-        inputs=dict(inputs),
-    )
+    first = first_records(session.spec, session.planned, session.submission, str(session.near), inputs, inherit())
     with journal_errors(session.journal.path):
-        session.record(
-            opened,
-            *(ev.Planned(job.hash, job.tasks, tuple(spec.tasks[i] for i in job.tasks)) for job in session.planned),
-        )
-
-
-def _as_json(value: Any) -> Any:
-    """What a record reads back as: lists where the value has tuples."""
-    return msgspec.json.decode(msgspec.json.encode(value))
+        session.record(*first)
 
 
 def _template(spec: SubmissionSpec) -> str | None:

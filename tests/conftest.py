@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,14 @@ from dispatcher.testing.simulation import Simulated
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A home without a profile: jobs are login shells, and one that is killed may leave its profile's locks behind."""
+    home = tempfile.TemporaryDirectory(prefix="dispatcher-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    os.environ["HOME"] = home.name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,13 +55,23 @@ def make_submission() -> Callable[..., SubmissionSpec]:
 
 
 @pytest.fixture
-def simulate(tmp_path: Path) -> Callable[..., Simulated]:
+def simulate(tmp_path: Path, dialect: str) -> Iterator[Callable[..., Simulated]]:
     """Make a simulated submission: `simulate(world, spec, name)`."""
+    made: list[Simulated] = []
 
     def make(world: World | None = None, spec: SubmissionSpec | None = None, name: str = "run") -> Simulated:
-        return Simulated(tmp_path / name, spec or submission(), world or World())
+        made.append(Simulated(tmp_path / name, spec or submission(), world or World(), dialect))
+        return made[-1]
 
-    return make
+    yield make
+    for simulated in made:
+        simulated.close()
+
+
+@pytest.fixture
+def dialect() -> str:
+    """Whose commands the simulated cluster is asked by; "": words of its own."""
+    return ""
 
 
 @pytest.fixture

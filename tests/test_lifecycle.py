@@ -32,6 +32,7 @@ from dispatcher.ports import Claim, Look, Native
 
 CAUSE = ev.Cause("task", "a task failed", code=1)
 SAMPLES: dict[str, Any] = {
+    "inherited": ev.Inherited("j", (1,), "5f1c"),
     "submitting": ev.Submitting("j", 1, "n1"),
     "submitted": ev.Submitted("j", "7"),
     "postponed": ev.Postponed("j", "full"),
@@ -71,11 +72,24 @@ def test_every_state_times_every_event_moves_or_raises(state: State, name: str, 
     legal = (state, name) in moves()
     if state is State.unsubmitted:
         legal = legal and (asking or name not in ASKING) and not (asking and name in ("submitting", "terminated"))
+        legal = legal and name not in ("inherited", "finished")  # a job that was asked for, or has tasks left to run
     if legal:
         assert apply(progress, SAMPLES[name]).state is moves()[state, name]
     else:
         with pytest.raises(IllegalTransition, match=f"job j: {name} is not possible while {state.value}"):
             apply(progress, SAMPLES[name])
+
+
+def test_what_was_inherited_is_done_before_anything_is_asked() -> None:
+    part = apply(Progress("j", 2), ev.Inherited("j", (1,), "5f1c"))
+    assert (part.state, part.unfinished, part.inherited) == (State.unsubmitted, [0], 0b10)
+    assert todo(part, Policy()) is Todo.submit
+    with pytest.raises(IllegalTransition):
+        apply(part, ev.Finished("j"))
+    with pytest.raises(IllegalTransition):
+        apply(Progress("j", 2), ev.Inherited("j", (2,), "5f1c"))
+    whole = apply(apply(part, ev.Inherited("j", (0,), "5f1c")), ev.Finished("j"))
+    assert (whole.state, todo(whole, Policy()), whole.attempt) == (State.finished, Todo.nothing, 0)
 
 
 def test_the_life_of_a_job_with_one_retry() -> None:

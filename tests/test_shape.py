@@ -17,12 +17,24 @@ PACKAGE = ROOT / "dispatcher"
 LAYERS = [
     {"cli", "__main__", "testing"},
     {"api", "__init__"},
-    {"session", "schema", "report"},
+    {"session", "inheritance", "schema", "report"},
     {"kept"},
     {"engine"},
     {"observer"},
     {"ledger", "world"},
-    {"schedulers", "contexts", "staging", "script", "plan", "history", "lifecycle", "near", "runtime", "fence"},
+    {
+        "schedulers",
+        "contexts",
+        "staging",
+        "script",
+        "plan",
+        "history",
+        "lifecycle",
+        "near",
+        "runtime",
+        "fence",
+        "beginning",
+    },
     {"model", "events", "ports", "errors"},
 ]
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
@@ -35,6 +47,7 @@ LIBRARIES = {
     "requests": "dispatcher/contexts/",
     "dargs": "dispatcher/schema",
     "rich": "dispatcher/cli/",
+    "dpgui": "dispatcher/cli/gui.py",
 }
 PURE = {
     "model",
@@ -46,6 +59,7 @@ PURE = {
     "script",
     "runtime",
     "fence",
+    "beginning",
     "staging",
     "history",
     "schedulers",

@@ -56,6 +56,8 @@ def written(submission: Submission, if_static: bool, secrets: bool = True) -> di
     }
     if submission.stop_on_failure:
         found["stop_on_failure"] = True
+    if submission.previous_submission_hash:
+        found["previous_submission_hash"] = submission.previous_submission_hash
     if not submission.belonging_jobs:
         found["belonging_tasks"] = [task.serialize() for task in submission.belonging_tasks]
     return found
@@ -77,6 +79,7 @@ def read(kind: type[Submission], data: Mapping[str, Any], machine: Machine | Non
         backward_common_files=data.get("backward_common_files", []),
         task_list=[Task.deserialize(task) for task in data.get("belonging_tasks", [])],
         stop_on_failure=data.get("stop_on_failure", False),
+        previous_submission_hash=data.get("previous_submission_hash"),
     )
     if data.get("belonging_jobs"):
         _with_jobs(submission, [_content(job) for job in data["belonging_jobs"]])

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FailedJob, JobsFailed
+from ..events import Cause
 from ..model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
 from ..plan import plan
+from ..schema.keys import HASH
 from . import saved
 from .job import Job
 from .machine import Machine
@@ -42,7 +44,9 @@ class Submission:
 
     `work_base` is that directory, below the machine's local_root; the common files are relative to it. `resources`
     are those of each job. `stop_on_failure` ends the run at the first job that failed for good, instead of going
-    on with the others and raising at the end. Raises ConfigError for a value of a wrong type.
+    on with the others and raising at the end; `continue_on_failure` is accepted, and changes nothing.
+    `previous_submission_hash` names an earlier submission of the same tasks with other resources: what it has finished
+    is brought home and not run again. Raises ConfigError for a value of a wrong type.
     """
 
     __hash__ = None  # type: ignore[assignment]  # equal by content, and the content may change
@@ -57,12 +61,17 @@ class Submission:
         *,
         task_list: Iterable[Task] = [],
         stop_on_failure: bool = False,
+        continue_on_failure: bool = True,
+        previous_submission_hash: str | None = None,
     ) -> None:
         self.work_base = path(work_base, "submission/work_base")
         self.resources = resources
         self.forward_common_files = sorted(paths(forward_common_files, "submission/forward_common_files"))
         self.backward_common_files = sorted(paths(backward_common_files, "submission/backward_common_files"))
         self.stop_on_failure = stop_on_failure
+        if previous_submission_hash is not None and not HASH.test(previous_submission_hash):
+            raise ConfigError(f"submission/previous_submission_hash: {previous_submission_hash!r}: it {HASH.says}")
+        self.previous_submission_hash = previous_submission_hash
         self.belonging_tasks: list[Task] = []
         self.belonging_jobs: list[Job] = []
         self.machine: Machine | None = None
@@ -170,14 +179,16 @@ class Submission:
         exit_on_submit: bool = False,
         clean: bool | str = True,
         check_interval: float = 30,
+        continue_on_failure: bool | None = None,
     ) -> dict[str, Any]:
         """Upload, submit, wait, download, clean; called again, it goes on where it was. Returns `serialize()`.
 
         `dry_run` uploads and writes the scripts only; `exit_on_submit` returns when everything is submitted;
         `check_interval` is the longest pause between two looks in seconds. `clean` removes the remote files once
         all is downloaded and verified: True, "always" and "on_success" do so, False and "never" do not; after a
-        failure nothing is ever removed. Raises JobsFailed at the end when jobs failed for good, ResultMissing,
-        InputMissing, ConfigError, SubmissionBusy.
+        failure nothing is ever removed. `continue_on_failure` is accepted, and changes nothing.
+        Raises JobsFailed at the end when jobs failed for good, ResultMissing, InputMissing, ConfigError and
+        SubmissionBusy.
         """
         if clean not in _CLEAN:
             raise ConfigError(f"clean: {clean!r} is not known; use True, False, 'always', 'never' or 'on_success'")
@@ -200,13 +211,15 @@ class Submission:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
+        from .. import inheritance
         from ..session import open_session
 
         machine = self._machine()
         profile = machine.profile
         if not self.belonging_jobs:
             self.generate_jobs()
-        with open_session(self.spec(), profile, jobs=self._planned) as session:
+        inherit = inheritance.of(self.spec(), profile, self.previous_submission_hash)
+        with open_session(self.spec(), profile, jobs=self._planned, inherit=inherit) as session:
             self._hash = session.submission
             try:
                 yield session
@@ -290,6 +303,27 @@ class Submission:
     def try_download_result(self) -> None:
         """As download_jobs."""
         self.download_jobs()
+
+    def try_download_error_info(self) -> None:
+        """As download_jobs: it brings what explains failed tasks, too."""
+        self.download_jobs()
+
+    def failed_jobs(self) -> list[Job]:
+        """Jobs whose last attempt ended without success, as last looked at."""
+        return [job for job in self.belonging_jobs if job.job_state is JobStatus.terminated]
+
+    def raise_for_failed_jobs(self) -> None:
+        """Raise JobsFailed when there are failed jobs, as last looked at."""
+        if failed := self.failed_jobs():
+            told = [self._told(job) for job in failed]
+            raise JobsFailed(told, len(self.belonging_jobs), self.submission_hash, "run again to try them again")
+
+    def _told(self, job: Job) -> FailedJob:
+        found = self._progress[job.job_hash]
+        cause = found.cause or Cause("lost")
+        first = job.job_task_list[cause.task] if cause.task is not None else None
+        command, where = (first.command, first.task_work_path) if first else ("", "")
+        return FailedJob(job.job_hash, found.id, found.attempt, cause, command, where)
 
     def clean_jobs(self) -> None:
         """Remove the remote files of a run whose results are all here; of any other nothing is removed."""

@@ -30,6 +30,7 @@ VERBS = {
     "cancel": "end the jobs of a submission",
     "submission": "fetch logs and results, clean, or reset, after a run",
     "schedulers": "the batch systems, and how their states are read",
+    "gui": "fill in machine, resources and submission files in the browser (extra dispatcher[gui])",
     "selftest": "try a cluster with small tasks: nothing twice, nothing lost, whatever is killed",
 }
 

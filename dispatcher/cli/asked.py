@@ -17,10 +17,11 @@ from ..model import SubmissionSpec
 
 
 class Asked(NamedTuple):
-    """A submission and the profile of its context."""
+    """A submission, the profile of its context, and the submission whose finished tasks it takes over."""
 
     spec: SubmissionSpec
     profile: Mapping[str, Any]
+    previous: str | None = None
 
 
 def read_submission(path: str, allow_ref: bool) -> Asked:
@@ -47,7 +48,7 @@ def submission(data: Mapping[str, Any], where: str) -> Asked:
         forward_common_files=tuple(sorted(checked["forward_common_files"])),
         backward_common_files=tuple(sorted(checked["backward_common_files"])),
     )
-    return Asked(spec, machine.profile)
+    return Asked(spec, machine.profile, checked.get("previous_submission_hash"))
 
 
 def read_profile(path: str, allow_ref: bool = False) -> Mapping[str, Any]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import AbstractContextManager
 
+from .. import inheritance
 from ..errors import DispatcherError, Interrupted, JobsFailed
 from ..kept import KEPT
 from ..report import Tally, count, duration, pairs, tally
@@ -51,7 +53,7 @@ def carry_out(asked: Asked, args: Namespace) -> int:
     watch = Watch(chosen(args.json))
     session: Session | None = None
     try:
-        with watch, open_session(asked.spec, asked.profile, outside=watch.outside()) as session:
+        with watch, _opened(asked, watch) as session:
             for warning in session.journal.warnings:
                 warn(f"dispatcher: warning: {warning}\n")
             watch.follow(session)
@@ -70,6 +72,11 @@ def carry_out(asked: Asked, args: Namespace) -> int:
         raise
     _account(session, _outcome(session, args), time.time() - watch.began, args)
     return 0
+
+
+def _opened(asked: Asked, watch: Watch) -> AbstractContextManager[Session]:
+    inherit = inheritance.of(asked.spec, asked.profile, asked.previous)
+    return open_session(asked.spec, asked.profile, outside=watch.outside(), inherit=inherit)
 
 
 def _outcome(session: Session, args: Namespace) -> str:

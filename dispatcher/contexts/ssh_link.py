@@ -6,8 +6,9 @@
     link.leave()                         the last one out leaves the light on for a while
 
 A login that fails is not repeated at once: connections back off from a second
-to a minute, with jitter, and a login that was refused waits a minute, so that
-a server that counts (fail2ban, one-time codes) has nothing to count.
+to a minute, with jitter. A login that was refused waits a minute, and so does
+the second in a row of which nothing came, so that a server that counts
+(fail2ban, one-time codes) has nothing to count.
 """
 
 from __future__ import annotations
@@ -92,6 +93,11 @@ class Link:
         longest = min(MINUTE, 2.0 ** (self._failures - 1))
         return random.uniform(longest / 2, longest)  # noqa: S311 (jitter, no secret)
 
+    def _knock(self) -> None:
+        """A server that counts logins counts this one: once one has come to nothing, the next are a minute apart."""
+        if self._failures > 1:
+            self._not_before = self._clock() + MINUTE * random.uniform(1, 1.25)  # noqa: S311
+
     def proved(self) -> None:
         """Something worked over this connection: when it is lost, the next may be made at once."""
         self._failures, self._not_before = 0, 0.0
@@ -152,6 +158,7 @@ class Link:
         transport.start_client(timeout=self.timeout + 15)
         key = transport.get_remote_server_key()
         ssh_hosts.check(host, key.get_name(), key.asbytes())
+        self._knock()
         log_in(transport, host, codes)
         transport.set_keepalive(_KEEPALIVE)
         return transport

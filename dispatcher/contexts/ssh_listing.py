@@ -62,7 +62,6 @@ _ADVICE = (
     ("not a directory", "a file has the name of a directory: rename one of them"),
 )
 _PROGRAM = re.compile(r"(?m)^\S*(tar|sh|mv|mkdir|cat|xargs): ")
-_PROGRAM = re.compile(r"(?m)^\S*(tar|sh|mv|mkdir|cat|xargs): ")
 _HARMLESS = re.compile(r"No such file|Not a directory|loop|Too many levels|File name too long", re.IGNORECASE)
 
 
@@ -109,9 +108,10 @@ def patiently(
         except Unreachable:
             if progress() != before:
                 began, before, pause = time.monotonic(), progress(), 0.05
-            if time.monotonic() - began > patience:
+            wait = max(link.early(), pause)
+            if time.monotonic() - began + wait > patience:
                 raise
-            link.sleep(max(link.early(), pause))
+            link.sleep(wait)
             pause = min(2 * pause, MINUTE)
 
 

@@ -114,18 +114,39 @@ def log_in(transport: Transport, host: Host, codes: Codes) -> None:
     tried: list[str] = []
     answers = Answers(host, codes)
     keys = _keys(host.login)
+    farewell = _farewell(transport)
     try:
         transport.auth_none(host.user)
         return
     except BadAuthenticationType as told:
         wanted = list(told.allowed_types)
     except AuthenticationException as why:
-        raise Refused(f"{host} refuses to log in: {why}") from None
+        raise _verdict(transport, farewell, Refused(f"{host} refuses to log in: {why}")) from None
     while not transport.is_authenticated():
         step = _step(transport, host, wanted, tried, answers, keys)
         if step is None:
-            raise Refused(_explained(host, wanted, tried, answers), answers.code_given)
+            why_not = _explained(host, wanted, tried, answers, farewell)
+            raise _verdict(transport, farewell, Refused(why_not, answers.code_given))
         wanted = step
+
+
+def _farewell(transport: Transport) -> list[str]:
+    """Will hold what the server says before it hangs up: a line that breaks says nothing, and refuses nobody."""
+    said: list[str] = []
+
+    def note(message: Any) -> None:
+        message.get_int()
+        said.append(message.get_text()[:200])
+
+    transport._parse_disconnect = note
+    return said
+
+
+def _verdict(transport: Transport, farewell: Sequence[str], refused: Refused) -> Exception:
+    """The refusal, unless it was the line that broke."""
+    if farewell or transport.is_active():
+        return refused
+    return EOFError("the connection broke off while logging in")
 
 
 def _step(
@@ -162,12 +183,16 @@ def _attempts(
         yield ask
 
 
-def _explained(host: Host, wanted: Sequence[str], tried: Sequence[str], answers: Answers) -> str:
+def _explained(
+    host: Host, wanted: Sequence[str], tried: Sequence[str], answers: Answers, farewell: Sequence[str]
+) -> str:
     counts = ", ".join(f"{tried.count(method)} x {method}" for method in dict.fromkeys(tried)) or "nothing to try"
     asked = f"; nothing in the profile answers its prompt {answers.unanswered!r}" if answers.unanswered else ""
+    hung_up = f"; it hung up: {farewell[0]}" if farewell else ""
     return (
-        f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{asked}. Check username, "
-        "key_filename, passphrase, password and totp_secret in remote_profile (jump_profile for hosts of ProxyJump)"
+        f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{asked}{hung_up}. "
+        "Check username, key_filename, passphrase, password and totp_secret in remote_profile (jump_profile for the "
+        "hosts of ProxyJump)"
     )
 
 

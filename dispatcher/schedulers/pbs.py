@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from ..errors import Unreachable
 from ..model import ResourcesSpec
-from ..ports import Answer, Ask, Look, Looks, Place, Reply, Shell, Watch
+from ..ports import Answer, Ask, Look, Looks, Native, Place, Reply, Shell, Watch
 from ..script import quoted
 from . import asked
 from . import pbs_answers as answers
@@ -33,6 +33,8 @@ from .lives import RESTARTS
 NAME = 15
 #: Most ids in one question by id, and most jobs in one round of killing (one connection each).
 MOST = 100
+#: Seconds to wait after so many records when there are more to ask for: 500 ids in a minute use up the ports.
+PAUSE = 15
 
 #: An unknown user would look like "no jobs".
 _USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
@@ -72,6 +74,8 @@ class PBS(CommandLine):
     QUEUE: ClassVar[str] = "-s -w"
     HISTORY: ClassVar[str] = "-x -s -w"
     RECORDS: ClassVar[str] = "-x -f"
+    #: Most records in one question.
+    ASKED: ClassVar[int] = MOST
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -143,8 +147,8 @@ class PBS(CommandLine):
     # -- accounting ---------------------------------------------------------------------------------------------
 
     def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
-        """The records of jobs with an id; of those without, after their ids were found by name."""
-        ids = [watch.id for watch in watches if watch.id][:MOST]
+        """The records of jobs with an id; of those without, after their ids were found by name. So many at once."""
+        ids, more = [watch.id for watch in watches if watch.id][: self.ASKED], self._not_yet(watches)
         match = " || ".join(f'index($4, "{watch.nonce}") == 1' for watch in watches if not watch.id)
         by_name = _BY_NAME.format(listed=_LISTED.format(flags=self.HISTORY), match=match, most=MOST) if match else ""
         mark = f"@@{watches[0].nonce}"
@@ -153,12 +157,12 @@ class PBS(CommandLine):
             f"dsp_account() {{\n{_USER}dsp_found=\n{by_name}"
             f"set -- {' '.join(map(quoted, ids))} $dsp_found\n"
             f'[ $# -eq 0 ] || dsp_within 90 qstat {self.RECORDS} "$@"\n}}\n'
-            f"{framed_call('account', mark)}echo {mark} done\n",
+            f"{framed_call('account', mark)}{f'sleep {PAUSE}{chr(10)}' if more else ''}echo {mark} done\n",
             timeout=240,
         )
 
     def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
-        """Only what the server still has a record of has an entry."""
+        """Only what the server still has a record of has an entry, and those that are asked for next time."""
         said = framed(reply.out, f"@@{watches[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"qstat: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
@@ -166,9 +170,15 @@ class PBS(CommandLine):
         trouble = answers.complaint(text, int((said.get("account-code") or ["255"])[0]))
         known = answers.records(text)
         found = {watch.nonce: answers.told(watch, known) for watch in watches}
+        if not trouble:
+            found |= {watch.nonce: Look(Native.completing, "asked later", watch.id) for watch in self._not_yet(watches)}
         return Looks(
             {nonce: look for nonce, look in found.items() if look is not None}, trouble and f"qstat: {trouble}"
         )
+
+    def _not_yet(self, watches: Sequence[Watch]) -> list[Watch]:
+        """Too many to be asked for now; the others are over then, and these come first in the next question."""
+        return [watch for watch in watches if watch.id][self.ASKED :]
 
 
 def short(name: str) -> str:

@@ -80,13 +80,19 @@ class ShellQueue(CommandLine):
     LATER = re.compile(r".")
 
     def submit_line(self, ask: Ask, place: Place) -> str:
-        """Start the script in a session of its own and print its id."""
+        """Start the script in a session of its own, below nobody, and print its id.
+
+        It is in that session before it claims anything; that its parent is gone at once keeps it from whoever ends
+        this shell with all its children, as long as the other jobs of the call are still being started.
+        """
         log = f"> {ask.nonce}.log 2>&1 < /dev/null"
         return (
             f"{_TOOLS}"
+            "dsp_pid=$(\n"
             f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {ask.script} {log} & else\n"
             f"  set -m; nohup bash -l {ask.script} {log} & fi\n"
-            'dsp_pid=$!; dsp_start "$dsp_pid"; echo "$dsp_host:$dsp_pid:$dsp_at:$dsp_boot"'
+            "echo $!)\n"
+            'dsp_start "$dsp_pid"; echo "$dsp_host:$dsp_pid:$dsp_at:$dsp_boot"'
         )
 
     def queue_lines(self, watches: Sequence[Watch]) -> str:

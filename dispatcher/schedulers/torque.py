@@ -26,6 +26,7 @@ class Torque(PBS):
     QUEUE: ClassVar[str] = "-s"
     HISTORY: ClassVar[str] = ""
     RECORDS: ClassVar[str] = "-f"
+    ASKED: ClassVar[int] = 1000  # it takes no harm from ids by the hundred
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
         """Nodes with their cores and GPUs; memory stands beside them, for the whole job."""

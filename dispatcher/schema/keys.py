@@ -9,6 +9,7 @@ here needs a library.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -71,3 +72,7 @@ def one_of(*choices: str) -> Rule:
 
 
 NOT_BLANK = Rule(lambda value: bool(value.strip()), "must not be empty")
+HASH = Rule(
+    lambda value: value is None or (isinstance(value, str) and re.fullmatch("[0-9a-f]{40}", value) is not None),
+    "must be the hash of a submission, 40 hexadecimal digits",
+)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .keys import NOT_BLANK, Key, Rule, at_least, optional, required
+from .keys import HASH, NOT_BLANK, Key, Rule, at_least, optional, required
 
 _TEXTS: Any = list[str]
 _ENDS = "; 0 puts all tasks in one job"
@@ -66,6 +66,12 @@ SUBMISSION = (
     required("work_base", str, "Directory of all tasks, below local_root."),
     optional("forward_common_files", _TEXTS, "Files below work_base that all tasks need.", []),
     optional("backward_common_files", _TEXTS, "Files below work_base to bring back once.", []),
+    optional(
+        "previous_submission_hash",
+        (str, None),
+        "An earlier submission of the same tasks with other resources: what it has finished is not run again.",
+        rule=HASH,
+    ),
     optional("continue_on_failure", bool, "Accepted; a run always goes on with its other jobs.", True),
 )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -105,6 +105,10 @@ class World:
         """Whether the accounting answers."""
         return True
 
+    def keeps_history(self) -> bool:
+        """Whether a batch system goes on listing what has ended."""
+        return True
+
 
 class Copy:
     """One accepted submission: a job script in the queue."""
@@ -120,6 +124,7 @@ class Copy:
         self.due = at + world.starts_after()
         self.cause: Cause | None = None
         self.restarts = 0
+        self.began: float | None = None
 
 
 class Cluster:
@@ -132,7 +137,7 @@ class Cluster:
         self.receipts: dict[str, str] = {}
         self.claims: dict[str, Claim] = {}
         self.older: dict[str, tuple[float, Claim | None]] = {}
-        self.late: list[tuple[float, list[Mapping[str, Any]]]] = []
+        self.late: list[tuple[float, Callable[[], object]]] = []
         self.fetched: set[str] = set()
         self.published: set[tuple[str, int]] = set()
         self.repeated: list[Run] = []
@@ -142,6 +147,8 @@ class Cluster:
         self.runs: list[Run] = []
         self.calls: list[str] = []
         self.rounds = 0
+        self.stale = STALE
+        self.named: Callable[[int], str] = str
         self._next = 4000
 
     def sleep(self, seconds: float) -> None:
@@ -162,9 +169,9 @@ class Cluster:
         """Submissions that were under way arrive."""
         due = [late for late in self.late if late[0] <= end]
         self.late = [late for late in self.late if late[0] > end]
-        for at, asks in due:
+        for at, arrive in due:
             self.now = max(self.now, at)
-            self.submit(asks)
+            arrive()
 
     def write(self, nonce: str, claim: Claim) -> None:
         """Change a claim; a stale look may still show what was there before."""
@@ -174,6 +181,7 @@ class Cluster:
     # -- what a job does ----------------------------------------------------------------------------------------
 
     def _start(self, copy: Copy) -> None:
+        copy.began = self.now
         if not self._claims(copy):
             copy.state = Native.ended
             return
@@ -241,17 +249,24 @@ class Cluster:
                 if self.world.refuses():
                     rows.append([nonce, "later", "the queue is full"])
                     continue
-                self._next += 1
-                if self.world.keeps_receipt():
-                    self.receipts[nonce] = str(self._next)
-                if self.world.forgets():
-                    self._next -= 1
-                    self.mishaps.update(_JOB.findall(ask["script"]))
-                else:
-                    self.copies[str(self._next)] = Copy(str(self._next), nonce, ask["script"], self.now, self.world)
+                kept = self.world.keeps_receipt()
+                id = self.accept(nonce, ask["script"])
+                if kept:
+                    self.receipts[nonce] = id
             receipt = self.receipts.get(nonce) or (self.claims[nonce].owner if nonce in self.claims else "")
             rows += [[nonce, "accepted", receipt]] if receipt else []
         return rows
+
+    def accept(self, nonce: str, script: str) -> str:
+        """Take a job, or lose it behind the answer and give its id away again; the id."""
+        self._next += 1
+        id = self.named(self._next)
+        if self.world.forgets():
+            self._next -= 1
+            self.mishaps.update(_JOB.findall(script))
+        else:
+            self.copies[id] = Copy(id, nonce, script, self.now, self.world)
+        return id
 
     def _revoked(self, nonce: str, lines: int) -> bool:
         """Withdraw the claim of an earlier attempt, unless more of it is there than is known."""
@@ -270,11 +285,12 @@ class Cluster:
     def seen(self, nonce: str) -> Claim | None:
         """A claim as a file server's client shows it: for a while after a change, perhaps as it was before."""
         changed, before = self.older.get(nonce, (0.0, None))
-        fresh = self.now - changed >= STALE or not self.world.stale()
+        fresh = self.now - changed >= self.stale or not self.world.stale()
         return self.claims.get(nonce) if fresh else before
 
     def kill(self, ids: Sequence[str]) -> None:
         """End these jobs."""
         for copy in (self.copies[id] for id in ids if id in self.copies):
             if copy.state is not Native.ended:
+                copy.began = copy.began if copy.state is Native.running else None
                 copy.state, copy.cause = Native.ended, Cause("scheduler", "killed")

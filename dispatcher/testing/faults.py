@@ -55,6 +55,7 @@ class Faulty(World):
         self.drawn = 0
         self.rival: Callable[[], None] = lambda: None
         self.skew = self.delay = 0.0
+        self.history = seed % 4 != 3
 
     def happens(self, kind: str, what: str = "") -> bool:
         """Whether a fault of this kind happens here."""
@@ -127,6 +128,10 @@ class Faulty(World):
     def accounting(self) -> bool:
         """Whether it answers."""
         return not self.happens("accounting down")
+
+    def keeps_history(self) -> bool:
+        """A quarter of the worlds forgets what has ended."""
+        return self.history
 
     def stale(self) -> bool:
         """A file server's client shows a claim as it was before."""

@@ -115,7 +115,7 @@ class SimulatedPlace:
         if world.call_lost(what):
             raise Unreachable(f"{what}: the call was lost")
         if what == "submit" and (delay := world.call_late(what)):
-            self.cluster.late.append((self.cluster.now + delay, request["asks"]))
+            self.cluster.late.append((self.cluster.now + delay, lambda: self.cluster.submit(request["asks"])))
             raise Unreachable(f"{what}: no answer in time")
         answer = getattr(self, f"_{what}")(**request)
         if world.call_doubled(what):

@@ -2,6 +2,7 @@
 
     python -m dispatcher.testing.simulation --seeds 2000        every seed, or the first that breaks a promise
     python -m dispatcher.testing.simulation --seed 17           one seed, told step by step, made as short as it gets
+    python -m dispatcher.testing.simulation --dialect PBS --seeds 20      its shell text run by sh; a second each
 
 A life is one dispatcher process; a seed kills and starts as many as it likes.
 After the last one the promises are checked: no task was started again after
@@ -31,11 +32,12 @@ from ..errors import DispatcherError, JobsFailed
 from ..history import History
 from ..kept import fold
 from ..lifecycle import State
-from ..model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
+from ..model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from ..plan import plan
 from ..ports import Item
 from ..session import Session, begin, real_outside
 from .cluster import Cluster, World
+from .dialects import KITS, DialectPlace, FarSide
 from .faults import Faulty, FaultyFiles, Killed
 from .ports import SimulatedPlace, SimulatedQueue
 
@@ -51,11 +53,12 @@ class BrokenPromise(AssertionError):
 class Simulated:
     """One submission on a simulated cluster: `run()` is one life of a dispatcher; what it leaves is in `path`."""
 
-    def __init__(self, path: Path, spec: SubmissionSpec, world: World) -> None:
+    def __init__(self, path: Path, spec: SubmissionSpec, world: World, dialect: str = "") -> None:
         self.path, self.spec, self.world = path / "journal", spec, world
         self.cluster = Cluster(world)
+        self.far = FarSide(self.cluster, dialect, path / "far") if dialect else None
         self.jobs = plan(spec)
-        self.nonces = (f"dsim{number:08d}" for number in itertools.count())
+        self.nonces = (f"d{number:08d}sim" for number in itertools.count())
 
     def now(self) -> float:
         """The clock on the wall, as the world has set it."""
@@ -85,17 +88,23 @@ class Simulated:
             self.spec,
             self.jobs,
             "sim",
-            SimulatedQueue(),
-            lambda: SimulatedPlace(self.cluster),
+            self.far.scheduler if self.far else SimulatedQueue(),
+            lambda: DialectPlace(self.far) if self.far else SimulatedPlace(self.cluster),
             log,
             history,
             real_outside(**settings),
             uploads,
         )
         with session:
-            begin(session, plan_hash(self.spec), {"in": "00"})
+            begin(session, {"in": "00"})
             session.run(check_interval=8.0, **how)
         return history
+
+    def close(self) -> None:
+        """Let go of the machine that the commands of a dialect are typed on."""
+        if self.far:
+            self.far.close()
+            self.far = None
 
     def records(self) -> list[Any]:
         """Every record of the journal."""
@@ -119,16 +128,18 @@ def submission(tasks: int = 5, group_size: int = 2, retries: int = 2, max_runnin
     )
 
 
-def simulate(seed: int, allowed: Collection[int] | None = None) -> tuple[Simulated, Faulty]:
-    """Run one seed to its end. Raises BrokenPromise."""
+def simulate(seed: int, allowed: Collection[int] | None = None, dialect: str = "") -> tuple[Simulated, Faulty]:
+    """Run one seed to its end, in the simulation's own words or in those of a dialect. Raises BrokenPromise."""
     world = Faulty(seed, allowed)
     spec = submission(world.rng.randint(1, 7), world.rng.randint(0, 3), 2, world.rng.choice([None, None, 1, 2]))
     shared = Path("/dev/shm")  # noqa: S108 (memory when there is some; every write is simulated to fail anyway)
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        simulated = Simulated(Path(folder), spec, world)
+        simulated = Simulated(Path(folder), spec, world, dialect)
         world.rival = lambda: _rival(simulated.path)
-        failed = _live(simulated, world)
-        _check(simulated, failed)
+        try:
+            _check(simulated, _live(simulated, world))
+        finally:
+            simulated.close()
         return simulated, world
 
 
@@ -203,38 +214,40 @@ def _check_verdicts(simulated: Simulated) -> None:
             )
 
 
-def shortest(seed: int) -> list[tuple[int, str]]:
+def shortest(seed: int, dialect: str = "") -> list[tuple[int, str]]:
     """The faults that are needed for this seed to break a promise; [] when it breaks none."""
     try:
-        simulate(seed)
+        simulate(seed, dialect=dialect)
     except BrokenPromise:
         needed = set(range(Faulty(seed).calm))
     else:
         return []
     for fault in sorted(needed, reverse=True):
-        if _breaks(seed, needed - {fault}):
+        if _breaks(seed, needed - {fault}, dialect):
             needed -= {fault}
     world = Faulty(seed, needed)
-    return [(number, name) for number, name in _faults(seed, needed, world) if number in needed]
+    return [(number, name) for number, name in _faults(seed, needed, world, dialect) if number in needed]
 
 
-def _breaks(seed: int, allowed: Collection[int]) -> bool:
+def _breaks(seed: int, allowed: Collection[int], dialect: str) -> bool:
     try:
-        simulate(seed, allowed)
+        simulate(seed, allowed, dialect)
     except BrokenPromise:
         return True
     return False
 
 
-def _faults(seed: int, allowed: Collection[int], world: Faulty) -> list[tuple[int, str]]:
+def _faults(seed: int, allowed: Collection[int], world: Faulty, dialect: str) -> list[tuple[int, str]]:
     spec = submission(world.rng.randint(1, 7), world.rng.randint(0, 3), 2, world.rng.choice([None, None, 1, 2]))
     with tempfile.TemporaryDirectory() as folder:
-        simulated = Simulated(Path(folder), spec, world)
+        simulated = Simulated(Path(folder), spec, world, dialect)
         world.rival = lambda: _rival(simulated.path)
         try:
             _check(simulated, _live(simulated, world))
         except BrokenPromise as broken:
             return [*world.faults, (-1, str(broken))]
+        finally:
+            simulated.close()
     return world.faults
 
 
@@ -244,16 +257,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000, help="how many seeds to run (default 2000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--seed", type=int, help="only this one; a failure is made as short as it gets")
+    parser.add_argument("--dialect", choices=list(KITS), default="", help="a real dialect on the simulated cluster")
     asked = parser.parse_args()
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     logging.disable()  # the journal's warnings of faults that are made here
     started, faults, runs = time.monotonic(), 0, 0
     for seed in seeds:
         try:
-            simulated, world = simulate(seed)
+            simulated, world = simulate(seed, dialect=asked.dialect)
         except BrokenPromise as broken:
             sys.stdout.write(f"seed {seed}: {broken}\nit takes these faults:\n")
-            sys.stdout.writelines(f"  {number:4} {name}\n" for number, name in shortest(seed))
+            sys.stdout.writelines(f"  {number:4} {name}\n" for number, name in shortest(seed, asked.dialect))
             return 1
         faults, runs = faults + len(world.faults), runs + len(simulated.cluster.runs)
     seconds = time.monotonic() - started

@@ -47,12 +47,14 @@ SIGNATURES = {
     "Job.submit_job": "(self)",
     "Job.get_last_error_message": "(self)",
     "Submission.__init__": "(self, work_base, machine=None, resources=None, forward_common_files=[], "
-    "backward_common_files=[], *, task_list=[], stop_on_failure=False)",
+    "backward_common_files=[], *, task_list=[], stop_on_failure=False, "
+    "continue_on_failure=True, previous_submission_hash=None)",
     "Submission.register_task": "(self, task)",
     "Submission.register_task_list": "(self, task_list)",
     "Submission.generate_jobs": "(self)",
     "Submission.bind_machine": "(self, machine)",
-    "Submission.run_submission": "(self, *, dry_run=False, exit_on_submit=False, clean=True, check_interval=30)",
+    "Submission.run_submission": "(self, *, dry_run=False, exit_on_submit=False, clean=True, check_interval=30, "
+    "continue_on_failure=None)",
     "Submission.async_run_submission": "(self, **kwargs)",
     "Submission.update_submission_state": "(self)",
     "Submission.handle_unexpected_submission_state": "(self)",
@@ -63,6 +65,9 @@ SIGNATURES = {
     "Submission.upload_jobs": "(self)",
     "Submission.download_jobs": "(self)",
     "Submission.try_download_result": "(self)",
+    "Submission.try_download_error_info": "(self)",
+    "Submission.failed_jobs": "(self)",
+    "Submission.raise_for_failed_jobs": "(self)",
     "Submission.clean_jobs": "(self)",
     "Submission.submission_to_json": "(self)",
     "Submission.submission_from_json": "(json_file_name='submission.json')",

@@ -77,6 +77,37 @@ def test_jobs_are_made_once(project: Path) -> None:
         Submission("w", machine(project), task_list=tasks()).generate_jobs()
 
 
+def test_failed_jobs_are_named_and_their_finished_tasks_inherited(project: Path) -> None:
+    given = tasks(3)
+    given[1] = Task("echo because >&2; cat in.txt > out.txt; [ -e ../heal ]", "t1", ["in.txt"], ["out.txt"])
+    made = submission(project, count=3, group_size=1, task_list=given)
+    made.raise_for_failed_jobs()
+    made.bind_machine(machine(project, retry_count=0))
+    with pytest.raises(JobsFailed):
+        made.run_submission(check_interval=0.2)
+    assert [job.job_task_list[0].task_work_path for job in made.failed_jobs()] == ["t1"]
+    with pytest.raises(JobsFailed, match="because"):
+        made.raise_for_failed_jobs()
+    (project / "remote" / made.submission_hash / "heal").touch()
+    with pytest.raises(ConfigError, match=r"previous_submission_hash.*40 hexadecimal digits"):
+        submission(project, previous_submission_hash="5f1c")
+    again = submission(
+        project,
+        group_size=3,
+        task_list=[*given[:1], Task("exit 1", "t1", ["in.txt"], ["out.txt"]), given[2]],
+        machine=machine(project, retry_count=0),
+        previous_submission_hash=made.submission_hash,
+    )
+    with pytest.raises(ConfigError, match="differs in more than its resources"):
+        again.run_submission(check_interval=0.2)
+    again = submission(project, group_size=3, task_list=given, previous_submission_hash=made.submission_hash)
+    assert Submission.deserialize(again.serialize()).previous_submission_hash == made.submission_hash
+    (project / "remote" / again.submission_hash).mkdir()
+    (project / "remote" / again.submission_hash / "heal").touch()
+    again.run_submission(check_interval=0.2)
+    assert again.check_all_finished() and not again.failed_jobs()
+
+
 def test_what_is_frozen_does_not_follow_later_changes(project: Path) -> None:
     made = submission(project)
     made.generate_jobs()

@@ -136,6 +136,7 @@ EVENTS = st.one_of(
     st.builds(ev.Terminated, JOBS, CAUSE, RESULTS, NUMBER),
     st.builds(ev.Retried, JOBS, st.booleans()),
     st.builds(ev.Revived, JOBS, TEXT),
+    st.builds(ev.Inherited, JOBS, st.lists(st.integers(-1, 3), max_size=3).map(tuple), TEXT),
     st.builds(
         ev.Delivered, st.lists(JOBS, max_size=2).map(tuple), NUMBER, NUMBER, st.lists(TEXT, max_size=2).map(tuple)
     ),

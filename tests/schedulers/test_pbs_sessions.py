@@ -1,8 +1,7 @@
-"""Whole sessions on stand-ins for PBS, Torque, LSF, Fugaku and JH_UniScheduler (fixtures/bin): each job once."""
+"""Whole sessions on stand-ins of the batch systems (dispatcher.testing.batch): each job once, whatever is wrong."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -24,10 +23,10 @@ from dispatcher.errors import JobsFailed
 from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.ports import Place, Shell, Watch
 from dispatcher.session import Session, open_session, real_outside
+from dispatcher.testing.batch import install
 from journal import frames
 
-BIN = Path(__file__).parents[2] / "fixtures" / "bin"
-FOLDERS = {"PBS": "pbs", "Torque": "torque", "LSF": "lsf", "Fugaku": "pjm", "JH_UniScheduler": "jh"}
+KITS = {"PBS": "pbs", "Torque": "torque", "LSF": "lsf", "Fugaku": "pjm", "JH_UniScheduler": "jh"}
 
 
 class Site:
@@ -36,21 +35,8 @@ class Site:
     def __init__(self, top: Path, batch: str) -> None:
         self.top, self.batch, self.log = top, batch, top / "log"
         self.log.touch()
-
-    def faults(self, **wrong: Any) -> None:
-        """What is wrong from now on."""
-        self.state.mkdir(exist_ok=True)
-        (self.state / "faults.tmp").write_text(json.dumps(wrong))
-        (self.state / "faults.tmp").rename(self.state / "faults.json")
-
-    @property
-    def state(self) -> Path:
-        return self.top / "batch"
-
-    def jobs(self) -> list[dict[str, Any]]:
-        """Every job there ever was."""
-        file = self.state / "state.json"
-        return list(json.loads(file.read_text())["jobs"].values()) if file.exists() else []
+        self.kit = install(KITS[batch], top / "batch")
+        self.faults, self.jobs = self.kit.faults, self.kit.jobs
 
     def spec(self, commands: Sequence[str], **how: Any) -> SubmissionSpec:
         """These commands, a job each."""
@@ -102,18 +88,16 @@ class Site:
         return "\n".join(event.text for event in self.events(ev.Note))
 
 
-@pytest.fixture(params=FOLDERS)
+@pytest.fixture(params=KITS)
 def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     made = Site(tmp_path, request.param)
-    python = Path(sys.executable).parent
-    monkeypatch.setenv("PATH", f"{BIN / FOLDERS[request.param]}{os.pathsep}{python}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_BATCH", str(made.state))
+    monkeypatch.setenv("PATH", made.kit.path())
     monkeypatch.setenv("HOME", str(tmp_path))
     yield made
-    assert not (made.state / "crashed").exists()
-    made.faults()
-    for job in made.jobs():
-        assert job["exit"] is not None, f"left behind: {job}"
+    assert not made.kit.crashed
+    left = [job for job in made.jobs() if job.ended is None]
+    made.kit.end()
+    assert not left
 
 
 def once(many: int) -> dict[int, int]:
@@ -128,7 +112,7 @@ def test_five_jobs_of_which_one_fails(site: Site) -> None:
     assert "no such file" in job.cause.stderr
     assert site.said("begin") == once(5) | {2: 2}
     assert {event.how for event in site.events(ev.Submitted)} == {"reply"}
-    assert not [job for job in site.jobs() if len(job["name"]) < 12]
+    assert not [job for job in site.jobs() if len(job.name) < 12]
 
 
 def test_a_lost_reply_and_a_ghost_are_found_by_name_and_run_once(site: Site) -> None:
@@ -238,10 +222,9 @@ def test_nothing_is_told_of_what_has_ended(site: Site) -> None:
 
 
 def test_run_time_limit(site: Site) -> None:
-    seconds = {"PBS": "#PBS -l walltime=2", "Torque": "#PBS -l walltime=2", "Fugaku": '#PJM -L "elapse=2"'}
-    flag = seconds.get(site.batch) or {"LSF": "#BSUB -W 0.03", "JH_UniScheduler": "#JSUB -W 0.03"}[site.batch]
+    site.faults(speed=60)
     with pytest.raises(JobsFailed) as failed:
-        site.run(["sleep 60"], retry_count=0, custom_flags=(flag,))
+        site.run(["sleep 60"], retry_count=0, kwargs={"walltime": 1})
     cause = failed.value.jobs[0].cause
     # JH_UniScheduler's listing has no reason, only an exit code
     assert cause.kind == ("scheduler" if site.batch == "JH_UniScheduler" else "timeout")

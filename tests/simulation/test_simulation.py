@@ -13,6 +13,7 @@ import pytest
 from dispatcher import engine, events, ledger, lifecycle, observer, session
 from dispatcher.ports import Claim, Look, Looks, Native
 from dispatcher.testing import cluster, ports, simulation
+from dispatcher.testing.dialects import KITS
 from dispatcher.testing.faults import Faulty
 from journal import lock
 
@@ -26,6 +27,18 @@ def test_no_seed_breaks_a_promise(part: int) -> None:
             simulation.simulate(seed)
         except BaseException as error:
             raise AssertionError(f"python -m dispatcher.testing.simulation --seed {seed}: {error!r}") from error
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("dialect", KITS)
+def test_no_seed_breaks_a_promise_in_the_words_of_a_batch_system(dialect: str) -> None:
+    """A second each, because a real `sh` runs what the dialect says: many more with make soak."""
+    for seed in range(SEEDS // 200):
+        try:
+            simulation.simulate(seed, dialect=dialect)
+        except BaseException as error:
+            how = f"--dialect {dialect} --seed {seed}"
+            raise AssertionError(f"python -m dispatcher.testing.simulation {how}: {error!r}") from error
 
 
 def test_a_seed_is_the_same_run_every_time() -> None:

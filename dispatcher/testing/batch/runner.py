@@ -1,0 +1,65 @@
+"""The process of one job: waits until the job may start, runs its script, notes how it ended.
+
+`python -m dispatcher.testing.batch.runner DIR 1001` is started by the commands of the site, never by hand. SIGTERM
+means that the job was deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .directory import Directory
+
+_WOKEN = {signal.SIGTERM, signal.SIGCHLD}
+
+
+def run(queue: Directory, number: int) -> None:
+    """The life of a job."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WOKEN)
+    while isinstance(how := queue.begin(number), float):
+        time.sleep(how)
+    if how is None:
+        return
+    began, process = time.monotonic(), _script(queue.top / f"{number}.sc", how)
+    queue.running(number, process.pid)
+    limit = how["walltime"] / (queue.wrong("speed") or 1) if how["walltime"] else None
+    why = _wait(process, began + limit if limit else None)
+    if why == "deleted":
+        time.sleep(queue.wrong("lingers"))
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    queue.over(number, process.wait(), why)
+
+
+def _script(script: Path, how: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """The script in a session of its own; its output is lost where it cannot be delivered."""
+    log = Path(how["log"] or os.devnull)
+    lost = not os.access(log if log.exists() else log.parent, os.W_OK)
+    with (Path(os.devnull) if lost else log).open("ab") as told:
+        return subprocess.Popen(
+            ["bash", script], cwd=how["cwd"], env={**os.environ, **how["env"]},
+            stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _WOKEN) and None,
+        )  # fmt: skip
+
+
+def _wait(process: subprocess.Popen[bytes], end: float | None) -> str:
+    """What ends it: "" itself, "deleted" somebody, "walltime" its limit."""
+    while process.poll() is None:
+        left = 3600.0 if end is None else end - time.monotonic()
+        if left <= 0:
+            return "walltime"
+        woken = signal.sigtimedwait(_WOKEN, left)
+        if woken and woken.si_signo == signal.SIGTERM:
+            return "deleted"
+    return ""
+
+
+if __name__ == "__main__":
+    run(Directory(Path(sys.argv[1])), int(sys.argv[2]))
