@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import msgspec
 
 from .. import runtime
-from ..errors import ConfigError
 from ..events import Cause
 from ..model import ResourcesSpec
 from ..ports import (
@@ -109,12 +108,7 @@ class CloudQueue:
         return runtime.END
 
     def check(self, resources: ResourcesSpec) -> None:
-        """What would be silently without effect is refused."""
-        if resources.queue_name:
-            raise ConfigError(
-                f"resources/queue_name: {self.name} has no queues; leave it empty, and say the machine in "
-                "remote_profile/input_data/machine_type"
-            )
+        """Everything goes: there are no queues, and queue_name reaches the tasks as DPDISPATCHER_QUEUE_NAME only."""
 
     # -- submitting -------------------------------------------------------------------------------------------------
 
