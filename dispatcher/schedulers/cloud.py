@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from .. import runtime
+from ..errors import Unreachable
 from ..events import Cause
 from ..model import ResourcesSpec
 from ..ports import (
@@ -145,8 +146,11 @@ class CloudQueue:
 
     def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
         """By nonce; one that is not listed is absent."""
-        told = msgspec.json.decode(reply.out, type=dict[str, Any])
-        ignore = bool(told["ignore_exit_code"])
+        try:
+            told = msgspec.json.decode(reply.out, type=dict[str, Any])
+            ignore = bool(told["ignore_exit_code"])
+        except (ValueError, KeyError) as error:
+            raise Unreachable(f"{self.name}: the answer is not whole ({type(error).__name__})") from error
         return Looks({watch.nonce: self._look(told["jobs"].get(watch.nonce), ignore) for watch in watches})
 
     def _look(self, told: Mapping[str, Any] | None, ignore: bool) -> Look:
