@@ -5,6 +5,7 @@
 #                      pbs, torque, lsf, fugaku and jh_unischeduler are yours when their commands are on PATH)
 # make bench           benchmarks: ratios and counts
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
+# make fuzz SECONDS=60 fuzzing led by coverage, each of three parsers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
 # make diagram         put the current table of states into README.md
 # make dist            build and try the wheel
@@ -14,9 +15,10 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 N ?= 20000
+SECONDS ?= 60
 SCHEDULER ?=
 
-.PHONY: demo test check test-clusters bench soak golden diagram dist clean
+.PHONY: demo test check test-clusters bench soak fuzz golden diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -38,7 +40,8 @@ check: $(READY)
 	$(BIN)/mypy
 
 test-clusters: $(READY)
-	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
+	fixtures/bin/need bindfs
+	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py
@@ -48,6 +51,10 @@ soak: $(READY)
 	$(BIN)/python -m dispatcher.testing.simulation --seeds $(N)
 	for name in PBS Torque SGE Slurm LSF JH_UniScheduler Fugaku; do \
 	  $(BIN)/python -m dispatcher.testing.simulation --dialect $$name --seeds $$(($(N) / 200)) || exit 1; done
+
+fuzz: $(READY)
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	for what in answers archives journals; do $(BIN)/python tests/fuzz/guided.py $$what $(SECONDS) || exit 1; done
 
 golden: $(READY)
 	$(BIN)/python -m pytest --golden tests/test_script.py tests/cli tests/schedulers

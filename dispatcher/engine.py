@@ -188,7 +188,8 @@ class Engine:
             files=render(script, self.scheduler).files(nonce),
             resources=self.spec.resources,
             tasks=len(script.tasks),
-            revoke=tuple((nonce, job.lines) for nonce in job.past[-1:]),
+            # the stray ones first: a call for one that is still under way asks whether the last attempt is withdrawn
+            revoke=(*((nonce, 0) for nonce in job.stray), *((nonce, job.lines) for nonce in job.past[-1:])),
             forward=script.forward,
             backward=script.backward,
             common=script.common,

@@ -116,6 +116,8 @@ def journal_errors(path: Path) -> Iterator[None]:
         yield
     except journals.JournalBusy as error:
         raise SubmissionBusy(str(error)) from error
+    except journals.JournalFenced as error:
+        raise SubmissionBusy(f"{error}; this process has stopped, the jobs run on") from error
     except journals.JournalCorrupt as error:
         raise JournalDamaged(str(error)) from error
     except journals.JournalError as error:

@@ -96,7 +96,9 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     `asking`: a submission has begun and is not answered; `stopping`: why it is being killed;
     `fails` attempts that count against retry_count, `site` those that were the site's doing;
     `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts,
-    `lines` how much of the last one's claim is known; `inherited` the tasks of `done` that an earlier submission ran.
+    `lines` how much of the last one's claim is known; `stray` nonces that were asked for and then not needed, because
+    an earlier attempt turned up: a call for one may still be under way, so each later question withdraws them;
+    `inherited` the tasks of `done` that an earlier submission ran.
     """
 
     job: str
@@ -113,6 +115,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     cause: ev.Cause | None = None
     past: tuple[str, ...] = ()
     lines: int = 0
+    stray: tuple[str, ...] = ()
     inherited: int = 0
 
     @property
@@ -147,7 +150,7 @@ def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
     if isinstance(event, (ev.Submitted, ev.Postponed, ev.Void, ev.Refused)):
         return progress.asking
     if isinstance(event, ev.Revived):
-        return progress.asking and event.nonce in progress.past
+        return progress.asking and event.nonce in (*progress.past, *progress.stray)
     if isinstance(event, ev.Submitting):
         same = progress.nonce in ("", event.nonce)  # asking again for the same attempt keeps its nonce
         return not progress.asking and same and event.attempt == max(progress.attempt, 1)
@@ -219,11 +222,12 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
 def _revived(progress: Progress, event: ev.Revived, after: State) -> Progress:
     """The verdict on that attempt was wrong: it does not count as a failure."""
     past = tuple(nonce for nonce in progress.past if nonce != event.nonce)
+    stray = (*(nonce for nonce in progress.stray if nonce != event.nonce), progress.nonce)
     fails, site = max(progress.fails - 1, 0), progress.site
     if progress.cause and progress.cause.kind in SITE:
         fails, site = progress.fails, max(site - 1, 0)
     return msgspec.structs.replace(
-        progress, state=after, nonce=event.nonce, id="", asking=False, past=past, fails=fails, site=site
+        progress, state=after, nonce=event.nonce, id="", asking=False, past=past, stray=stray, fails=fails, site=site
     )
 
 

@@ -35,6 +35,7 @@ from .errors import (
     JobsFailed,
     ResultMissing,
 )
+from .fenced import Fenced
 from .history import History
 from .kept import KEPT, RULES, fold, journal_errors, near_of, refuse_changed
 from .ledger import Ledger
@@ -98,7 +99,7 @@ class Session:
                 self.history,
                 self.journal,
                 self.scheduler,
-                self._open_context(),
+                Fenced(self._open_context(), self.journal),
                 self.outside,
                 _template(self.spec),
             )
@@ -272,7 +273,7 @@ def open_session(
     Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
     this submission, JournalDamaged when its journal cannot be trusted.
     """
-    scheduler = schedulers.load(spec.machine.batch_type)
+    scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
     scheduler.check(spec.resources)
     check_header(spec.resources, scheduler)
     staging.check_paths(spec)

@@ -11,7 +11,7 @@ The format is docs/journal-format.md. This package knows nothing about jobs.
 
 from .errors import JournalBusy, JournalCorrupt, JournalError, JournalFenced, JournalMissing, JournalPoisoned
 from .format import Close, Entry, Frame, Open, Position, Unknown
-from .lock import read_holder
+from .lock import read_holder, unlock
 from .reader import follow, frames, read
 from .report import Report, verify
 from .writer import Journal
@@ -35,5 +35,6 @@ __all__ = [
     "frames",
     "read",
     "read_holder",
+    "unlock",
     "verify",
 ]

@@ -2,6 +2,7 @@
 
 python -m journal verify runs/journal             clean: 1204 records in 87 frames, 2 segments, 190411 bytes
 python -m journal cat runs/journal --from 1200    {"n":1200,"t":1795342361.644751,"r":{"k":"submitted",…}}
+python -m journal unlock runs/journal             process 4242 on login1 since 2026-11-22 10:12:41 is shut out
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from .errors import JournalError
 from .format import Frame
+from .lock import unlock
 from .reader import follow, frames
 from .report import Report, verify
 
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     asked = _parser().parse_args(arguments)
     try:
-        code = _verify(asked) if asked.command == "verify" else _cat(asked)
+        code = {"verify": _verify, "cat": _cat, "unlock": _unlock}[asked.command](asked)
         sys.stdout.flush()
     except BrokenPipeError:  # head has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     shown = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m journal", description=__doc__, epilog=_EXAMPLES, formatter_class=shown)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="verify|cat")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="verify|cat|unlock")
     check = commands.add_parser("verify", help="is it whole?", epilog=_EXAMPLES, formatter_class=shown)
     check.add_argument("path", help="directory of the journal")
     check.add_argument("--expect", type=_position, metavar="N:DIGEST", help="a position printed earlier: still there?")
@@ -68,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     cat.add_argument("path", help="directory of the journal")
     cat.add_argument("--from", dest="first", type=int, default=0, metavar="N", help="start at this record number")
     cat.add_argument("--follow", action="store_true", help="go on printing what is committed, until interrupted")
+    free = commands.add_parser("unlock", help="shut out a writer that cannot be stopped (its host is out of reach)")
+    free.add_argument("path", help="directory of the journal")
     return parser
 
 
@@ -107,6 +112,12 @@ def _cat(asked: argparse.Namespace) -> int:
             sys.stdout.write(f'{{"n":{nth},"t":{frame.at:.6f},"r":{bytes(record).decode()}}}\n')
         if asked.follow:
             sys.stdout.flush()
+    return 0
+
+
+def _unlock(asked: argparse.Namespace) -> int:
+    holder = unlock(Path(asked.path).absolute())
+    sys.stdout.write(f"{holder or 'whoever wrote it'} is shut out: it can write no more; what it began runs on\n")
     return 0
 
 

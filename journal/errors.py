@@ -22,11 +22,17 @@ class JournalMissing(JournalError):
 
 
 class JournalBusy(JournalError):
-    """Another process holds the journal open for writing. `holder` says who, as far as it could be read."""
+    """Another process holds the journal open for writing. `holder` says who, as far as it could be read.
 
-    def __init__(self, path: Path, holder: str) -> None:
-        self.path, self.holder = path, holder
-        super().__init__(f"{path} is being written by {holder or 'another process'}; wait for it, or stop it")
+    `elsewhere`: it is on another host, where it may be out of reach.
+    """
+
+    def __init__(self, path: Path, holder: str, elsewhere: bool = False) -> None:
+        self.path, self.holder, self.elsewhere = path, holder, elsewhere
+        advice = "wait for it, or stop it"
+        if elsewhere:
+            advice += f"; if its host is out of reach, `python -m journal unlock {path}` shuts it out, and run again"
+        super().__init__(f"{path} is being written by {holder or 'another process'}; {advice}")
 
 
 class JournalCorrupt(JournalError):

@@ -9,8 +9,13 @@ files.sync_dir("/p")
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from contextlib import suppress
+
+#: Tenths of a second for which a file that is listed may be remembered as absent.
+_LAG = 50
 
 
 class Files:
@@ -81,9 +86,14 @@ class Files:
         os.close(fd)
 
     def read(self, path: str, size: int = -1) -> bytes:
-        """The whole file, or at most its first bytes."""
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file.read(size)
+        """The whole file, or at most its first bytes; waits a moment for one that is listed and cannot be found."""
+        for _ in range(_LAG):
+            with suppress(FileNotFoundError), open(path, "rb") as file:  # noqa: PTH123
+                return file.read(size)
+            if not self.exists(path):
+                break
+            time.sleep(0.1)  # the client of a file server remembers that it was not there
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
     def length(self, path: str) -> int:
         """Bytes in the file of this name."""
@@ -102,12 +112,16 @@ class Files:
         return os.listdir(path)  # noqa: PTH208
 
     def exists(self, path: str) -> bool:
-        """Whether the name exists; asks the directory, because file servers' clients remember absence."""
-        fd = os.open(path.rpartition("/")[0], os.O_RDONLY)
+        """Whether the name exists; lists its directory when it seems not to.
+
+        File servers' clients remember absence: NFS until the directory is opened anew, FUSE mounts for a time.
+        """
+        directory, _, name = path.rpartition("/")
+        fd = os.open(directory, os.O_RDONLY)
         try:
-            os.stat(path.rpartition("/")[2], dir_fd=fd)
+            os.stat(name, dir_fd=fd)
         except FileNotFoundError:
-            return False
+            return name in os.listdir(fd)  # noqa: PTH208
         finally:
             os.close(fd)
         return True

@@ -4,8 +4,9 @@
     {"host":"login1","pid":4242,"session":"9f2c…","since":1795342361.6}
 
 Where flock is unknown (ENOSYS) hard-link claims take its place. Where it only
-excludes processes of one node, as some mounts of NFS and Lustre have it, the
-writer is warned, and the freeze of segments (see `writer`) is what protects.
+excludes processes of one node, as some mounts of NFS and Lustre and those of
+sshfs have it, the writer is warned, and the freeze of segments (see `writer`)
+is what protects.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .errors import JournalBusy
+from .reader import Reader
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+    from .files import Files
+
+#: FUSE mounts whose programs hand flock on to their servers; with all others (sshfs, bindfs, rclone) the kernel keeps
+#: it to itself (fuse.h, FUSE_FLOCK_LOCKS).
+_HANDED_ON = frozenset({"fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.juicefs"})
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +42,11 @@ class Holder(msgspec.Struct, frozen=True):
     pid: int
     session: str
     since: float
+
+    @property
+    def away(self) -> bool:
+        """Whether that is another host than this one."""
+        return self.host != os.uname().nodename
 
     def __str__(self) -> str:
         try:
@@ -64,7 +76,8 @@ class Lock:
             try:
                 lock.acquire(timeout=timeout)
             except Timeout:
-                raise JournalBusy(self.path, str(self.holder() or "")) from None
+                holder = self.holder()
+                raise JournalBusy(self.path, str(holder or ""), bool(holder and holder.away)) from None
             except (OSError, NotImplementedError) as error:
                 if getattr(error, "errno", errno.ENOSYS) != errno.ENOSYS or lock is kinds[-1]:
                     raise
@@ -109,6 +122,30 @@ def read_holder(path: Path) -> Holder | None:
         return None
 
 
+def unlock(path: Path, files: Files | None = None) -> Holder | None:
+    """Shut out whoever writes the journal at `path`, on whatever host, and say who that was.
+
+    For a holder that cannot be stopped: its host is out of reach, or it hangs. The last segment is frozen, so that it
+    can acknowledge nothing more and asks nothing more once it looks; then its locks are taken away. Safe at any time:
+    at worst a healthy run is ended, and the same command goes on. Raises JournalMissing.
+    """
+    from filelock import StrictSoftFileLock
+
+    holder, reader = read_holder(path), Reader(path, files)
+    frozen = 0
+    while (segments := reader.segments()) and segments[-1] != frozen:  # it may begin another one meanwhile
+        frozen = segments[-1]
+        reader.files.touch(f"{path}/{frozen:08d}.frozen")
+        reader.files.sync_dir(str(path))
+    if (path / "LOCK.soft").exists():
+        soft = StrictSoftFileLock(path / "LOCK.soft", is_singleton=False)
+        for claim in soft.claims:
+            soft.force_break(claim.name)
+    for name in ("LOCK", "LOCK.holder"):
+        (path / name).unlink(missing_ok=True)
+    return holder
+
+
 def mount_warning(path: Path, mounts: str | None = None) -> str:
     """A sentence when flock at `path` excludes only processes of this node; "" when it does more.
 
@@ -120,7 +157,9 @@ def mount_warning(path: Path, mounts: str | None = None) -> str:
         return ""
     point, kind, options = _mount(os.path.realpath(path), text)
     local = {"nolock", "local_lock=flock", "local_lock=all", "localflock"} & options
-    if (kind.startswith("nfs") and local) or (kind == "lustre" and (local or "flock" not in options)):
+    fuse = kind == "fuse" or (kind.startswith("fuse.") and kind not in _HANDED_ON)
+    alone = fuse or (kind.startswith("nfs") and local)
+    if alone or (kind == "lustre" and (local or "flock" not in options)):
         return f"locks on {point} ({kind}) exclude only processes of one node; do not start a second run elsewhere"
     return ""
 

@@ -9,9 +9,12 @@ One rule for errors: an OSError left nothing behind; a JournalError is the end o
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 
 from .errors import JournalFenced, JournalPoisoned
 from .files import Files
+from .lock import read_holder
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +88,9 @@ class Segment:
     def check_frozen(self) -> None:
         """JournalFenced when a later writer has begun to read this segment to its end."""
         if self._files.exists(f"{self.path}/{self.number:08d}.frozen"):
-            raise JournalFenced(f"another writer took over {self.path}")
+            holder = read_holder(Path(self.path))
+            who = f" ({holder})" if holder and (holder.away or holder.pid != os.getpid()) else ""
+            raise JournalFenced(f"another writer{who} took over {self.path}")
 
     def _expect(self, size: int, why: str) -> None:
         found = self._files.size(self._fd)

@@ -29,13 +29,15 @@ _TEMPORARY = re.compile(r"([0-9]{8})\.jsonl\..*\.tmp")
 def take_over(reader: Reader, codec: Codec[Any], replay: Callable[[Frame[Any]], None] | None) -> None:
     """Leave `reader` at the end of the journal; JournalFenced when another writer was doing the same."""
     before = reader.segments()
+    last = before[-1] if before else 0
     if before:  # before it is read: what is acknowledged from now on is refused, what was acknowledged will be read
         reader.files.touch(f"{reader.path}/{before[-1]:08d}.frozen")
         reader.files.sync_dir(str(reader.path))
     for frame in decoded(reader, codec):
         if replay is not None:
             replay(frame)
-    if reader.segments() != before:
+    # A client of a file server may list a directory as it was before: what was read must be what is frozen.
+    if reader.segments() != before or reader.end[0] != last:
         raise JournalFenced(f"{reader.path}: another writer opened it at the same time; the lock does not exclude")
     if before:
         harden(reader)

@@ -28,7 +28,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from . import takeover
-from .errors import JournalError, JournalPoisoned
+from .errors import JournalError, JournalFenced, JournalPoisoned
 from .files import Files
 from .format import VERSION, ZERO, Close, Codec, Frame, Open, Position, encode_frame
 from .head import Head, encode_head
@@ -187,6 +187,18 @@ class Journal(Generic[E]):
             raise
         self._dead = None
         return self.position
+
+    def confirm(self) -> None:
+        """To be asked before the world is touched: JournalFenced when another writer has taken over.
+
+        Costs two calls to the file system. OSError: it cannot be known now.
+        """
+        self._alive()
+        try:
+            self._segment.check_frozen()
+        except JournalFenced as error:
+            self._dead = error
+            raise
 
     def _write_frame(self) -> None:
         if self._segment.end >= self.segment_bytes:  # at the start of a commit, never after an acknowledgement

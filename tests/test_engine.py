@@ -340,3 +340,44 @@ def test_death_at_every_outside_call_then_again_is_as_if_nothing_had_happened(
     simulate: Callable[..., Any], killed: type[BaseException], dialect: str
 ) -> None:
     dies_at_each(simulate, killed, True, _OUTSIDE.pattern, 25)
+
+
+class CallsOfLongAgo(World):
+    """The first attempt is listed long after it was given up, the call for the second arrives when all is over."""
+
+    def __init__(self) -> None:
+        self.submits = self.starts = 0
+
+    def accounting(self) -> bool:
+        return False
+
+    def call_late(self, what: str) -> float:
+        self.submits += 1
+        return 600.0 if self.submits == 2 else 0.0
+
+    def visible_after(self) -> float:
+        self.starts += 1
+        return 70.0 if self.starts == 1 else 0.0
+
+    def starts_after(self) -> float:
+        return 70.0 if self.starts == 1 else 1.0
+
+    def runs_for(self) -> float:
+        return 60.0 if self.starts == 1 else 3.0
+
+    def fate(self) -> str:
+        return "killed" if self.starts == 1 else "ends"
+
+
+def test_a_call_for_a_nonce_that_was_not_needed_starts_nothing_when_it_arrives(
+    simulate: Callable[..., Any], make_submission: Any
+) -> None:
+    """Asked for (late), asked again: an earlier attempt has turned up; this nonce is dropped, and still under way."""
+    simulated = simulate(CallsOfLongAgo(), make_submission(tasks=1))
+    simulated.run()
+    assert any(isinstance(record, ev.Revived) for record in simulated.records())
+    assert len(simulated.cluster.runs) == 2, "the first life was lost with its node, the second succeeded"
+    assert simulated.cluster.late
+    simulated.cluster.sleep(1000)
+    assert not simulated.cluster.late
+    assert len(simulated.cluster.runs) == 2

@@ -18,6 +18,7 @@ LAYERS = [
     {"cli", "__main__", "testing"},
     {"api", "__init__"},
     {"session", "inheritance", "schema", "report"},
+    {"fenced"},
     {"kept"},
     {"engine"},
     {"observer"},

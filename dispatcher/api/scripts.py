@@ -71,8 +71,8 @@ class Scripts:
 
 def preview(machine: MachineSpec, job: Job) -> Script:
     """The script of a job as it would be submitted, but for its nonce."""
-    dialect = schedulers.load(machine.batch_type)
     resources = job.resources.spec()
+    dialect = schedulers.chosen(machine.batch_type, resources)
     dialect.check(resources)
     tasks = tuple((index, task.spec()) for index, task in enumerate(job.job_task_list))
     script = JobScript(job.job_hash, "preview", "preview", _place(machine, job), resources, tasks, _template(resources))

@@ -80,7 +80,7 @@ def _session(
         spec,
         jobs,
         submission,
-        schedulers.load(spec.machine.batch_type),
+        schedulers.chosen(spec.machine.batch_type, spec.resources),
         lambda: kind.open(spec.machine, profile or {}, submission, spec.work_base),
         log,
         history,

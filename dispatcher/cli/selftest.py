@@ -154,7 +154,7 @@ def _plan(args: Namespace) -> Plan:
 def _check(spec: SubmissionSpec) -> None:
     from .. import contexts, schedulers
 
-    schedulers.load(spec.machine.batch_type).check(spec.resources)
+    schedulers.chosen(spec.machine.batch_type, spec.resources).check(spec.resources)
     contexts.load(spec.machine.context_type)
 
 

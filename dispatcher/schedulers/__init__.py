@@ -1,6 +1,7 @@
 """Batch systems, one dialect a file: text in, text out.
 
-    load("Slurm")  ->  an instance of dispatcher.schedulers.slurm.Slurm
+    load("Slurm")                                 ->  an instance of dispatcher.schedulers.slurm.Slurm
+    chosen("SGE", …kwargs={"array": True})        ->  an instance of dispatcher.schedulers.sge_array.SGEArray
 
 To add one: a file here, a line in BUILTIN, transcripts and golden scripts in
 `fixtures/`. From outside: the entry-point group `dispatcher.schedulers`, whose
@@ -14,6 +15,7 @@ from importlib import import_module
 from typing import cast
 
 from ..errors import ConfigError, Unsupported
+from ..model import ResourcesSpec
 from ..ports import Scheduler
 
 #: Name -> "module:class"; "" is a name of the manual that this version does not run yet.
@@ -30,6 +32,12 @@ BUILTIN: dict[str, str] = {
     "DistributedShell": "",
     "Bohrium": "dispatcher.schedulers.bohrium:Bohrium",
     "OpenAPI": "dispatcher.schedulers.openapi:OpenAPI",
+}
+#: What makes job arrays of a batch system's jobs, when kwargs say `array: true`.
+ARRAYS: dict[str, str] = {
+    "PBS": "dispatcher.schedulers.pbs_array:PBSArray",
+    "Torque": "dispatcher.schedulers.pbs_array:TorqueArray",
+    "SGE": "dispatcher.schedulers.sge_array:SGEArray",
 }
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 
@@ -58,5 +66,28 @@ def load(name: str) -> Scheduler:
     target = BUILTIN.get(known) or _outside().get(known, "")
     if not target:
         raise Unsupported(f"machine/batch_type: {known} is not available in this version of dispatcher")
+    return _made(target)
+
+
+def chosen(name: str, resources: ResourcesSpec) -> Scheduler:
+    """The dialect of that name, or what makes job arrays in it when kwargs say `array: true`.
+
+    ConfigError when it has no job arrays, or for another value than true and false.
+    """
+    known, array = canonical(name), resources.kwargs.get("array", False)
+    if known not in BUILTIN or array is False:
+        return load(known)
+    if array is not True:
+        raise ConfigError(f"resources/kwargs/array: {array!r} is neither true nor false")
+    if known not in ARRAYS:
+        other = "; use the batch_type SlurmJobArray" if known.startswith("Slurm") else ""
+        raise ConfigError(
+            f"resources/kwargs/array: job arrays of {known} cannot be asked for{other} (with this key: "
+            f"{', '.join(ARRAYS)})"
+        )
+    return _made(ARRAYS[known])
+
+
+def _made(target: str) -> Scheduler:
     module, _, attribute = target.partition(":")
     return cast("Scheduler", getattr(import_module(module), attribute)())

@@ -42,6 +42,8 @@ STATES: Mapping[str, Native] = {
     "X": Native.ended,  # an array element that has ended
 }
 
+#: Of several causes: what the user has to act on first.
+_URGENCY = ("memory", "timeout", "scheduler", "node")
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
 _QUEUE_LINE = re.compile(r"(\d+\S*)\s+\S+\s+\S+\s+(\S+)(?:\s+\S+){5}\s+([A-Z])\s+\S+.*")
 _HEAD = re.compile(r"Job Id: (\S+)")
@@ -165,8 +167,15 @@ def told(watch: Watch, known: Mapping[str, Record]) -> Look | None:
     native, node = STATES.get(state, Native.unknown), _node(job)
     if native is not Native.ended:
         return Look(native, state, id, "accounting", node)
-    cause = explained(job)
+    elements = [each for known_id, each in mine.items() if "[" in id and "[]" not in known_id]
+    cause = _worst(elements) if elements else explained(job)
     return Look(native, cause.native if cause else state, id, "accounting", node, cause=cause)
+
+
+def _worst(elements: Sequence[Record]) -> Cause | None:
+    """Of the causes of an array's elements what the user has to act on first."""
+    causes = filter(None, map(explained, elements))
+    return min(causes, key=lambda cause: _URGENCY.index(cause.kind), default=None)
 
 
 def explained(job: Record) -> Cause | None:

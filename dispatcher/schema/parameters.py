@@ -90,9 +90,14 @@ _SLURM = (
     optional("gres_type", str, "Type of GPU, as in --gres=gpu:TYPE:N.", rule=NOT_BLANK),
     optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", rule=NOT_BLANK),
 )
-_ARRAY = (
+_THROTTLE = optional("array_throttle", int, "How many elements of an array may run at once.", rule=at_least(1))
+_SLURM_ARRAY = (
     optional("slurm_job_size", int, "Number of tasks in an element of the array.", 1, rule=at_least(1)),
-    optional("array_throttle", int, "How many elements may run at once.", rule=at_least(1)),
+    _THROTTLE,
+)
+_ARRAY = (
+    optional("array", bool, "Make each job a job array, with a task in each element: one submission for all of them."),
+    _THROTTLE,
 )
 _LSF = (
     optional("gpu_usage", bool, "Ask for GPUs.", False),
@@ -114,11 +119,11 @@ _YARN = (
 KWARGS: dict[str, tuple[Key, ...]] = {
     "Shell": (),
     "Slurm": _SLURM,
-    "SlurmJobArray": _SLURM + _ARRAY,
-    "PBS": _ACCOUNT,
-    "Torque": _ACCOUNT,
+    "SlurmJobArray": _SLURM + _SLURM_ARRAY,
+    "PBS": _ACCOUNT + _ARRAY,
+    "Torque": _ACCOUNT + _ARRAY,
     "LSF": _LSF + _ACCOUNT,
-    "SGE": _SGE + _ACCOUNT,
+    "SGE": _SGE + _ACCOUNT + _ARRAY,
     "Fugaku": (),
     "JH_UniScheduler": (optional("custom_gpu_line", (str, None), _GPU_LINE, None),),
     "DistributedShell": _YARN,

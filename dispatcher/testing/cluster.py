@@ -6,7 +6,7 @@
     cluster.runs   ->  [Run(job="5f1c…", task=0, nonce="d0001"), …]       every task body that was started
 
 What can go wrong is asked of a `World`: its answers decide what is lost, late,
-killed or forgotten. The default world is a good one.
+killed or forgotten.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..events import Cause
-from ..ports import (
-    Claim,
-    Native,
-)
+from ..ports import Claim, Native
+from .world import World
 
 _TASK = re.compile(r"^dsp_task_(\d+)\(\) \{$", re.MULTILINE)
 _WHERE = re.compile(r"^  cd -- \"\$REMOTE_ROOT\"/'([^']*)' ", re.MULTILINE)
@@ -43,73 +41,6 @@ class Run(NamedTuple):
     life: int = 0
 
 
-class World:
-    """What the surroundings do. Override to make them worse; every method is asked at one point of the simulation."""
-
-    def step(self, point: str) -> None:
-        """Called before and after every effect; may raise to kill the dispatcher there."""
-
-    def reply_lost(self, what: str) -> bool:
-        """The effect happened, its answer does not arrive."""
-        return False
-
-    def call_lost(self, what: str) -> bool:
-        """The call never arrives: no effect, no answer."""
-        return False
-
-    def call_late(self, what: str) -> float:
-        """Seconds after which a call, whose answer is lost, has its effect; 0: at once."""
-        return 0.0
-
-    def call_doubled(self, what: str) -> bool:
-        """The call has its effect twice."""
-        return False
-
-    def refuses(self) -> bool:
-        """The queue says "not now"."""
-        return False
-
-    def forgets(self) -> bool:
-        """The controller loses a job that it has just accepted, and gives its id to the next one."""
-        return False
-
-    def stale(self) -> bool:
-        """A claim is shown as it was before its last change."""
-        return False
-
-    def keeps_receipt(self) -> bool:
-        """Whether the far side lives long enough to write down what the queue answered."""
-        return True
-
-    def visible_after(self) -> float:
-        """Seconds until an accepted job is listed."""
-        return 0.0
-
-    def starts_after(self) -> float:
-        """Seconds until a job starts, from when it is accepted."""
-        return 1.0
-
-    def runs_for(self) -> float:
-        """Seconds that a job runs."""
-        return 3.0
-
-    def exit_code(self, job: str, task: int, attempt: int) -> int:
-        """How the nth start (from 1) of a task ends."""
-        return 0
-
-    def fate(self) -> str:
-        """What becomes of a running job: "ends", "killed" (no marker), "requeued" (starts again under the same id)."""
-        return "ends"
-
-    def accounting(self) -> bool:
-        """Whether the accounting answers."""
-        return True
-
-    def keeps_history(self) -> bool:
-        """Whether a batch system goes on listing what has ended."""
-        return True
-
-
 class Copy:
     """One accepted submission: a job script in the queue."""
 
@@ -125,6 +56,7 @@ class Copy:
         self.cause: Cause | None = None
         self.restarts = 0
         self.began: float | None = None
+        self.ghosts: list[tuple[float, int]] = []  # lives on cut-off nodes: when they end, and which they are
 
 
 class Cluster:
@@ -141,6 +73,7 @@ class Cluster:
         self.fetched: set[str] = set()
         self.published: set[tuple[str, int]] = set()
         self.repeated: list[Run] = []
+        self.unready: list[Run] = []
         self.mishaps: Counter[str] = Counter()
         self.removed: set[str] = set()
         self.files: dict[str, int] = {}
@@ -157,13 +90,22 @@ class Cluster:
         self.rounds += 1
         while True:
             self._arrive(end)
-            live = [copy for copy in self.copies.values() if copy.state in (Native.waiting, Native.running)]
-            due = min(live, key=lambda copy: (copy.due, copy.id), default=None)
-            if due is None or due.due > end:
+            coming = [event for copy in self.copies.values() for event in self._coming(copy)]
+            at, _, happen = min(coming, key=lambda event: event[:2], default=(end, "", None))
+            if happen is None or at > end:
                 break
-            self.now = max(self.now, due.due)
-            self._start(due) if due.state is Native.waiting else self._end(due)
+            self.now = max(self.now, at)
+            happen()
         self.now = end
+
+    def _coming(self, copy: Copy) -> list[tuple[float, str, Callable[[], None]]]:
+        """What will happen to a copy of a job next, and when."""
+        events: list[tuple[float, str, Callable[[], None]]] = []
+        if copy.state is Native.waiting:
+            events.append((copy.due, copy.id, lambda: self._start(copy)))
+        if copy.state is Native.running:
+            events.append((copy.due, copy.id, lambda: self._end(copy)))
+        return events + [(ghost[0], copy.id, lambda ghost=ghost: self._vanish(copy, ghost)) for ghost in copy.ghosts]
 
     def _arrive(self, end: float) -> None:
         """Submissions that were under way arrive."""
@@ -189,6 +131,7 @@ class Cluster:
         done = {index for index, code, _ in self.claims[copy.nonce].tasks if code == 0}
         runs = [Run(copy.job, i, copy.nonce, copy.id, copy.restarts) for i in copy.tasks if i not in done]
         self.repeated += [run for run in runs if (run.job, run.task) in self.published]
+        self.unready += [run for run in runs if not self.files.get(f"{copy.where[run.task]}/in")]
         self.runs += runs
 
     def _claims(self, copy: Copy) -> bool:
@@ -207,7 +150,9 @@ class Cluster:
 
     def _end(self, copy: Copy) -> None:
         fate = self.world.fate()
-        if fate == "requeued":
+        if fate in ("requeued", "cut off"):
+            if fate == "cut off":
+                copy.ghosts.append((self.now + self.world.runs_for(), copy.restarts))
             copy.restarts += 1
             copy.state, copy.due = Native.waiting, self.now + self.world.starts_after()
             return
@@ -217,6 +162,13 @@ class Cluster:
             self.mishaps[copy.job] += 1
             copy.cause = Cause("node", "the node went down", native="NODE_FAIL")
         elif claim.owner == copy.id:
+            self.write(copy.nonce, self._marked(copy, claim))
+
+    def _vanish(self, copy: Copy, ghost: tuple[float, int]) -> None:
+        """A life on a cut-off node ends: it publishes only if no later life has taken its claim over."""
+        copy.ghosts.remove(ghost)
+        claim = self.claims[copy.nonce]
+        if claim.owner == copy.id and claim.restarts == ghost[1] and claim.ended is None:
             self.write(copy.nonce, self._marked(copy, claim))
 
     def _marked(self, copy: Copy, claim: Claim) -> Claim:
@@ -288,9 +240,27 @@ class Cluster:
         fresh = self.now - changed >= self.stale or not self.world.stale()
         return self.claims.get(nonce) if fresh else before
 
-    def kill(self, ids: Sequence[str]) -> None:
-        """End these jobs."""
-        for copy in (self.copies[id] for id in ids if id in self.copies):
-            if copy.state is not Native.ended:
+    def known(self, id: str, nonce: str) -> Copy | None:
+        """The job of this id, if it is the one that is meant: ids are given away again."""
+        copy = self.copies.get(id)
+        return copy if copy and copy.nonce == nonce else None
+
+    def restart(self) -> None:
+        """The controller has lost its jobs: those that wait are gone and their ids free, those that run unlisted."""
+        waiting = [copy for copy in self.copies.values() if copy.state is Native.waiting]
+        for copy in waiting:
+            self.mishaps[copy.job] += 1
+            copy.state = Native.ended
+            if not copy.restarts:
+                del self.copies[copy.id]
+        for copy in self.copies.values():
+            copy.visible = float("inf")
+            self.mishaps[copy.job] += copy.state is Native.running
+        self._next = max([4000, *(int(id.partition(".")[0]) for id in self.copies)])
+
+    def kill(self, ids: Mapping[str, str]) -> None:
+        """End these jobs: native ids by nonce."""
+        for copy in (self.known(id, nonce) for nonce, id in ids.items()):
+            if copy and copy.state is not Native.ended:
                 copy.began = copy.began if copy.state is Native.running else None
                 copy.state, copy.cause = Native.ended, Cause("scheduler", "killed")

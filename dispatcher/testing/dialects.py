@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import select
 import shutil
 import signal
@@ -29,6 +30,7 @@ from . import batch
 from .batch.queue import Asked, Call, Dialect, Job, Said, Taken
 from .batch.queue import load as commands
 from .cluster import Cluster, Copy
+from .hosts import Process
 from .ports import SimulatedPlace
 
 #: The dialects of the manual -> the stand-in whose commands they use.
@@ -46,6 +48,7 @@ read -r code < {top}/answer
 [ ! -s {top}/err ] || cat {top}/err >&2
 exit "$code"
 """
+_ASKS = re.compile(r"^dsp_ask (\w+)$", re.MULTILINE)
 _WORDS = (("dsp_ask ", "submit"), ("dsp_queue()", "look"), ("dsp_account()", "account"))
 _BANNER = "*** maintenance on 24.12. at 8, job 17 of the list ***\n"
 
@@ -89,7 +92,9 @@ class ClusterQueue:
 
     def end(self, number: int) -> bool:
         """At once."""
-        self.cluster.kill([self.cluster.named(number)])
+        id = self.cluster.named(number)
+        if copy := self.cluster.copies.get(id):
+            self.cluster.kill({copy.nonce: id})
         return True
 
     def spent(self, what: str, many: int) -> int:
@@ -211,17 +216,20 @@ class FarSide:
 class DialectPlace(SimulatedPlace):
     """The context of the simulated cluster for a real dialect."""
 
-    def __init__(self, far: FarSide) -> None:
-        super().__init__(far.cluster)
+    def __init__(self, far: FarSide, process: Process, watch: Callable[[Process, str, Any], None]) -> None:
+        super().__init__(far.cluster, process, watch)
         self.far, self.place = far, far.place
 
     def ask(self, call: Question) -> Reply:
         """Run it on the far side; Unreachable when the world loses it, before or after the effect."""
         assert isinstance(call, Shell), "these batch systems are asked by commands"
         what = next((what for sign, what in _WORDS if sign in call.text), "kill")
+        self._watch(
+            self.process, what, {"asks": [{"nonce": found} for found in _ASKS.findall(call.text)], "text": call.text}
+        )
         self.cluster.calls.append(what)
         world = self.cluster.world
-        world.step(f"before {what}")
+        self._step(f"before {what}")
         if world.call_lost(what):
             raise Unreachable(f"{what}: the call was lost")
         if what == "submit" and (delay := world.call_late(what)):
@@ -230,7 +238,7 @@ class DialectPlace(SimulatedPlace):
         reply = self.far.run(call.text, what)
         if world.call_doubled(what):
             reply = self.far.run(call.text, what)
-        world.step(f"after {what}")
+        self._step(f"after {what}")
         if world.reply_lost(what):
             raise Unreachable(f"{what}: the reply was lost")
         return reply

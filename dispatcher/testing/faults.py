@@ -1,45 +1,56 @@
 """A world that misbehaves by a seed: every fault is one decision, counted, so that a failing run can be cut short.
 
 world = Faulty(seed=17)                  draws its own rates, then decides at every point
-world.faults  ->  [(0, "reply lost: submit"), (1, "killed before journal write"), …]
+world.faults  ->  [(0, "reply lost: submit"), (1, "killed: before journal write"), …]
 Faulty(seed=17, allowed={1})             the same run with only the second fault
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import random
 from collections.abc import Callable, Collection
 
-from journal.files import Files
+from .cluster import STALE
+from .hosts import Killed
+from .world import World
 
-from .cluster import World
+__all__ = ["RATES", "Faulty", "Killed"]
 
-
-class Killed(BaseException):
-    """The dispatcher was killed at this point."""
-
-
-#: How often each kind of fault happens at most, per point where it can; a seed draws its own rates below these.
-RATES = {
-    "killed": 0.03,
+#: What may befall a dispatcher at any point, and how often at most; a seed draws its own rates below these.
+DEEDS = {
+    "killed": 0.01,
+    "host lost": 0.004,
+    "host cut off": 0.003,
+    "suspended": 0.004,
+    "second started": 0.008,
+    "clock jumps": 0.02,
+}
+#: How often each other kind of fault happens at most, where it can.
+RATES = DEEDS | {
+    "other host": 0.6,
+    "unlocked": 0.8,
     "reply lost": 0.15,
     "call lost": 0.15,
     "call late": 0.08,
     "call doubled": 0.1,
+    "answer old": 0.1,
+    "answer shuffled": 0.1,
+    "upload cut": 0.05,
+    "download cut": 0.05,
     "queue full": 0.2,
     "job forgotten": 0.05,
+    "queue restarted": 0.03,
     "receipt lost": 0.1,
     "listed late": 0.1,
     "node lost": 0.12,
+    "node cut off": 0.06,
     "requeued": 0.12,
     "task fails": 0.1,
     "accounting down": 0.3,
     "stale claim": 0.2,
-    "clock jumps": 0.05,
+    "stale listing": 0.1,
+    "torn": 0.5,
     "disk": 0.01,
-    "rival": 0.02,
 }
 
 
@@ -49,12 +60,15 @@ class Faulty(World):
     def __init__(self, seed: int, allowed: Collection[int] | None = None, calm: int = 60) -> None:
         self.rng = random.Random(seed)  # noqa: S311 (faults, not secrets)
         self.rates = {kind: rate * self.rng.choice([0, 0.3, 1]) for kind, rate in RATES.items()}
-        self.slow = self.rng.choice([0.0, 5.0, 15.0])
+        self.slow = self.rng.choice([0.0, 5.0, STALE])
+        self.excludes = self.rng.random() < 0.6
+        self.switches = self.rng.choice([0.05, 0.3])
         self.allowed, self.calm = allowed, calm
         self.faults: list[tuple[int, str]] = []
         self.drawn = 0
-        self.rival: Callable[[], None] = lambda: None
-        self.skew = self.delay = 0.0
+        self.deeds: dict[str, Callable[[], None]] = {}
+        self.passed: Callable[[], None] = lambda: None
+        self.delay = 0.0
         self.history = seed % 4 != 3
 
     def happens(self, kind: str, what: str = "") -> bool:
@@ -68,13 +82,13 @@ class Faulty(World):
         return True
 
     def step(self, point: str) -> None:
-        """Maybe somebody else tries to write the journal, maybe the clock jumps, maybe the dispatcher dies."""
-        if self.happens("rival", point):
-            self.rival()
-        if self.happens("clock jumps", point):
-            self.skew += self.rng.uniform(-7200, 7200)
-        if self.happens("killed", point):
-            raise Killed
+        """Whatever may befall a dispatcher; then perhaps another one goes on."""
+        self.passed()
+        for kind in DEEDS:
+            if self.happens(kind, point):
+                self.deeds[kind]()
+        if "others" in self.deeds and self.rng.random() < self.switches:
+            self.deeds["others"]()
 
     def reply_lost(self, what: str) -> bool:
         """The effect without the answer."""
@@ -92,6 +106,22 @@ class Faulty(World):
         """The call has its effect twice."""
         return self.happens("call doubled", what)
 
+    def answer_old(self, what: str) -> bool:
+        """What was true a moment ago."""
+        return self.happens("answer old", what)
+
+    def answer_shuffled(self, what: str) -> bool:
+        """In another order, a line twice."""
+        return self.happens("answer shuffled", what)
+
+    def upload_cut(self) -> bool:
+        """In the middle of a file."""
+        return self.happens("upload cut")
+
+    def download_cut(self) -> bool:
+        """Between two files."""
+        return self.happens("download cut")
+
     def refuses(self) -> bool:
         """Not now."""
         return self.happens("queue full")
@@ -99,6 +129,10 @@ class Faulty(World):
     def forgets(self) -> bool:
         """The controller crashes behind the answer: the job is gone, its id is given away again."""
         return self.happens("job forgotten")
+
+    def restarts(self) -> bool:
+        """The controller comes back with nothing."""
+        return self.happens("queue restarted")
 
     def keeps_receipt(self) -> bool:
         """The far side dies between the queue's answer and its receipt."""
@@ -119,7 +153,10 @@ class Faulty(World):
 
     def fate(self) -> str:
         """How a life of a job ends."""
-        return "killed" if self.happens("node lost") else "requeued" if self.happens("requeued") else "ends"
+        for kind, fate in (("node lost", "killed"), ("node cut off", "cut off"), ("requeued", "requeued")):
+            if self.happens(kind):
+                return fate
+        return "ends"
 
     def exit_code(self, job: str, task: int, attempt: int) -> int:
         """A failing task."""
@@ -137,34 +174,14 @@ class Faulty(World):
         """A file server's client shows a claim as it was before."""
         return self.happens("stale claim")
 
+    def stale_listing(self) -> bool:
+        """A file server's client lists a directory as it was before."""
+        return self.happens("stale listing")
+
+    def torn(self) -> bool:
+        """In the middle."""
+        return self.happens("torn")
+
     def disk(self) -> str:
-        """What the journal's disk does: "", "full", "error", "short", "unsynced"."""
-        return self.rng.choice(["full", "error", "short", "unsynced"]) if self.happens("disk") else ""
-
-
-class FaultyFiles(Files):
-    """The journal's file system in such a world."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self._trouble: Callable[[], str] = getattr(world, "disk", lambda: "")
-
-    def write(self, fd: int, data: bytes) -> int:
-        """Write, or a part of it, or nothing."""
-        self.world.step("before journal write")
-        trouble = self._trouble()
-        if trouble in ("full", "error"):
-            super().write(fd, data[: len(data) // 2])
-            code = errno.ENOSPC if trouble == "full" else errno.EIO
-            raise OSError(code, os.strerror(code))
-        done = super().write(fd, data[: max(1, len(data) // 2)] if trouble == "short" else data)
-        self.world.step("after journal write")
-        return done
-
-    def datasync(self, fd: int) -> None:
-        """Sync, or fail for good."""
-        self.world.step("before sync")
-        if self._trouble() == "unsynced":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        super().datasync(fd)
-        self.world.step("after sync")
+        """What the journal's disk does."""
+        return self.rng.choice(["full", "error", "short", "unsynced", "dropped"]) if self.happens("disk") else ""

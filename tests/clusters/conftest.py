@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import re
 import shlex
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from dispatcher import events as ev
@@ -174,6 +179,10 @@ class Work:
             session.run(**{"check_interval": 1, "clean": False, **how})
         return session
 
+    def nonces(self) -> set[str]:
+        """The names under which jobs were submitted."""
+        return {event.nonce for event in self.events(ev.Submitting)}
+
     def events(self, kind: type[E]) -> list[E]:
         """The events of one kind in the journal, in their order."""
         (path,) = (self.top / "near" / "w").glob(".dispatcher/*/journal")
@@ -223,6 +232,156 @@ def ssh_servers() -> Iterator[Mapping[str, str]]:
             subprocess.run(down, env={**os.environ, **knobs}, stdin=subprocess.DEVNULL, capture_output=True)
 
 
+WRAPPER = """#!/bin/sh
+echo {name} >> {log}
+PATH={path}
+exec {name} "$@"
+"""
+
+
+class Meter:
+    """Counts a scheduler's commands by wrappers that stand before them in PATH."""
+
+    def __init__(self, top: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+        self.log, folder = top / "commands", top / "wrappers"
+        folder.mkdir()
+        self.log.touch()
+        for name in names:
+            file = folder / name
+            file.write_text(WRAPPER.format(name=name, log=self.log, path=os.environ["PATH"]))
+            file.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def counts(self) -> Counter[str]:
+        """How often each was run."""
+        return Counter(self.log.read_text().split())
+
+
+@pytest.fixture
+def count_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Meter]:
+    """Counts these commands from now on."""
+    return lambda *names: Meter(tmp_path, monkeypatch, *names)
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+import msgspec
+from dispatcher.model import SubmissionSpec
+from dispatcher.session import open_session
+spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=SubmissionSpec)
+with open_session(spec, {}) as session:
+    session.scheduler.grace = float(sys.argv[2])
+    session.run(check_interval=1, clean=False)
+"""
+
+
+class Mortal:
+    """A dispatcher in a process of its own that is killed again and again, and then left to end."""
+
+    def __init__(self, work: Work, spec: SubmissionSpec, grace: float) -> None:
+        asked = work.top / "spec.json"
+        asked.write_bytes(msgspec.json.encode(spec))
+        self.command = [sys.executable, "-c", _CHILD, str(asked), str(grace)]
+
+    def live(self, kills: int, after: Callable[[int], object] = lambda kill: None) -> None:
+        """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed."""
+        chance, killed = random.Random(4), 0
+        while True:
+            child = subprocess.Popen(self.command, cwd=Path(__file__).parents[2])
+            try:
+                code = child.wait(chance.uniform(0.2, 2.5) if killed < kills else 500)
+                break
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            killed += 1
+            after(killed)
+        assert (code, killed) == (0, kills)
+
+
+@pytest.fixture
+def mortal() -> type[Mortal]:
+    """A dispatcher to be killed."""
+    return Mortal
+
+
+class BehindSsh:
+    """`dispatcher selftest` through a real sshd, started when a scheduler is up: remote commands find its settings."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = 20000 + probe.getsockname()[1] % 1200 * 10
+        run = f"/tmp/dispatcher-behind-ssh-{os.getpid()}"  # short, and ordinary users may enter
+        self.env = {**os.environ, "SSH_RUN": run, "SSH_PORT": str(port)}
+        self.sshd: Mapping[str, str] = {}
+        self.profile: dict[str, Any] = {}
+
+    def up(self, settings: Mapping[str, str]) -> None:
+        """Start the sshds."""
+        (self.top / "empty").write_text("")
+        self.env = {**self.env, **settings, "HOME": os.environ["HOME"]}
+        self.sshd = sshd = started("ssh", **self.env)
+        self.profile = {
+            "hostname": sshd["SSH_HOST"],
+            "port": int(sshd["SSH_PORT_MAIN"]),
+            "username": sshd["SSH_USER"],
+            "known_hosts": sshd["SSH_KNOWN_HOSTS"],
+            "key_filename": sshd["SSH_KEY_ED25519"],
+            "config_file": str(self.top / "empty"),
+        }
+
+    def down(self) -> None:
+        """Stop and forget them."""
+        subprocess.run(
+            [CLUSTERS / "ssh" / "down", "--wipe"], env=self.env, stdin=subprocess.DEVNULL, capture_output=True
+        )
+
+    def selftest(self, batch: str, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
+        """What it tells; it must pass."""
+        machine = {"batch_type": batch, "context_type": "SSHContext", "local_root": "./", "remote_root": "~/selftest"}
+        return selftest(self.top, {**machine, "remote_profile": self.profile}, resources, *words)
+
+
+@pytest.fixture
+def behind_ssh(tmp_path: Path) -> Iterator[BehindSsh]:
+    """The sshds, stopped afterwards."""
+    made = BehindSsh(tmp_path)
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+def selftest(top: Path, machine: Mapping[str, Any], resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
+    """Run `dispatcher selftest` on a machine; what it tells, which must be that it passed."""
+    asked = {"number_node": 1, "cpu_per_node": 1, **resources}
+    (top / "machine.json").write_text(json.dumps(machine))
+    (top / "resources.json").write_text(json.dumps(asked))
+    command = [sys.executable, "-m", "dispatcher", "selftest", "--machine", "machine.json"]
+    command += ["--resources", "resources.json", "--check-interval", "2", "--json", *words]
+    done = subprocess.run(command, cwd=top, capture_output=True, text=True)
+    print(done.stdout, done.stderr)
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, told["verdict"], told["facts"]) == (0, "passed", [])
+    return told
+
+
+@pytest.fixture
+def selftest_here(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run `dispatcher selftest` on this machine, and see that nothing of it is left."""
+
+    def run(batch: str, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
+        machine = {"batch_type": batch, "context_type": "LocalContext", "local_root": "./", "remote_root": "far"}
+        told = selftest(tmp_path, machine, resources, *words)
+        assert not list(tmp_path.glob("dispatcher-selftest-*"))
+        assert not list((tmp_path / "far").iterdir())
+        return told
+
+    return run
+
+
 class GridEngine:
     """The private Grid Engine; commands run with its settings, and a home without a profile."""
 
@@ -253,6 +412,30 @@ class GridEngine:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
         assert code is None or done.returncode == code, f"{shlex.join(command)}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def configure(self, name: str, value: str) -> None:
+        """Change a line of the global configuration (sge_conf)."""
+        old = self.ask("qconf", "-sconf")
+        file = self.home / "global"
+        file.write_text(re.sub(rf"^{name} .*$", f"{name} {value}", old, flags=re.M))
+        self.ask("qconf", "-Mconf", str(file))
+
+    def next_id(self, number: int) -> None:
+        """Give this id to the next job; qmaster is started anew for it."""
+        self.ctl("stop", "sge_qmaster")
+        Path(self.settings["SGE_RUN"], "spool/qmaster/jobseqnum").write_text(f"{number - 1}\n")
+        self.ctl("start", "sge_qmaster")
+
+    @property
+    def accounting(self) -> Path:
+        """The file that qacct reads."""
+        return Path(self.settings["SGE_ROOT"], self.settings["SGE_CELL"], "common/accounting")
+
+    def lives(self, nonces: Collection[str]) -> Counter[tuple[str, str, str, str]]:
+        """Every life of these jobs and of their elements: nonce, element, why it failed, exit code (accounting(5))."""
+        lines = (line.split(":") for line in self.accounting.read_text().splitlines())
+        told = ((f[4].partition("-")[0], f[35], f[11], f[12]) for f in lines if len(f) > 35)
+        return Counter(life for life in told if life[0] in nonces)
 
     def queued(self) -> list[str]:
         """The ids of all jobs that have not left."""
@@ -292,6 +475,10 @@ def gridengine(gridengine_daemons: GridEngine, monkeypatch: pytest.MonkeyPatch) 
     """A Grid Engine on which everything runs and nothing is queued, whatever the test before did to it."""
     gridengine_daemons.up()
     gridengine_daemons.empty()
+    gridengine_daemons.ask("qmod", "-usq", "*", code=None)
+    for limit, usual in (("max_u_jobs", "0"), ("max_aj_tasks", "75000")):
+        if not re.search(rf"^{limit} +{usual}$", gridengine_daemons.ask("qconf", "-sconf"), re.M):
+            gridengine_daemons.configure(limit, usual)
     for name, value in gridengine_daemons.settings.items():
         monkeypatch.setenv(name, value)
     return gridengine_daemons

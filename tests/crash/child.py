@@ -30,4 +30,5 @@ def lay_out(work: Path) -> None:
 
 if __name__ == "__main__":
     with open_session(submission(Path(sys.argv[1]), sys.argv[2]), {}) as session:
+        sys.stderr.writelines(f"warning: {warning}\n" for warning in session.journal.warnings)
         session.run(check_interval=0.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import signal
 import subprocess
@@ -19,16 +18,6 @@ from dispatcher.lifecycle import State
 from journal import verify
 
 CHILD = Path(__file__).with_name("child.py")
-
-
-@pytest.fixture
-def child() -> Any:
-    made = importlib.util.spec_from_file_location("child", CHILD)
-    assert made
-    assert made.loader
-    module = importlib.util.module_from_spec(made)
-    made.loader.exec_module(module)
-    return module
 
 
 def live(work: Path, context: str, seconds: float) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Union
 import journal_torture as torture
 import msgspec
 import pytest
-from journal_simulation import Disk, SimFiles
+from journal_simulation import Disk, NoLock, SimFiles
 from journal_torture import Rec
 
 from journal import (
@@ -25,6 +25,7 @@ from journal import (
     JournalCorrupt,
     JournalError,
     JournalFenced,
+    JournalMissing,
     JournalPoisoned,
     Open,
     Unknown,
@@ -32,6 +33,7 @@ from journal import (
     frames,
     read,
     read_holder,
+    unlock,
     verify,
 )
 from journal.files import Files
@@ -433,6 +435,10 @@ MOUNTS = """\
 36 22 0:36 / /with\\040space rw - nfs srv:/x rw,nolock
 37 22 0:37 / /home/auto rw - autofs systemd-1 rw
 38 22 0:38 / /home/auto rw - nfs srv:/auto rw,nolock
+39 22 0:39 / /far rw - fuse.sshfs me@far:/ rw,user_id=1000
+40 22 0:40 / /bound rw - fuse /disk rw
+41 22 0:41 / /gluster rw - fuse.glusterfs srv:/v rw
+42 22 8:42 / /stick rw - fuseblk /dev/sdb1 rw
 a line that is none
 """
 
@@ -450,6 +456,10 @@ a line that is none
         ("/bare/x", "/bare (lustre)"),
         ("/with space/x", "/with space (nfs)"),
         ("/home/auto/x", "/home/auto (nfs)"),
+        ("/far/x", "/far (fuse.sshfs)"),
+        ("/bound/x", "/bound (fuse)"),
+        ("/gluster/x", ""),
+        ("/stick/x", ""),
     ],
 )
 def test_mounts_where_a_lock_is_local(path: str, warned: str) -> None:
@@ -457,3 +467,87 @@ def test_mounts_where_a_lock_is_local(path: str, warned: str) -> None:
     assert said == (
         f"locks on {warned} exclude only processes of one node; do not start a second run elsewhere" if warned else ""
     )
+
+
+class Backwards(Files):
+    """A listing that goes back in time: of the names made since the first one, only the second shows any."""
+
+    def __init__(self) -> None:
+        self.first: list[str] | None = None
+        self.asked = 0
+
+    def names(self, path: str) -> list[str]:
+        self.asked += 1
+        self.first = super().names(path) if self.first is None else self.first
+        return super().names(path) if self.asked == 2 else self.first
+
+
+def test_what_is_read_is_what_was_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rival begins a segment behind a listing that does not show it: nothing of it may be sealed while it writes."""
+    Journal.open(tmp_path, Rec).close()
+    files, touch, rival = Backwards(), Files.touch, list[Journal[Any]]()
+
+    def meanwhile(self: Files, path: str) -> None:
+        touch(self, path)
+        if self is files and not rival:
+            rival.append(Journal.open(tmp_path, Rec, lock=NoLock()))
+            rival[0].append(Rec(1))
+            rival[0].commit()
+
+    monkeypatch.setattr(Files, "touch", meanwhile)
+    with pytest.raises(JournalFenced, match="at the same time"):
+        Journal.open(tmp_path, Rec, lock=NoLock(), files=files)
+    rival[0].append(Rec(2))
+    rival[0].commit()
+    rival[0].close()
+    assert numbers(tmp_path) == [1, 2]
+    assert verify(tmp_path).status == "clean"
+
+
+def test_unlock_shuts_the_holder_out_and_lets_the_next_one_in(tmp_path: Path) -> None:
+    holder = Journal.open(tmp_path, Rec, session="s1")
+    holder.append(Rec(1))
+    holder.commit()
+    told = unlock(tmp_path)
+    assert told is not None and (told.pid, told.session) == (os.getpid(), "s1")
+    with pytest.raises(JournalFenced, match="another writer"):
+        holder.confirm()
+    with Journal.open(tmp_path, Rec) as after:
+        after.append(Rec(3))
+    with pytest.raises(JournalFenced):
+        holder.commit()
+    holder.close()
+    assert read_holder(tmp_path) is None
+    assert numbers(tmp_path) == [1, 3]
+    with pytest.raises(JournalMissing):
+        unlock(tmp_path / "nowhere")
+
+
+def test_unlock_takes_hard_link_claims_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where flock is unknown: the claim of a host that died is never broken by age, only by an operator."""
+    from filelock import FileLock
+
+    def unknown(self: Any, **_: Any) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(FileLock, "acquire", unknown)
+    holder = Journal.open(tmp_path, Rec)
+    with pytest.raises(JournalBusy):
+        Journal.open(tmp_path, Rec)
+    unlock(tmp_path)
+    with Journal.open(tmp_path, Rec) as after:
+        after.append(Rec(1))
+    assert numbers(tmp_path) == [1]
+    with pytest.raises(JournalFenced):
+        holder.confirm()
+
+
+def test_a_holder_on_another_host_can_be_shut_out(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, Rec):
+        kept = (tmp_path / "LOCK.holder").read_text()
+        (tmp_path / "LOCK.holder").write_text(kept.replace(os.uname().nodename, "login9"))
+        with pytest.raises(JournalBusy) as caught:
+            Journal.open(tmp_path, Rec)
+    assert caught.value.elsewhere
+    assert "on login9 since" in str(caught.value)
+    assert f"`python -m journal unlock {tmp_path}` shuts it out" in str(caught.value)

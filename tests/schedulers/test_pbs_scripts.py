@@ -12,7 +12,7 @@ import pytest
 from dispatcher.errors import ConfigError
 from dispatcher.model import ResourcesSpec, TaskSpec
 from dispatcher.ports import Ask, JobScript, Place
-from dispatcher.schedulers import load
+from dispatcher.schedulers import chosen, load
 from dispatcher.script import render
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
@@ -46,9 +46,17 @@ CASES: dict[str, JobScript] = {
     "gpu-old": job(gpu_per_node=2, kwargs={"gpu_usage": True}),
     "custom-gpu-line": job(gpu_per_node=2, kwargs={"custom_gpu_line": "#XSUB -gpu 2"}),
 }  # fmt: skip
+ARRAY = {"array": True}
+CASES |= {
+    "array": job(10, kwargs=ARRAY),
+    "array-throttled": job(10, kwargs={**ARRAY, "array_throttle": 2}),
+    "array-of-one": job(1, kwargs=ARRAY),
+}
+ARRAYS = ("array", "array-throttled", "array-of-one")
 COMMON = ("plain", "queue-and-gpus", "everything", "no-cpus", "odd-path")
 MORE = {
-    "pbs": ("flags", "template"), "torque": ("flags", "template"), "sge": ("pe", "one-slot", "custom-gpu-line"),
+    "pbs": ("flags", "template", *ARRAYS), "torque": ("flags", "template", *ARRAYS),
+    "sge": ("pe", "one-slot", "custom-gpu-line", *ARRAYS),
     "lsf": ("gpu-new", "gpu-old", "custom-gpu-line"), "fugaku": (), "jh_unischeduler": ("custom-gpu-line",),
 }  # fmt: skip
 GRID = [f"{dialect}/{case}" for dialect, more in MORE.items() for case in (*COMMON, *more)]
@@ -57,7 +65,7 @@ GRID = [f"{dialect}/{case}" for dialect, more in MORE.items() for case in (*COMM
 @pytest.mark.parametrize("name", GRID)
 def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     dialect, _, case = name.partition("/")
-    text = render(CASES[case], load(dialect)).text()
+    text = render(CASES[case], chosen(dialect, CASES[case].resources)).text()
     path = GOLDEN / f"{name}.sub"
     if request.config.getoption("--golden"):
         path.parent.mkdir(parents=True, exist_ok=True)

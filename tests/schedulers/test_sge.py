@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from dispatcher.errors import Unreachable
 from dispatcher.model import ResourcesSpec
 from dispatcher.ports import Accepted, Answer, Ask, Later, Look, Native, Never, Place, Reply, Watch
 from dispatcher.schedulers.sge import SGE
+from dispatcher.schedulers.sge_array import SGEArray
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts" / "sge"
 PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")
@@ -118,8 +121,9 @@ def test_never(name: str) -> None:
 
 def test_not_now() -> None:
     assert isinstance(answered("qmaster-down-qsub"), Later)
-    limit = "Unable to run job: job rejected: Only 10 jobs are allowed per user (current job count: 10)\nExiting.\n"
-    assert isinstance(SGE().refusal("25", limit), Later)
+    for who in ("user (current job count: 3)", "cluster"):
+        limit = f"Unable to run job: job rejected: only 3 jobs are allowed per {who}\nExiting.\n"
+        assert isinstance(SGE().refusal("25", limit), Later)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,20 @@ def test_killed_by_name_in_one_command() -> None:
     assert "qdel 'dn1*' 'dn2*'" in text
 
 
+def test_an_array_is_accepted_under_one_id() -> None:
+    _, out, _ = said("qsub-terse-array")
+    assert SGEArray().identified(out) == "3"
+    assert SGEArray().identified("4211.1-1000:1\n4212.1001-1500:1\n") == "4211,4212"
+    assert SGEArray().identified('Your job-array 4.1-10:3 ("ok") has been submitted\n') == "4"
+
+
+def test_an_array_stands_as_its_elements_that_are_left() -> None:
+    """Running before waiting before in error: a stuck element waits for the others."""
+    rows = SGEArray().rows(xml(("7", "dn1", "Eqw"), ("7", "dn1", "qw"), ("8", "dn1", "r")), 0)
+    assert [SGEArray().standing(rows[:n]).native for n in (1, 2, 3)] == [Native.ended, Native.waiting, Native.running]
+    assert SGEArray().standing(rows).id == "7,8"
+
+
 # -- accounting ---------------------------------------------------------------------------------------------------
 
 
@@ -151,12 +169,14 @@ def told(lines: list[str], code: int = 0) -> Look | None:
     return SGE().accounted(Reply(0, text), [Watch("dn1", "13")]).jobs.get("dn1")
 
 
+KEYS = ("jobnumber", "taskid", "hostname", "slots", "failed", "exit_status", "ru_wallclock", "ru_maxrss", "maxvmem",
+        "category")  # fmt: skip
+
+
 def record(name: str, jobname: str = "dn1-relax") -> list[str]:
-    """A record of qacct as our text sends it home."""
-    keys = ("hostname", "jobname", "jobnumber", "failed", "exit_status", "ru_wallclock", "ru_maxrss")
-    lines = [line for line in said(name)[1].split("\n") if line.split() and line.split()[0] in keys]
-    head = [] if any(line.startswith("jobname") for line in lines) else ["jobname "]
-    return [f"record {re.sub(r'^jobname.*', f'jobname      {jobname}', line)}" for line in [*head, *lines]]
+    """A record of qacct as our text sends it home; some transcripts show a part of it only."""
+    found = {line.split()[0]: line.partition(" ")[2].strip() for line in said(name)[1].split("\n") if line.split()}
+    return [f"record {'|'.join([jobname, *({'jobnumber': '13', **found}.get(key, '') for key in KEYS)])}"]
 
 
 def test_a_job_that_went_well() -> None:
@@ -183,19 +203,63 @@ def test_causes(name: str, kind: str, code: int | None, signal: int | None) -> N
 
 def test_elapsed_and_memory() -> None:
     """SGE 8.1 takes kB for bytes: `4.551KB` of a bash are 4.6 MB."""
-    look = told(["record hostname vm", "record jobname dn1", "record jobnumber 13", "record failed 0",
-                 "record exit_status 3", "record ru_wallclock 2.5s", "record ru_maxrss 4.551KB"])  # fmt: skip
+    look = told(["record dn1|13|undefined|vm|1|0|3|2.5s|4.551KB|4.691MB|NONE"])
     assert look is not None
     assert look.cause is not None
     assert (look.cause.elapsed, look.cause.maxrss, look.cause.node) == (2.5, 4772069, "vm")
 
 
 def test_the_reason_of_a_job_in_error() -> None:
-    lines = [f"stuck {line}" for line in said("qstat-j-Eqw")[1].split("\n") if re.match("job_n|error reason", line)]
-    look = told([line.replace("ok", "dn1") for line in lines])
+    look = told(['stuck 13 dn1 can\'t open output file "/nosuch/log": No such file or directory'])
     assert look is not None
     assert look.cause is not None
     assert "can't open output file" in look.cause.reason
+
+
+def replayed(top: Path, *nonces: str, **commands: str) -> dict[str, Look]:
+    """What our own text makes of whole answers, which programs of these names print again."""
+    for name, text in commands.items():
+        (top / f"{name}.txt").write_text(text)
+        (top / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {top}/asked\ncat {top}/{name}.txt\n')
+        (top / name).chmod(0o755)
+    watches = [Watch(nonce, "20") for nonce in nonces]
+    call = SGE().account(watches, Place("/near", str(top), str(top)))
+    assert call is not None
+    env = {**os.environ, "PATH": f"{top}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh"], input=call.text, capture_output=True, text=True, env=env)
+    looks = SGE().accounted(Reply(done.returncode, done.stdout, done.stderr), watches)
+    assert looks.trouble == ""
+    return dict(looks.jobs)
+
+
+def test_the_accounting_is_read_once_for_all_and_the_last_life_of_each_counts(tmp_path: Path) -> None:
+    """Only an array's bad elements come home; limits are told apart by what was asked for and used."""
+    looks = replayed(
+        tmp_path, "darray", "dmem", "dtime", "drun", "dnone", qacct=said("qacct-owner")[1], qstat="", qdel=""
+    )
+    causes = {nonce: look.cause for nonce, look in looks.items()}
+    assert {nonce: cause and (cause.kind, cause.native) for nonce, cause in causes.items()} == {
+        "darray": ("scheduler", "failed 100, exit 137"),
+        "dmem": ("memory", "failed 37, exit 137"),
+        "dtime": ("timeout", "failed 37, exit 137"),
+        "drun": None,
+    }
+    assert causes["darray"] is not None
+    assert causes["darray"].reason.endswith("(element 1)")
+    assert {look.node for look in looks.values()} == {"vm"}
+    assert looks["drun"].code == "failed 0, exit 0"
+    assert [line.split()[0] for line in (tmp_path / "asked").read_text().splitlines()] == ["qstat", "qacct"]
+
+
+def test_a_job_in_error_is_explained_and_deleted_when_its_name_is_ours(tmp_path: Path) -> None:
+    stuck = said("qstat-j-Eqw")[1]
+    looks = replayed(tmp_path, "ok", qacct="", qstat=stuck, qdel="")
+    assert looks["ok"].cause is not None
+    assert looks["ok"].cause.reason.startswith("it could not be started: can't open output file")
+    assert "qdel 20\n" in (tmp_path / "asked").read_text()
+    (tmp_path / "asked").unlink()
+    assert replayed(tmp_path, "dother", qacct="", qstat=stuck, qdel="") == {}
+    assert "qdel" not in (tmp_path / "asked").read_text()
 
 
 def test_no_record_is_no_answer() -> None:

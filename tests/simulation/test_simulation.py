@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -12,10 +13,10 @@ import pytest
 
 from dispatcher import engine, events, ledger, lifecycle, observer, session
 from dispatcher.ports import Claim, Look, Looks, Native
-from dispatcher.testing import cluster, ports, simulation
+from dispatcher.testing import cluster, faults, hosts, ports, shrink, simulation
 from dispatcher.testing.dialects import KITS
 from dispatcher.testing.faults import Faulty
-from journal import lock
+from journal import errors, segment, takeover, writer
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 
@@ -62,6 +63,12 @@ MUTANTS: dict[str, Break] = {}
 def mutant(function: Break) -> Break:
     MUTANTS[function.__name__] = function
     return function
+
+
+def often(patch: pytest.MonkeyPatch, **rates: float) -> None:
+    """Faults that must come together for this one to matter: no need to wait for them through thousands of seeds."""
+    for kind, rate in rates.items():
+        patch.setitem(faults.RATES, kind.replace("_", " "), rate)
 
 
 @mutant
@@ -194,7 +201,170 @@ def believed_without_being_written(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def the_lock_does_not_hold(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lock.Lock, "acquire", lambda self, timeout, session: None)
+    patch.setattr(hosts.HostLock, "acquire", lambda self, timeout, session: None)
+
+
+@mutant
+def the_lock_is_released_early(patch: pytest.MonkeyPatch) -> None:
+    recover = writer.Journal._recover
+
+    def hasty(self: Any, replay: Any) -> None:
+        recover(self, replay)
+        self._lock.release()
+
+    patch.setattr(writer.Journal, "_recover", hasty)
+
+
+@mutant
+def the_lock_of_a_dead_host_is_everybodys(patch: pytest.MonkeyPatch) -> None:
+    """Broken by age, as leases are: its owner may be suspended, not dead."""
+    acquire = hosts.HostLock.acquire
+
+    def by_age(self: Any, timeout: float, session: str) -> None:
+        other, _ = self.server.holders.get(self.key, (self.process, 0.0))
+        if other.suspended:
+            self.server.holders.pop(self.key)
+        acquire(self, timeout, session)
+
+    patch.setattr(hosts.HostLock, "acquire", by_age)
+
+
+@mutant
+def nothing_is_synced(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segment.Segment, "sync", lambda self: None)
+
+
+@mutant
+def a_failed_sync_is_tried_again(patch: pytest.MonkeyPatch) -> None:
+    def stubborn(self: Any) -> None:
+        while True:
+            try:
+                return self._files.datasync(self._fd)
+            except OSError:
+                continue
+
+    patch.setattr(segment.Segment, "sync", stubborn)
+    patch.setattr(segment.Segment, "_expect", lambda self, size, why: None)
+
+
+@mutant
+def a_torn_tail_is_cut_off(patch: pytest.MonkeyPatch) -> None:
+    harden = takeover.harden
+
+    def tidy(reader: Any) -> None:
+        harden(reader)
+        fd = reader.files.update(reader.name(reader.end[0]))
+        reader.files.truncate(fd, reader.end[1])
+        reader.files.close(fd)
+        reader.torn = 0
+
+    patch.setattr(takeover, "harden", tidy)
+
+
+@mutant
+def the_last_segment_is_not_frozen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(hosts.HostFiles, "touch", lambda self, path: None)
+
+
+@mutant
+def nobody_looks_whether_it_is_frozen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(segment.Segment, "check_frozen", lambda self: None)
+
+
+@mutant
+def a_segment_is_read_that_was_not_frozen(patch: pytest.MonkeyPatch) -> None:
+    often(patch, second_started=0.05, stale_listing=0.5)
+
+    def trusting(reader: Any, codec: Any, replay: Any) -> None:
+        before = reader.segments()
+        if before:
+            reader.files.touch(f"{reader.path}/{before[-1]:08d}.frozen")
+        for frame in takeover.decoded(reader, codec):
+            replay(frame)
+        if before:
+            takeover.harden(reader)
+
+    patch.setattr(takeover, "take_over", trusting)
+
+
+@mutant
+def a_rivals_segment_is_replaced(patch: pytest.MonkeyPatch) -> None:
+    link = hosts.HostFiles.link
+
+    def over(self: Any, old: str, new: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        link(self, old, new)
+
+    patch.setattr(hosts.HostFiles, "link", over)
+
+
+@mutant
+def a_writer_that_was_taken_over_goes_on(patch: pytest.MonkeyPatch) -> None:
+    commit = writer.Journal.commit
+
+    def deaf(self: Any) -> Any:
+        try:
+            return commit(self)
+        except errors.JournalFenced:
+            self._dead = None
+            return self.position
+
+    patch.setattr(writer.Journal, "commit", deaf)
+    patch.setattr(writer.Journal, "confirm", lambda self: None)
+
+
+@mutant
+def one_that_was_taken_over_still_asks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(writer.Journal, "confirm", lambda self: None)
+
+
+@mutant
+def a_secret_is_kept(patch: pytest.MonkeyPatch) -> None:
+    as_json = session._as_json
+    patch.setattr(session, "_as_json", lambda value: {**as_json(value), "password": simulation.SECRETS[0]})
+
+
+@mutant
+def half_an_upload_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
+    upload = session.Session.upload
+
+    def hasty(self: Any) -> None:
+        try:
+            upload(self)
+        except observer.Unreachable:
+            self.record(events.Staged(1, 1))
+
+    patch.setattr(session.Session, "upload", hasty)
+
+
+@mutant
+def half_a_download_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
+    get = ports.SimulatedPlace.get
+
+    def hasty(self: Any, items: Any) -> Any:
+        try:
+            return get(self, items)
+        except observer.Unreachable:
+            return list(items)
+
+    patch.setattr(ports.SimulatedPlace, "get", hasty)
+
+
+@mutant
+def the_clock_on_the_wall_measures_the_grace(patch: pytest.MonkeyPatch) -> None:
+    often(patch, clock_jumps=0.2)
+    init = observer.Observer.__init__
+
+    def wall(self: Any, ledger: Any, scheduler: Any, context: Any, outside: Any) -> None:
+        init(self, ledger, scheduler, context, msgspec.structs.replace(outside, elapsed=outside.now))
+
+    patch.setattr(observer.Observer, "__init__", wall)
+
+
+@mutant
+def a_failure_is_not_reported(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(session.Session, "_conclude", lambda self: self.record(events.Concluded("finished", 0)))
 
 
 @mutant
@@ -244,4 +414,24 @@ def test_every_fault_in_our_own_protocol_is_caught(name: str, monkeypatch: pytes
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(MUTANTS) >= 15
+    assert len(MUTANTS) >= 33
+
+
+def test_a_failing_seed_becomes_a_short_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It breaks the same promise, with few faults and few tasks; each fault it names is needed."""
+    MUTANTS["no_grace"](monkeypatch)
+    seed = next(seed for seed in range(400) if shrink._broken(simulation.simulate, seed, None, None))
+    script = shrink.shortest(seed, simulation.simulate)
+    first, call, said, *faults = script.splitlines()
+    assert first == "from dispatcher.testing.simulation import simulate"
+    with pytest.raises(simulation.BrokenPromise) as broken:
+        exec(script, {})
+    assert said == f"# {broken.value}"
+    assert len(faults) < len(shrink_faults(seed)), call
+    assert all(line.startswith("# fault ") for line in faults)
+
+
+def shrink_faults(seed: int) -> list[Any]:
+    with pytest.raises(simulation.BrokenPromise) as broken:
+        simulation.simulate(seed)
+    return broken.value.faults

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +21,10 @@ import pytest
 from dispatcher.contexts import ssh_link, ssh_listing, ssh_shell
 from dispatcher.contexts.ssh import SSHContext
 from dispatcher.errors import TransferFailed, Unreachable
-from dispatcher.model import MachineSpec
+from dispatcher.model import MachineSpec, ResourcesSpec
 from dispatcher.near import digest
-from dispatcher.ports import Item, Shell
+from dispatcher.ports import Ask, Item, Later, Shell
+from dispatcher.schedulers import load
 
 pytestmark = pytest.mark.cluster
 
@@ -275,6 +277,41 @@ def test_disk_that_is_full(context: SSHContext, tmp_path: Path, monkeypatch: pyt
     ):
         context.put(items, True)
     assert there(context) == {}
+
+
+@pytest.fixture
+def small_disk(ssh_servers: Mapping[str, str]) -> Iterator[Path]:
+    """A file system of 4 MiB, which anybody may fill."""
+    with tempfile.TemporaryDirectory(prefix="dispatcher-disk-") as top:
+        os.chmod(top, 0o755)
+        disk = Path(top, "disk")
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=1777", "none", disk], check=True)
+        try:
+            yield disk
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_disk_that_is_really_full(profile: dict[str, Any], tmp_path: Path, small_disk: Path) -> None:
+    (tmp_path / "near").mkdir()
+    machine = MachineSpec("Shell", "SSHContext", str(tmp_path), str(small_disk / "r"))
+    context = SSHContext.open(machine, profile, uuid4().hex, "near")
+    items = files(tmp_path, {"a/f": 6 * MIB, "a/g": 10})
+    with pytest.raises(TransferFailed, match=r"cannot send to .*(No space left|Wrote only).*free some space"):
+        context.put(items, True)
+    assert there(context) == {}
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb") as filler:
+        while True:
+            filler.write(bytes(4096))
+            filler.flush()
+    queue, nonce = load("Shell"), "dfulldisk000"
+    ask = Ask(nonce, nonce, f"{nonce}.sub", {f"{nonce}.sub": "echo ran > ran\n" * 1000}, ResourcesSpec(1, 1, 0, "", 1))
+    call = queue.submit([ask], context.place)
+    answer = queue.submitted(context.ask(call), [ask])[nonce]
+    assert isinstance(answer, Later) and "disk full or quota" in answer.why
+    context.remove()
+    context.close()
 
 
 def test_flat_memory(profile: dict[str, Any], tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Many jobs on a real Grid Engine: how many commands they cost, and that each runs once whatever dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dispatcher import events as ev
+
+if TYPE_CHECKING:
+    from .conftest import GridEngine, Meter, Mortal, Work
+
+pytestmark = pytest.mark.cluster
+SGE: dict[str, Any] = {"batch": "SGE", "queue_name": "all.q"}
+ARRAY: dict[str, Any] = {**SGE, "group_size": 0, "kwargs": {"array": True}}
+GOOD = {("0", "0")}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("jobs", "asked"), [(200, SGE), (1, ARRAY)], ids=["jobs", "array"])
+def test_200_tasks(
+    gridengine: GridEngine, work: Work, count_commands: Callable[..., Meter], jobs: int, asked: dict[str, Any]
+) -> None:
+    """One qsub a job, one qstat a round, no qacct where nothing ended badly; an array asks for its limit once."""
+    meter, rounds = count_commands("qsub", "qstat", "qacct", "qdel", "qconf"), set()
+    work.run(work.spec(["true"] * 200, **asked), lambda engine, _: rounds.add(engine.next_look), check_interval=5)
+    counts = meter.counts()
+    print(f"\n200 tasks in {jobs} jobs: {len(rounds)} rounds, commands {dict(counts)}")
+    assert work.said("begin") == work.said("end") == dict.fromkeys(range(200), 1)
+    assert (counts["qsub"], counts["qacct"], counts["qdel"]) == (jobs, 0, 0)
+    assert counts["qstat"] <= len(rounds) + 2
+    assert counts["qconf"] == (1 if jobs == 1 else 0)
+    assert gridengine.drained()
+    lives = gridengine.lives(work.nonces())
+    assert (len(lives), set(lives.values()), {life[2:] for life in lives}) == (200, {1}, GOOD)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("size", [1, 5], ids=["jobs", "arrays"])
+def test_40_jobs_with_20_deaths_and_qmaster_restarted_and_killed(
+    gridengine: GridEngine, work: Work, mortal: type[Mortal], size: int
+) -> None:
+    """Grid Engine's own accounting is the witness: each job, each element, lived once."""
+
+    def disturb(kill: int) -> None:
+        if kill == 7:
+            gridengine.ctl("restart", "sge_qmaster")
+        elif kill == 14:
+            gridengine.ctl("kill9", "sge_qmaster")
+            gridengine.ctl("start", "sge_qmaster")
+
+    asked = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
+    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(40 * size)], context="LocalContext", **asked)
+    mortal(work, spec, grace=6).live(20, disturb)
+    assert work.said("begin") == work.said("end") == dict.fromkeys(range(40 * size), 1)
+    assert work.causes() == []
+    assert gridengine.drained()
+    lives = gridengine.lives(work.nonces())
+    print(f"\naccounted by Grid Engine: {lives.total()} lives; {len(work.events(ev.Submitting))} times asked for")
+    assert (len(lives), set(lives.values()), {life[2:] for life in lives}) == (40 * size, {1}, GOOD)
