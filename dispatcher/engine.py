@@ -192,6 +192,8 @@ class Engine:
             revoke=(*((nonce, 0) for nonce in job.stray), *((nonce, job.lines) for nonce in job.past[-1:])),
             forward=script.forward,
             backward=script.backward,
+            common=script.common,
+            log=script.log,
         )
 
     def _unfinished(self, job: Progress) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
     DispatcherError (a RuntimeError)
     ├── ConfigError        correct the file or the argument that is named
-    │   └── Unsupported    this name is known, but not available in this version
+    │   └── Unsupported    an optional package is needed for this, and is not installed
     ├── InputMissing       create the forward file that is named (also a FileNotFoundError)
     ├── InputsChanged      an unfinished run was started with other inputs: continue or cancel it
     ├── ResultMissing      a finished task did not write what it promised (also a FileNotFoundError)
@@ -41,7 +41,7 @@ class ConfigError(DispatcherError, ValueError):
 
 
 class Unsupported(ConfigError):
-    """A batch system or context that is known by name but not available here."""
+    """Something that needs an optional package which is not installed; the message names it."""
 
 
 class InputMissing(DispatcherError, FileNotFoundError):

@@ -31,11 +31,11 @@ class Shell(msgspec.Struct, frozen=True):
     timeout: float = 120.0
 
 
-Call = Shell
-
-
 class Reply(msgspec.Struct, frozen=True):
-    """What a call printed. `code` is the exit status (255 or negative: the link broke, trust nothing)."""
+    """What a call printed. `code` is the exit status (255 or negative: the link broke, trust nothing).
+
+    What a cloud call found is JSON in `out`, see `schedulers/cloud.py`.
+    """
 
     code: int
     out: str = ""
@@ -57,7 +57,8 @@ class JobScript(msgspec.Struct, frozen=True):
     """All that a script is made of. `tasks` are those still to be run, with their position in the job.
 
     `template` is the text of customized_script_header_template_file, if there is one. `forward` and `backward` are
-    patterns relative to R: what these tasks read, and what they leave (their logs and the common files included).
+    patterns relative to R: what these tasks read, and what they leave (their logs and the common files included);
+    `common` are those of `forward` that every job has, `log` is the first task's output, relative to R ("": none).
     """
 
     job: str
@@ -69,13 +70,15 @@ class JobScript(msgspec.Struct, frozen=True):
     template: str | None = None
     forward: tuple[str, ...] = ()
     backward: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+    log: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True):
     """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
 
     `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs; `forward` and
-    `backward` are patterns relative to R, as in JobScript, for places that carry files to and from each job. `revoke`
+    `backward`, `common` and `log` are as in JobScript, for places that carry files to and from each job. `revoke`
     are the nonces of earlier attempts, with how many lines of their claims are known: they are withdrawn before the
     question is asked; where more is found than is known, the attempt has turned up and nothing is asked.
     """
@@ -89,6 +92,8 @@ class Ask(msgspec.Struct, frozen=True):
     revoke: tuple[tuple[str, int], ...] = ()
     forward: tuple[str, ...] = ()
     backward: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+    log: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -138,6 +143,65 @@ class Watch(msgspec.Struct, frozen=True):
     nonce: str
     id: str = ""
     since: float = 0.0
+
+
+class CloudJob(msgspec.Struct, frozen=True):
+    """A job for a cloud that gives each its own container: nothing is shared with it but what goes up and comes down.
+
+    `command` runs in the directory that holds `files` (texts by path) and what `forward` means; `outputs` are the
+    patterns of what its result archive is to hold. The other fields are those of Ask; `pause` in seconds, before it.
+    """
+
+    nonce: str
+    name: str
+    command: str
+    files: Mapping[str, str]
+    forward: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    log: str = ""
+    revoke: tuple[tuple[str, int], ...] = ()
+    pause: float = 0.0
+
+
+class CloudSubmit(msgspec.Struct, frozen=True):
+    """Submit these jobs, one request after the other; `live` and `ended` are status numbers, as in CloudLook."""
+
+    jobs: tuple[CloudJob, ...]
+    claim: str
+    live: tuple[int, ...]
+    ended: tuple[int, ...]
+
+
+class CloudLook(msgspec.Struct, frozen=True):
+    """List these jobs; bring the result archives of those that have `ended` and tell the claim that lies in each.
+
+    `claim` is its path in the archive, with {nonce}. `live` are the numbers of a job that may still run.
+    """
+
+    jobs: tuple[Watch, ...]
+    claim: str
+    live: tuple[int, ...]
+    ended: tuple[int, ...]
+
+
+class CloudDetail(msgspec.Struct, frozen=True):
+    """Ask about each of these jobs by its id; the end of its log where there is no result archive."""
+
+    jobs: tuple[Watch, ...]
+    live: tuple[int, ...]
+    ended: tuple[int, ...]
+
+
+class CloudKill(msgspec.Struct, frozen=True):
+    """End these jobs; what is gone already is no error. `live` as in CloudLook."""
+
+    jobs: tuple[Watch, ...]
+    live: tuple[int, ...]
+
+
+#: What a scheduler may ask a context; each context answers the kinds that it knows, and refuses the others.
+Call = Union[Shell, CloudSubmit, CloudLook, CloudDetail, CloudKill]  # noqa: UP007
 
 
 class Claim(msgspec.Struct, frozen=True):

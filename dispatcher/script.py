@@ -27,7 +27,7 @@ from . import runtime
 from .errors import ConfigError
 from .model import ResourcesSpec, SubmissionSpec, TaskSpec
 from .ports import JobScript, Place, Scheduler
-from .staging import left, sources
+from .staging import common, left, output, sources
 
 #: Larger scripts are cut in two, because schedulers refuse big ones (Slurm: max_script_size, 4 MiB).
 LIMIT = 1 << 20
@@ -83,6 +83,8 @@ def job_script(
         template=template,
         forward=tuple(sources(spec, positions)),
         backward=tuple(left(spec, positions)),
+        common=tuple(common(spec)),
+        log=output(spec.tasks[positions[0]]) if positions else "",
     )
 
 

@@ -122,6 +122,18 @@ def _logs(task: TaskSpec) -> list[str]:
     return _below(task, [log for log in (task.outlog, task.errlog) if log is not None], "outlog", escape)
 
 
+def common(spec: SubmissionSpec) -> list[str]:
+    """Patterns, relative to work_base and to R, of what is forwarded for every task."""
+    return _common(spec.forward_common_files, "forward_common_files")
+
+
+def output(task: TaskSpec) -> str:
+    """The file that a task's output goes to, relative to R; "" when it has none."""
+    if task.outlog is None:
+        return ""
+    return _joined(clean(task.task_work_path, "task_work_path"), clean(task.outlog, "outlog"))
+
+
 def sources(spec: SubmissionSpec, positions: Sequence[int] | None = None) -> list[str]:
     """Patterns, relative to work_base and to R, of everything that is forwarded: for all tasks, or for these."""
     patterns = _common(spec.forward_common_files, "forward_common_files")

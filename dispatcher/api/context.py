@@ -227,7 +227,7 @@ class BaseContext:
     # -- the context behind -------------------------------------------------------------------------------------
 
     def _core(self, submission: Submission | None = None) -> Context:
-        """Opened for the bound submission; Unsupported when this version has no such context."""
+        """Opened for the bound submission."""
         kind = contexts.load(type(self).__name__)
         if submission is not None and submission is not self.submission:
             self.bind_submission(submission)

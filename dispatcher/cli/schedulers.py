@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from .. import schedulers
 from ..report import pairs
-from .say import paint, say
+from .say import say
 
 EXAMPLES = """\
 examples:
@@ -32,8 +32,7 @@ def run(args: Namespace) -> int:
         say(_table(args.table))
         return 0
     outside = {point.name: point.value for point in entry_points(group="dispatcher.schedulers")}
-    for name, there in (schedulers.BUILTIN | outside).items():
-        say(f"{name:<16}  {paint('available', 'finished') if there else 'not available in this version'}\n")
+    say("".join(f"{name}\n" for name in schedulers.BUILTIN | outside))
     aliases = ", ".join(f"{alias} = {name}" for alias, name in schedulers.ALIASES.items())
     say(f"\nNames are also valid in lower case; {aliases}.\n")
     return 0

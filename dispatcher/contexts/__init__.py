@@ -2,7 +2,6 @@
 
     canonical("lazylocal")  ->  "LazyLocalContext"
     load("Local")           ->  <class LocalContext>       with .open(machine, profile, submission, work_base)
-    load("Bohrium")         ->  Unsupported: … is known, but not available in this version
 
 To add one: a file here and a line in BUILTIN; from outside the package, an
 entry point in the group `dispatcher.contexts`. No context is imported before
@@ -18,21 +17,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import msgspec
 
-from ..errors import ConfigError, Unsupported
+from ..errors import ConfigError
 from ..model import MachineSpec
 from ..ports import Context
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: Where each context is, "module:Class"; "" for names that this version knows but cannot serve.
+#: Where each context is, "module:Class".
 BUILTIN: dict[str, str] = {
     "LazyLocalContext": "dispatcher.contexts.lazy_local:LazyLocalContext",
     "LocalContext": "dispatcher.contexts.local:LocalContext",
     "SSHContext": "dispatcher.contexts.ssh:SSHContext",
     "HDFSContext": "dispatcher.contexts.hdfs:HDFSContext",
-    "BohriumContext": "",
-    "OpenAPIContext": "",
+    "BohriumContext": "dispatcher.contexts.bohrium:BohriumContext",
+    "OpenAPIContext": "dispatcher.contexts.openapi:OpenAPIContext",
 }
 
 _SAME = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}
@@ -83,13 +82,10 @@ def canonical(name: str) -> str:
 
 
 def load(name: str) -> type[Opens]:
-    """The class behind a name; Unsupported when this version has none, ConfigError when nobody knows the name."""
+    """The class behind a name; ConfigError when nobody knows it."""
     known = canonical(name)
     if known not in BUILTIN:
         return cast("type[Opens]", _strangers()[known].load())
-    if not BUILTIN[known]:
-        here = ", ".join(name for name, where in BUILTIN.items() if where)
-        raise Unsupported(f"context_type: {name!r} is known, but not available in this version; use one of {here}")
     module, _, attribute = BUILTIN[known].partition(":")
     return cast("type[Opens]", getattr(import_module(module), attribute))
 

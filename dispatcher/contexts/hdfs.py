@@ -64,8 +64,9 @@ class HDFSContext:
 
     def ask(self, call: Call) -> Reply:
         """Run it on this machine, in home, with the site's Hadoop; Unreachable after its time-out."""
-        text = f"{self._hadoop.exports()}{call.text}"
-        return shell_call.ask(msgspec.structs.replace(call, text=text), self._home)
+        shell = shell_call.as_shell(call, "HDFSContext")
+        text = f"{self._hadoop.exports()}{shell.text}"
+        return shell_call.ask(msgspec.structs.replace(shell, text=text), self._home)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Pack what is to be sent by directory, send what HDFS does not have, read back sizes and names.

@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from ..errors import Unreachable
-from ..ports import Call, Reply
+from ..errors import ConfigError, Unreachable
+from ..ports import Call, Reply, Shell
 
 #: Seconds between looks at a shell that does not close its output.
 _SLICE = 0.5
@@ -31,12 +31,19 @@ def wrapped(text: str) -> str:
     return f"{{ :\n{text}\n}}\n"
 
 
+def as_shell(call: Call, where: str) -> Shell:
+    """The call, if it is shell text; ConfigError for one that only another kind of place can answer."""
+    if not isinstance(call, Shell):
+        raise ConfigError(f"{where} runs shell commands; {type(call).__name__} is for a cloud: correct batch_type")
+    return call
+
+
 def first_line(text: str) -> str:
     """The first line of a command that says something, cut to 100 characters, for messages."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")[:100]
 
 
-def ask(call: Call, directory: Path) -> Reply:
+def ask(call: Shell, directory: Path) -> Reply:
     """Run a text with `sh` in a directory and wait for it.
 
     It runs in a session of its own: Ctrl-C, meant for the dispatcher, does not stop a submission half-way.
@@ -60,7 +67,7 @@ def _started(text: str, directory: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["sh"], stdin=file, stdout=pipe, stderr=pipe, cwd=directory, start_new_session=True)
 
 
-def _printed(process: subprocess.Popen[bytes], call: Call) -> tuple[bytes, bytes]:
+def _printed(process: subprocess.Popen[bytes], call: Shell) -> tuple[bytes, bytes]:
     """What it printed; a background child that keeps the output open is not waited for once the shell is over."""
     end = time.monotonic() + call.timeout
     over = False

@@ -24,6 +24,7 @@ from ..errors import ConfigError, Unreachable
 from ..model import MachineSpec
 from ..ports import Call, FileEntry, Item, Place, Reply
 from . import ProfileKey, ssh_config, ssh_link, ssh_listing, ssh_shell
+from .shell_call import as_shell
 from .ssh_get import Download
 from .ssh_listing import AT_FIRST, Far, failed, patiently
 from .ssh_put import Upload
@@ -86,7 +87,7 @@ class SSHContext:
 
     def ask(self, call: Call) -> Reply:
         """Run it in R and wait; Unreachable when the link breaks or after its time-out. It is never run twice."""
-        return ssh_shell.ask(self._link, call, self.place.root)
+        return ssh_shell.ask(self._link, as_shell(call, type(self).__name__), self.place.root)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Send what differs (`replace`) or is not there, verify it there, then give it its names."""

@@ -23,7 +23,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ..errors import Unreachable
-from ..ports import Call, Reply
+from ..ports import Reply, Shell
 from . import shell_call
 from .ssh_link import WINDOW, Link
 
@@ -251,7 +251,7 @@ def _beating(script: str) -> str:
     return f"({beat}) < /dev/null > /dev/null & b=$!\n(\n{script}\n)\nc=$?; kill $b; exit $c"
 
 
-def ask(link: Link, call: Call, directory: str) -> Reply:
+def ask(link: Link, call: Shell, directory: str) -> Reply:
     """Run a text with `sh` in a directory and wait for it; Unreachable without an answer in time."""
     out: list[bytes] = []
     enter = f"cd {quote(directory)} && exec sh || exit 255"

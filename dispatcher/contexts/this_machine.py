@@ -47,7 +47,7 @@ class ThisMachine:
 
     def ask(self, call: Call) -> Reply:
         """Run it in R and wait; Unreachable after its time-out."""
-        return shell_call.ask(call, self._root)
+        return shell_call.ask(shell_call.as_shell(call, type(self).__name__), self._root)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
         """What is in R; see `near.tree`. TransferFailed names what cannot be read."""

@@ -14,11 +14,11 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import cast
 
-from ..errors import ConfigError, Unsupported
+from ..errors import ConfigError
 from ..model import ResourcesSpec
 from ..ports import Scheduler
 
-#: Name -> "module:class"; "" is a name of the manual that this version does not run yet.
+#: Name -> "module:class".
 BUILTIN: dict[str, str] = {
     "Shell": "dispatcher.schedulers.shell:ShellQueue",
     "Slurm": "dispatcher.schedulers.slurm:Slurm",
@@ -30,8 +30,8 @@ BUILTIN: dict[str, str] = {
     "Fugaku": "dispatcher.schedulers.fugaku:Fugaku",
     "JH_UniScheduler": "dispatcher.schedulers.jh_unischeduler:JHUniScheduler",
     "DistributedShell": "dispatcher.schedulers.distributed_shell:DistributedShell",
-    "Bohrium": "",
-    "OpenAPI": "",
+    "Bohrium": "dispatcher.schedulers.bohrium:Bohrium",
+    "OpenAPI": "dispatcher.schedulers.openapi:OpenAPI",
 }
 #: What makes job arrays of a batch system's jobs, when kwargs say `array: true`.
 ARRAYS: dict[str, str] = {
@@ -61,12 +61,9 @@ def canonical(name: str) -> str:
 
 
 def load(name: str) -> Scheduler:
-    """The dialect of that name; Unsupported when it is known but cannot be run by this version."""
+    """The dialect of that name; ConfigError when nobody knows it."""
     known = canonical(name)
-    target = BUILTIN.get(known) or _outside().get(known, "")
-    if not target:
-        raise Unsupported(f"machine/batch_type: {known} is not available in this version of dispatcher")
-    return _made(target)
+    return _made(BUILTIN.get(known) or _outside()[known])
 
 
 def chosen(name: str, resources: ResourcesSpec) -> Scheduler:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Unreachable
+from ..ports import Call as Question
 from ..ports import Claim, Native, Place, Reply, Scheduler, Shell
 from ..schedulers import load
 from . import batch
@@ -219,8 +220,9 @@ class DialectPlace(SimulatedPlace):
         super().__init__(far.cluster, process, watch)
         self.far, self.place = far, far.place
 
-    def ask(self, call: Shell) -> Reply:
+    def ask(self, call: Question) -> Reply:
         """Run it on the far side; Unreachable when the world loses it, before or after the effect."""
+        assert isinstance(call, Shell), "these batch systems are asked by commands"
         what = next((what for sign, what in _WORDS if sign in call.text), "kill")
         self._watch(
             self.process, what, {"asks": [{"nonce": found} for found in _ASKS.findall(call.text)], "text": call.text}

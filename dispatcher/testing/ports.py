@@ -17,6 +17,7 @@ from ..ports import (
     Accepted,
     Answer,
     Ask,
+    Call,
     FileEntry,
     Item,
     JobScript,
@@ -120,8 +121,9 @@ class SimulatedPlace:
     def _step(self, point: str) -> None:
         self.process.step(self.cluster.world, point)
 
-    def ask(self, call: Shell) -> Reply:
+    def ask(self, call: Call) -> Reply:
         """Do what the question says; Unreachable when the world loses it, before or after the effect."""
+        assert isinstance(call, Shell), "questions to the simulation are text"
         request = msgspec.json.decode(call.text)
         what = request.pop("op")
         self._watch(self.process, what, request)

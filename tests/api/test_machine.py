@@ -29,7 +29,7 @@ from dispatcher.api import (
     Task,
     Torque,
 )
-from dispatcher.errors import ConfigError, Unsupported
+from dispatcher.errors import ConfigError
 from dispatcher.model import MachineSpec, plan_hash
 
 START = {
@@ -291,12 +291,6 @@ def test_a_header_template(tmp_path: Path) -> None:
     template.unlink()
     with pytest.raises(ConfigError, match=r"customized_script_header_template_file: .* cannot be read"):
         machine.gen_script(job)
-
-
-def test_what_is_not_built_yet_says_so() -> None:
-    machine = Machine("OpenAPI", "LazyLocal", "/proj")
-    with pytest.raises(Unsupported, match="OpenAPI is not available"):
-        machine.gen_script(Job([Task("c", "d")], resources=Resources(1, 1, 0, "", 1)))
 
 
 def test_a_job_on_its_own() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dispatcher.api import Job, JobStatus, Machine, Resources, Submission, Task
-from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing, Unsupported
+from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
 
 
 @pytest.fixture
@@ -397,13 +397,10 @@ def test_clean_is_checked_first(project: Path) -> None:
         submission(project).check_ratio_unfinished(1.5)
 
 
-def test_contexts_of_later_versions(project: Path) -> None:
-    later = Machine("Shell", "OpenAPI", str(project / "project"), "/x/y")
-    with pytest.raises(Unsupported, match="OpenAPIContext"):
-        submission(project, machine=later).run_submission()
-    with pytest.raises(Unsupported):
-        assert later.context is not None
-        later.context.block_call("true")
+def test_a_batch_system_in_a_cloud_it_is_not_part_of(project: Path) -> None:
+    wrong = Machine("Shell", "OpenAPI", str(project / "project"), "/x/y")
+    with pytest.raises(ConfigError, match="OpenAPIContext works with OpenAPI only"):
+        submission(project, machine=wrong).run_submission()
 
 
 def test_files_on_the_other_side_hold_no_secret(project: Path) -> None:

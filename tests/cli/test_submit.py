@@ -156,7 +156,7 @@ def _asked(work: Any, **changes: Any) -> None:
         ({"machine__retry_count": "3"}, "submission.json: submission/machine/retry_count: "),
         ({"task_list": []}, "task_list"),
         ({"work_base": "elsewhere"}, "is no directory"),
-        ({"machine__context_type": "OpenAPI"}, "not available in this version"),
+        ({"machine__context_type": "OpenAPI"}, "works with OpenAPI only"),
         ({"task_list": [{"command": "true", "task_work_path": "../up"}]}, "'..' would leave the directory"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher import contexts
-from dispatcher.errors import ConfigError, Unsupported
+from dispatcher.errors import ConfigError
 
 CLASSES = {
     "LazyLocalContext": ["LazyLocal"],
@@ -44,17 +44,11 @@ def test_a_name_like_nothing_gets_the_list() -> None:
         contexts.load("qqqqqq")
 
 
-@pytest.mark.parametrize("name", [known for known, where in contexts.BUILTIN.items() if where])
+@pytest.mark.parametrize("name", list(contexts.BUILTIN))
 def test_what_is_built_loads(name: str) -> None:
     kind = contexts.load(name)
     assert kind.__name__ == name
     assert all(isinstance(key, contexts.ProfileKey) and key.doc for key in kind.profile_keys)
-
-
-@pytest.mark.parametrize("name", [known for known, where in contexts.BUILTIN.items() if not where])
-def test_what_is_known_but_not_built_says_so(name: str) -> None:
-    with pytest.raises(Unsupported, match=rf"'{name}' is known, but not available in this version; use one of Lazy"):
-        contexts.load(name)
 
 
 STRANGER = """

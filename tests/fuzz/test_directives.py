@@ -18,7 +18,7 @@ from dispatcher.ports import JobScript, Place
 from dispatcher.schema.parameters import KWARGS
 from dispatcher.script import check_header, render
 
-DIALECTS = [name for name, where in schedulers.BUILTIN.items() if where and name != "Shell"]
+DIALECTS = [name for name in schedulers.BUILTIN if name != "Shell"]
 PAYLOADS = [
     "x\ntouch CANARY",
     "x\r\n#SBATCH --uid=0",

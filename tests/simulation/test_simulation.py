@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatcher import engine, events, ledger, lifecycle, observer, session
+from dispatcher import beginning, engine, events, ledger, lifecycle, observer, session
 from dispatcher.ports import Claim, Look, Looks, Native
 from dispatcher.testing import cluster, faults, hosts, ports, shrink, simulation
 from dispatcher.testing.dialects import KITS
@@ -321,8 +321,8 @@ def one_that_was_taken_over_still_asks(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_secret_is_kept(patch: pytest.MonkeyPatch) -> None:
-    as_json = session._as_json
-    patch.setattr(session, "_as_json", lambda value: {**as_json(value), "password": simulation.SECRETS[0]})
+    as_json = beginning._as_json
+    patch.setattr(beginning, "_as_json", lambda value: {**as_json(value), "password": simulation.SECRETS[0]})
 
 
 @mutant
