@@ -21,9 +21,11 @@ from .lifecycle import Progress, bits, decide
 from .ports import Context, Look, Native, Reply, Scheduler, Watch
 from .world import Outside
 
-#: Seconds that a marker written on another host may need to be seen here (attribute caches of network file systems),
-#: and that a scheduler may need to say why a job, whose marker is there already, has failed.
-MARKER_LAG = 5.0
+#: Seconds, twice, that a marker written on another host may need to be seen here (attribute caches of network file
+#: systems), when the scheduler lists the job as over and gives no reason for a failure.
+MARKER_LAG = 15.0
+#: Seconds, twice, that a scheduler may need to say why a job has failed that is known to have failed.
+CAUSE_LAG = 5.0
 #: Seconds that the accounting may keep a job alive that the queue does not know any more (a record may be stuck).
 ACCOUNT_HOLD = 600.0
 
@@ -130,12 +132,11 @@ class Observer:
         """How long this may go on before it counts; None when nothing is missing."""
         if seen.id and not job.id:
             return None  # it has just been found
-        lag = min(self.scheduler.grace, MARKER_LAG)
-        if seen.native is Native.absent:
-            return self.scheduler.grace
-        if seen.native is Native.ended or (seen.claim and seen.claim.ended):
-            return lag
-        return None
+        if seen.claim and seen.claim.ended:
+            return min(self.scheduler.grace, CAUSE_LAG)
+        if seen.native is Native.ended:
+            return min(self.scheduler.grace, CAUSE_LAG if seen.cause else MARKER_LAG)
+        return self.scheduler.grace if seen.native is Native.absent else None
 
     # -- accounting ---------------------------------------------------------------------------------------------
 

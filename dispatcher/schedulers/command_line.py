@@ -26,7 +26,6 @@ from typing import ClassVar
 import msgspec
 
 from ..errors import ConfigError, Unreachable
-from ..fence import shared_closing, shared_fence
 from ..model import ResourcesSpec
 from ..ports import (
     Accepted,
@@ -46,6 +45,7 @@ from ..ports import (
     Watch,
 )
 from ..script import quoted
+from ..shared_directory import shared_closing, shared_fence
 
 PREAMBLE = """\
 cd -- {home} || exit 90

@@ -80,7 +80,6 @@ class Cluster:
         self.runs: list[Run] = []
         self.calls: list[str] = []
         self.rounds = 0
-        self.stale = STALE
         self.named: Callable[[int], str] = str
         self._next = 4000
 
@@ -237,7 +236,7 @@ class Cluster:
     def seen(self, nonce: str) -> Claim | None:
         """A claim as a file server's client shows it: for a while after a change, perhaps as it was before."""
         changed, before = self.older.get(nonce, (0.0, None))
-        fresh = self.now - changed >= self.stale or not self.world.stale()
+        fresh = self.now - changed >= STALE or not self.world.stale()
         return self.claims.get(nonce) if fresh else before
 
     def known(self, id: str, nonce: str) -> Copy | None:

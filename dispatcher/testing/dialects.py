@@ -116,8 +116,6 @@ class FarSide:
         self.scheduler.grace = 20.0
         self.queue = ClusterQueue(cluster, self._die)
         self.commands: Dialect = commands(KITS[dialect], self.queue)
-        # shorter than what a job that is listed as over is given for its marker to be seen
-        cluster.stale = 8.0
         if KITS[dialect] in ("pbs", "torque"):
             cluster.named = lambda number: f"{number}.{self.queue.host}"
         self.place = Place("/near", str(top / "R"), str(top / "R/.dispatcher/x/jobs"))
