@@ -32,7 +32,7 @@ demo: $(READY)
 
 test: $(READY)
 	fixtures/bin/need shellcheck
-	$(BIN)/python -m pytest -m 'not cluster'
+	$(BIN)/python -m pytest -n auto -m 'not cluster'
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -36,9 +36,15 @@ class HDFSContext:
 
     batch_type: ClassVar[str] = "DistributedShell"
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = (
-        ProfileKey("hadoop_home", (str,), "Directory of Hadoop on this machine; else `hadoop` of PATH."),
-        ProfileKey("hadoop_conf_dir", (str,), "Directory of core-site.xml, hdfs-site.xml and yarn-site.xml."),
-        ProfileKey("resourcemanager", (str,), "http(s)://HOST:PORT of the ResourceManager's REST; else yarn is asked."),
+        ProfileKey("hadoop_home", (str, type(None)), "Directory of Hadoop on this machine; else `hadoop` of PATH."),
+        ProfileKey(
+            "hadoop_conf_dir", (str, type(None)), "Directory of core-site.xml, hdfs-site.xml and yarn-site.xml."
+        ),
+        ProfileKey(
+            "resourcemanager",
+            (str, type(None)),
+            "http(s)://HOST:PORT of the ResourceManager's REST; else yarn is asked.",
+        ),
     )
 
     def __init__(self, place: Place, hadoop: Hadoop) -> None:

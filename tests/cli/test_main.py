@@ -125,6 +125,6 @@ def test_what_a_job_wrote_cannot_speak_to_the_terminal() -> None:
 
 def test_schedulers_are_listed_and_shell_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedulers"]) == 0
-    assert capsys.readouterr().out.startswith("Shell             available\n")
+    assert capsys.readouterr().out.startswith("Shell\nSlurm\nSlurmJobArray\n")
     assert main(["schedulers", "--table", "shell"]) == 0
     assert "R             running\n" in capsys.readouterr().out
