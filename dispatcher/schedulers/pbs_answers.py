@@ -45,7 +45,7 @@ STATES: Mapping[str, Native] = {
 #: Of several causes: what the user has to act on first.
 _URGENCY = ("memory", "timeout", "scheduler", "node")
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
-_QUEUE_LINE = re.compile(r"(\d+\S*)\s+\S+\s+\S+\s+(\S+)(?:\s+\S+){5}\s+([A-Z])\s+\S+.*")
+_QUEUE_LINE = re.compile(r"(\d\S*)\s+\S+\s+\S+\s+(\S+)(?:\s+\S+){5}\s+([A-Z])\s+\S+.*")
 _HEAD = re.compile(r"Job Id: (\S+)")
 _ATTRIBUTE = re.compile(r"    (\S+) = (.*)")
 _NEVER_STARTS = re.compile(r"Can Never Run|job held, too many failed attempts")
