@@ -55,7 +55,7 @@ def test_sessions_killed_in_the_middle_of(
         )
         shot.at(session)
         session.run(check_interval=1)
-        assert session.context._link.logins == 2  # type: ignore[attr-defined]
+        assert session.context._context._link.logins == 2  # type: ignore[attr-defined]
     assert shot.hit
     assert tasks.check(8) == 0
     nonces = {nonce for _, nonce in tasks.starts()}

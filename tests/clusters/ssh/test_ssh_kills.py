@@ -32,7 +32,7 @@ MIB = 1 << 20
 def test_twenty_tasks_from_end_to_end(profile: dict[str, Any], tasks: Any) -> None:
     with open_session(tasks.spec(20, "sleep 0.05", big=MIB), profile) as session:
         session.run(check_interval=1)
-        assert session.context._link.logins == 1  # type: ignore[attr-defined]
+        assert session.context._context._link.logins == 1  # type: ignore[attr-defined]
         assert not Path(session.context.place.root).exists()
     assert tasks.check(20) == 0
     journals = b"".join(path.read_bytes() for path in tasks.near.glob(".dispatcher/**/*") if path.is_file())
@@ -117,7 +117,7 @@ def test_killed_in_the_middle_of(
         shot = aimed(sessions, manner, phase, far_enough)
         shot.at(session)
         session.run(check_interval=1)
-        assert session.context._link.logins == 2
+        assert session.context._context._link.logins == 2
     assert shot.hit
     assert tasks.check(8) == 0, "the jobs have left the sessions, and are not touched"
     if big:
