@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,20 @@ def started(folder: str, **knobs: str) -> dict[str, str]:
     assert up.returncode == 0, f"fixtures/clusters/{folder}/up failed:\n{up.stderr}"
     words = [shlex.split(line)[1] for line in up.stdout.splitlines() if line.startswith("export ")]
     return dict(word.split("=", 1) for word in words)
+
+
+def ports_in_a_row(many: int) -> int:
+    """The first of so many ports that are free now, below those that are handed out to clients."""
+    for _ in range(100):
+        first = random.randrange(10_000, 30_000, 20)
+        with ExitStack() as taken:
+            try:
+                for port in range(first, first + many):
+                    taken.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return first
+    raise AssertionError(f"no {many} free ports in a row")
 
 
 class Slurm:
@@ -107,13 +122,9 @@ class Slurm:
 @pytest.fixture(scope="session")
 def slurm_daemons() -> Iterator[Slurm]:
     """One Slurm for the whole session, in a run directory and on ports of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="dispatcher-slurm-") as top,
-        socket.create_server(("127.0.0.1", 0)) as probe,
-    ):
-        # ordinary users must be able to enter; fifteen ports in a row, away from those handed out to clients
-        os.chmod(top, 0o755)
-        made = Slurm(Path(top), 13000 + probe.getsockname()[1] % 340 * 20)
+    with tempfile.TemporaryDirectory(prefix="dispatcher-slurm-") as top:
+        os.chmod(top, 0o755)  # ordinary users must be able to enter
+        made = Slurm(Path(top), ports_in_a_row(15))
         try:
             yield made
         finally:
@@ -221,10 +232,9 @@ def once() -> type[Once]:
 @pytest.fixture(scope="session")
 def ssh_servers() -> Iterator[Mapping[str, str]]:
     """The sshds of fixtures/clusters/ssh, in a run directory and on ports of their own; what `up` printed."""
-    with tempfile.TemporaryDirectory(prefix="dispatcher-ssh-") as top, socket.create_server(("127.0.0.1", 0)) as probe:
-        # ordinary users must be able to enter; nine ports in a row, away from those handed out to clients
-        os.chmod(top, 0o755)
-        knobs = {"SSH_RUN": f"{top}/run", "SSH_PORT": str(20000 + probe.getsockname()[1] % 1200 * 10)}
+    with tempfile.TemporaryDirectory(prefix="dispatcher-ssh-") as top:
+        os.chmod(top, 0o755)  # ordinary users must be able to enter
+        knobs = {"SSH_RUN": f"{top}/run", "SSH_PORT": str(ports_in_a_row(9))}
         try:
             yield started("ssh", **knobs)
         finally:
@@ -311,8 +321,7 @@ class BehindSsh:
 
     def __init__(self, top: Path) -> None:
         self.top = top
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = 20000 + probe.getsockname()[1] % 1200 * 10
+        port = ports_in_a_row(9)
         run = f"/tmp/dispatcher-behind-ssh-{os.getpid()}"  # short, and ordinary users may enter
         self.env = {**os.environ, "SSH_RUN": run, "SSH_PORT": str(port)}
         self.sshd: Mapping[str, str] = {}
@@ -461,9 +470,9 @@ class GridEngine:
 @pytest.fixture(scope="session")
 def gridengine_daemons() -> Iterator[GridEngine]:
     """One Grid Engine for the whole session, in a run directory and on ports of its own."""
-    with tempfile.TemporaryDirectory(prefix="dispatcher-sge-") as top, socket.create_server(("127.0.0.1", 0)) as probe:
+    with tempfile.TemporaryDirectory(prefix="dispatcher-sge-") as top:
         os.chmod(top, 0o755)
-        made = GridEngine(Path(top), 10000 + probe.getsockname()[1] % 1400 * 2)
+        made = GridEngine(Path(top), ports_in_a_row(2))
         try:
             yield made
         finally:
@@ -539,12 +548,9 @@ class Hadoop:
 @pytest.fixture(scope="session")
 def hadoop_daemons() -> Iterator[Hadoop]:
     """One Hadoop for the whole session, in a run directory and on ports of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="dispatcher-hadoop-") as top,
-        socket.create_server(("127.0.0.1", 0)) as probe,
-    ):
+    with tempfile.TemporaryDirectory(prefix="dispatcher-hadoop-") as top:
         os.chmod(top, 0o755)
-        made = Hadoop(Path(top), 7000 + probe.getsockname()[1] % 140 * 20)
+        made = Hadoop(Path(top), ports_in_a_row(13))
         try:
             yield made
         finally:
