@@ -22,7 +22,7 @@ _AWAY = re.compile(
     r"safe mode|ConnectException|Connection refused|Connection reset|SocketTimeout|NoRouteToHost|UnknownHost|Standby|"
     r"RetriableException|EOFException|could only be (?:written|replicated)"
 )
-_FULL = re.compile(r"quota of .* is exceeded|QuotaExceeded")
+_FULL = re.compile(r"quota .* is exceeded|QuotaExceeded")
 _NOISE = re.compile(r"^(?:\S+ \S+ )?(?:INFO|WARN|DEBUG)\b|^SLF4J|^\s+at |^NOTE: Picked up|^Picked up ")
 
 

@@ -43,6 +43,7 @@ NEVER = re.compile(
 )
 _BEGUN = "Submitting application to ASM"
 _SETTLED = re.compile(r"Failed to submit application")
+_TELLING = re.compile(r"^Caused by: |Exception: | ERROR ")
 _LINE = re.compile(r"(application_\d+_\d+)\t *(.*?)\t *[^\t]*\t *[^\t]*\t *[^\t]*\t *([A-Z_]+)\t *([A-Z_]+)\t")
 
 
@@ -57,8 +58,16 @@ def refusal(said: str) -> Answer | None:
     if _BEGUN in said and not _SETTLED.search(said):
         return None
     if NEVER.search(said):
-        return Never(said)
-    return Later(said) if LATER.search(said) else None
+        return Never(_reason(said))
+    return Later(_reason(said)) if LATER.search(said) else None
+
+
+def _reason(said: str) -> str:
+    """The line of a page of Java's logging that says why: the last cause, at most 300 characters of it."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if _TELLING.search(line)] or lines
+    where = [line for line in telling if " Call From " in line]  # it names the address that did not answer
+    return (where or telling)[-1].removeprefix("Caused by: ").partition("; For more details")[0][:300]
 
 
 def rows(text: str, code: int) -> list[Row]:

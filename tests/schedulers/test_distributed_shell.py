@@ -143,9 +143,20 @@ def test_refused_for_good() -> None:
     assert isinstance(YARN.refusal("1", recorded("yarn/queue-unknown").all), Never)
 
 
-@pytest.mark.parametrize("name", ["safe-mode", "quota", "resourcemanager-down", "namenode-down"])
-def test_not_now(name: str) -> None:
-    assert isinstance(YARN.refusal("1", recorded(f"yarn/{name}").all), Later)
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("safe-mode", "Name node is in safe mode"),
+        ("quota", "The DiskSpace quota of /user/root is exceeded"),
+        ("resourcemanager-down", "Connection refused"),
+        ("namenode-down", "Connection refused"),
+    ],
+)
+def test_not_now(name: str, why: str) -> None:
+    said = YARN.refusal("1", recorded(f"yarn/{name}").all)
+    assert isinstance(said, Later)
+    assert why in said.why
+    assert len(said.why) <= 300 and "\n" not in said.why and "INFO" not in said.why
 
 
 def test_once_the_client_has_begun_to_submit_only_yarn_settles_it() -> None:
