@@ -213,8 +213,9 @@ class Engine:
     def stop_jobs(self, jobs: Iterable[Progress], why: str) -> None:
         """Write down that these jobs are to be killed; the rounds that follow do it until they are gone."""
         live = [job for job in jobs if not job.stopping and job.state not in (State.finished, State.terminated)]
-        self.ledger.record(*(ev.Stopping(job.job, why) for job in live))
-        self.ledger.commit()
+        if live:
+            self.ledger.record(*(ev.Stopping(job.job, why) for job in live))
+            self.ledger.commit()
 
     def _drop(self, due: Sequence[Progress]) -> None:
         """End jobs that were not accepted; where they were asked for, a part may be in the queue all the same."""
