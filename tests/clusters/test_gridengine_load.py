@@ -38,9 +38,9 @@ def test_200_tasks(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("size", [1, 5], ids=["jobs", "arrays"])
-def test_40_jobs_with_20_deaths_and_qmaster_restarted_and_killed(
-    gridengine: GridEngine, work: Work, mortal: type[Mortal], size: int
+@pytest.mark.parametrize(("jobs", "size"), [(40, 1), (8, 5)], ids=["jobs", "arrays"])
+def test_20_deaths_and_qmaster_restarted_and_killed(
+    gridengine: GridEngine, work: Work, mortal: type[Mortal], jobs: int, size: int
 ) -> None:
     """Grid Engine's own accounting is the witness: each job, each element, lived once."""
 
@@ -52,11 +52,11 @@ def test_40_jobs_with_20_deaths_and_qmaster_restarted_and_killed(
             gridengine.ctl("start", "sge_qmaster")
 
     asked = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
-    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(40 * size)], context="LocalContext", **asked)
+    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(jobs * size)], context="LocalContext", **asked)
     mortal(work, spec, grace=6).live(20, disturb)
-    assert work.said("begin") == work.said("end") == dict.fromkeys(range(40 * size), 1)
+    assert work.said("begin") == work.said("end") == dict.fromkeys(range(jobs * size), 1)
     assert work.causes() == []
     assert gridengine.drained()
     lives = gridengine.lives(work.nonces())
     print(f"\naccounted by Grid Engine: {lives.total()} lives; {len(work.events(ev.Submitting))} times asked for")
-    assert (len(lives), set(lives.values()), {life[2:] for life in lives}) == (40 * size, {1}, GOOD)
+    assert (len(lives), set(lives.values()), {life[2:] for life in lives}) == (jobs * size, {1}, GOOD)

@@ -124,7 +124,7 @@ def test_a_stopped_resourcemanager_is_waited_for(hadoop: Hadoop, work: Work) -> 
 
     def told(engine: Engine) -> bool:
         troubles.append(engine.trouble)
-        return "ResourceManager" in engine.trouble or "refused" in engine.trouble
+        return "YARN" in engine.trouble or "refused" in engine.trouble
 
     hadoop.ctl("stop", "resourcemanager")
     steps = Steps(

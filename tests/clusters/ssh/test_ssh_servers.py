@@ -451,16 +451,19 @@ def test_removing_in_the_background(opened: Open) -> None:
 # secrets
 
 
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
 def test_secrets_are_nowhere(opened: Open, ssh_servers: Mapping[str, str], tmp_path: Path) -> None:
     secrets = [secret(ssh_servers, "PASSWORD"), secret(ssh_servers, "TOTP")]
     context = opened("totp", key_filename=None, password=secrets[0], totp_secret=secrets[1])
     works(context, tmp_path)
     processes = b"".join(
-        Path(f"/proc/{pid}/{what}").read_bytes()
-        for pid in os.listdir("/proc")
-        if pid.isdigit() and pid != str(os.getpid())
-        for what in ("cmdline",)
-        if os.path.exists(f"/proc/{pid}/{what}")
+        command_line(int(pid)) for pid in os.listdir("/proc") if pid.isdigit() and pid != str(os.getpid())
     )
     there = context.ask(Shell("find .. -type f -exec cat {} +; env")).out.encode()
     seen = [processes, there, repr(context._link.route).encode(), repr(context.__dict__).encode()]
