@@ -100,7 +100,10 @@ def test_qmaster_killed_in_mid_submit(gridengine: GridEngine, work: Work) -> Non
         gridengine.ctl("kill9", "sge_qmaster")
         time.sleep(2)
         gridengine.ctl("start", "sge_qmaster")
+        gridengine.ask("qmod", "-e", "*")
 
+    # a job that is on its way to a node when the qmaster dies stays listed as running, and never runs
+    gridengine.ask("qmod", "-d", "*")
     killer = later(0, kill)
     work.run(work.spec(["sleep 1"] * 40, context="LocalContext", **SGE), grace=5)
     killer.join()
