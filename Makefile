@@ -3,7 +3,6 @@
 # make check           lint, format, types
 # make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one:
 #                      pbs, torque, lsf, fugaku and jh_unischeduler are yours when their commands are on PATH)
-# make test-hadoop     tests on a real Hadoop, started here
 # make bench           benchmarks: ratios and counts
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make fuzz SECONDS=60 fuzzing led by coverage, each of three parsers for so long (Linux)
@@ -19,7 +18,7 @@ N ?= 20000
 SECONDS ?= 60
 SCHEDULER ?=
 
-.PHONY: demo test check test-clusters test-hadoop bench soak fuzz golden diagram dist clean
+.PHONY: demo test check test-clusters bench soak fuzz golden diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -42,11 +41,7 @@ check: $(READY)
 
 test-clusters: $(READY)
 	fixtures/bin/need bindfs
-	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster $(if $(SCHEDULER),-k $(SCHEDULER)) \
-	  --ignore-glob='tests/clusters/test_hadoop_*'
-
-test-hadoop: $(READY)
-	$(BIN)/python -m pytest tests/clusters/test_hadoop_*.py -m cluster
+	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py
