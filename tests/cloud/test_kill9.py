@@ -53,10 +53,10 @@ def test_killed_at_random_moments(cloud: Cloud, kind: str, child: Any, tmp_path:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     rng, kills = random.Random(seed), 0
-    for round_number in range(12):
+    for round_number in range(60):  # as many as it takes: how long a life is depends on the machine
         work = tmp_path / str(round_number)
         child.lay_out(work)
-        while live(work, kind, cloud.profile(kind), rng.uniform(0.4, 1.3) if kills < KILLS else 90) != 0:
+        while live(work, kind, cloud.profile(kind), rng.uniform(0.3, 1.0) if kills < KILLS else 90) != 0:
             kills += 1
         assert Counter((work / "log").read_text().split()) == Counter(str(i) for i in range(child.TASKS)), (
             f"seed {seed}"
