@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpe
 from dispatcher.testing.cluster import World
 from dispatcher.testing.faults import Killed
 from dispatcher.testing.simulation import Simulated
+
+#: Batch systems that are asked by HTTP.
+CLOUDS = ("Bohrium", "OpenAPI")
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -60,12 +64,23 @@ def simulate(tmp_path: Path, dialect: str) -> Iterator[Callable[..., Simulated]]
     made: list[Simulated] = []
 
     def make(world: World | None = None, spec: SubmissionSpec | None = None, name: str = "run") -> Simulated:
-        made.append(Simulated(tmp_path / name, spec or submission(), world or World(), dialect))
+        kind = simulated_cloud() if dialect in CLOUDS else Simulated
+        made.append(kind(tmp_path / name, spec or submission(), world or World(), dialect))
         return made[-1]
 
     yield make
     for simulated in made:
         simulated.close()
+
+
+def simulated_cloud() -> type[Simulated]:
+    """The simulation behind the server of fixtures/clusters/bohrium."""
+    folder = str(Path(__file__).parents[1] / "fixtures" / "clusters" / "bohrium")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    from simulated import SimulatedCloud  # type: ignore[import-not-found]
+
+    return SimulatedCloud  # type: ignore[no-any-return]
 
 
 @pytest.fixture

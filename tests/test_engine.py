@@ -5,6 +5,7 @@ All of it once in the cluster's own words, and once in those of every batch syst
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +22,11 @@ from dispatcher.testing.cluster import World
 from dispatcher.testing.dialects import KITS
 
 
-@pytest.fixture(params=["", *KITS])
+#: Asked by HTTP; the real contexts run, see fixtures/clusters/bohrium/simulated.py.
+CLOUDS = ("Bohrium", "OpenAPI")
+
+
+@pytest.fixture(params=["", *KITS, *CLOUDS])
 def dialect(request: pytest.FixtureRequest) -> str:
     """Overrides the fixture of all tests."""
     name: str = request.param
@@ -151,18 +156,16 @@ def test_a_full_queue_means_later_and_costs_no_attempt(simulate: Callable[..., A
 
 
 class LosesReplies(World):
-    """Every second answer is lost after its effect, every fifth call before it."""
+    """Half of the answers are lost after their effect, a fifth of the calls before it; at no regular distance."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.dice = random.Random(1)
 
     def reply_lost(self, what: str) -> bool:
-        self.count += 1
-        return self.count % 2 == 0
+        return self.dice.random() < 0.5
 
     def call_lost(self, what: str) -> bool:
-        self.count += 1
-        return self.count % 5 == 0
+        return self.dice.random() < 0.2
 
 
 def test_lost_replies_neither_fail_nor_double_anything(simulate: Callable[..., Any]) -> None:
@@ -184,7 +187,7 @@ class NodeFailures(World):
 
 
 def test_node_failures_use_up_no_retry(simulate: Callable[..., Any], make_submission: Any, dialect: str) -> None:
-    told = dialect != "JH_UniScheduler"  # which says that a job exited, and never why
+    told = dialect not in ("JH_UniScheduler", *CLOUDS)  # which say that a job ended badly, and never why
     simulated = simulate(NodeFailures(), make_submission(machine={"retry_count": 0 if told else 1}))
     history = simulated.run()
     assert states(history) == {State.finished}
@@ -335,7 +338,7 @@ def test_death_at_every_step_then_again_is_as_if_nothing_had_happened(
     dies_at_each(simulate, killed, fails, "", 60)
 
 
-@pytest.mark.parametrize("dialect", KITS)
+@pytest.mark.parametrize("dialect", [*KITS, *CLOUDS])
 def test_death_at_every_outside_call_then_again_is_as_if_nothing_had_happened(
     simulate: Callable[..., Any], killed: type[BaseException], dialect: str
 ) -> None:
@@ -370,7 +373,7 @@ class CallsOfLongAgo(World):
 
 
 def test_a_call_for_a_nonce_that_was_not_needed_starts_nothing_when_it_arrives(
-    simulate: Callable[..., Any], make_submission: Any
+    simulate: Callable[..., Any], make_submission: Any, dialect: str
 ) -> None:
     """Asked for (late), asked again: an earlier attempt has turned up; this nonce is dropped, and still under way."""
     simulated = simulate(CallsOfLongAgo(), make_submission(tasks=1))
@@ -380,4 +383,5 @@ def test_a_call_for_a_nonce_that_was_not_needed_starts_nothing_when_it_arrives(
     assert simulated.cluster.late
     simulated.cluster.sleep(1000)
     assert not simulated.cluster.late
-    assert len(simulated.cluster.runs) == 2
+    # Bohrium has neither a claim that jobs share nor a record that could be removed before (docs/cloud.md)
+    assert len(simulated.cluster.runs) == (3 if dialect == "Bohrium" else 2)

@@ -65,6 +65,7 @@ class Submitting:
     def _one(self, job: CloudJob) -> tuple[str, str]:
         for nonce, lines in job.revoke:
             if self._turned_up(nonce, lines, job.nonce):
+                self._drop(job.nonce)
                 return "turned", nonce
         if found := self._found(job):
             return "accepted", found
@@ -127,6 +128,11 @@ class Submitting:
             self._api.discard(record)  # if its addition is still on its way, it now comes too late
         self._receipts.note(nonce, record="")
         return ""
+
+    def _drop(self, nonce: str) -> None:
+        """An earlier attempt counts: what was asked for in its place, and is perhaps still on its way, must not run."""
+        if added := self._recorded(nonce, str(self._receipts.of(nonce).get("record", ""))):
+            self._api.kill(added.partition(":")[0])
 
     def _turned_up(self, nonce: str, lines: int, by: str) -> bool:
         """Withdraw an attempt that was given up; true when it shows more than was known of it."""

@@ -127,23 +127,28 @@ class Cluster:
             copy.state = Native.ended
             return
         copy.state, copy.due = Native.running, self.now + self.world.runs_for()
-        done = {index for index, code, _ in self.claims[copy.nonce].tasks if code == 0}
+        done = {index for index, code, _ in self.claims[self.fence(copy)].tasks if code == 0}
         runs = [Run(copy.job, i, copy.nonce, copy.id, copy.restarts) for i in copy.tasks if i not in done]
         self.repeated += [run for run in runs if (run.job, run.task) in self.published]
         self.unready += [run for run in runs if not self.files.get(f"{copy.where[run.task]}/in")]
         self.runs += runs
 
+    def fence(self, copy: Copy) -> str:
+        """Under what name a copy looks for its claim: one that all copies of an attempt see."""
+        return copy.nonce
+
     def _claims(self, copy: Copy) -> bool:
         """The fence at the head of the script: the first copy has it, a later life of the same id takes it over."""
-        claim = self.claims.get(copy.nonce)
+        name = self.fence(copy)
+        claim = self.claims.get(name)
         mine = Claim(owner=copy.id, node="n1", restarts=copy.restarts, lines=1)
         if claim is None:
-            self.write(copy.nonce, mine)
+            self.write(name, mine)
         elif claim.owner == copy.id and claim.restarts < copy.restarts:
             carried = tuple(task for task in claim.tasks if task[1] == 0)
-            self.write(copy.nonce, msgspec.structs.replace(mine, tasks=carried, lines=1 + len(carried)))
+            self.write(name, msgspec.structs.replace(mine, tasks=carried, lines=1 + len(carried)))
         else:
-            self.write(copy.nonce, msgspec.structs.replace(claim, fenced=(*claim.fenced, copy.id)))
+            self.write(name, msgspec.structs.replace(claim, fenced=(*claim.fenced, copy.id)))
             return False
         return True
 
@@ -156,19 +161,19 @@ class Cluster:
             copy.state, copy.due = Native.waiting, self.now + self.world.starts_after()
             return
         copy.state = Native.ended
-        claim = self.claims[copy.nonce]
+        claim = self.claims[self.fence(copy)]
         if fate == "killed":
             self.mishaps[copy.job] += 1
             copy.cause = Cause("node", "the node went down", native="NODE_FAIL")
         elif claim.owner == copy.id:
-            self.write(copy.nonce, self._marked(copy, claim))
+            self.write(self.fence(copy), self._marked(copy, claim))
 
     def _vanish(self, copy: Copy, ghost: tuple[float, int]) -> None:
         """A life on a cut-off node ends: it publishes only if no later life has taken its claim over."""
         copy.ghosts.remove(ghost)
-        claim = self.claims[copy.nonce]
+        claim = self.claims[self.fence(copy)]
         if claim.owner == copy.id and claim.restarts == ghost[1] and claim.ended is None:
-            self.write(copy.nonce, self._marked(copy, claim))
+            self.write(self.fence(copy), self._marked(copy, claim))
 
     def _marked(self, copy: Copy, claim: Claim) -> Claim:
         done = {index for index, code, _ in claim.tasks if code == 0}

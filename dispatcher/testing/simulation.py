@@ -29,7 +29,7 @@ from ..history import History
 from ..kept import fold
 from ..model import SubmissionSpec
 from ..plan import plan
-from ..ports import Item
+from ..ports import Context, Item, Scheduler
 from ..session import Session, begin, real_outside
 from .cluster import Cluster
 from .dialects import KITS, DialectPlace, FarSide
@@ -52,8 +52,11 @@ class Simulated:
 
     def __init__(self, path: Path, spec: SubmissionSpec, world: World, dialect: str = "") -> None:
         self.path, self.spec, self.world = path / "journal", spec, world
-        self.cluster = Cluster(world)
+        self.cluster = self._cluster()
         self.far = FarSide(self.cluster, dialect, path / "far") if dialect else None
+        self.scheduler: Scheduler = self.far.scheduler if self.far else SimulatedQueue()
+        where = [task.task_work_path for task in spec.tasks]
+        self.uploads = [Item(f"/near/{task}/in", f"{task}/in", 3, "00") for task in where]
         self.host = Host("login1")
         self.server = FileServer(lambda: self.cluster.now, world, getattr(world, "excludes", True))
         self.watch = Watch(self.path, self.cluster, self.server, SECRETS)
@@ -99,19 +102,22 @@ class Simulated:
             self.spec,
             self.jobs,
             "sim",
-            self.far.scheduler if self.far else SimulatedQueue(),
+            self.scheduler,
             lambda: self._place(process),
             log,
             history,
             real_outside(**{**world, **outside}),
-            [Item(f"/near/{task.task_work_path}/in", f"{task.task_work_path}/in", 3, "00") for task in self.spec.tasks],
+            self.uploads,
         )
         with session:
             begin(session, {"in": "00"})
             session.run(check_interval=8.0, **how)
         return history
 
-    def _place(self, process: Process) -> SimulatedPlace:
+    def _cluster(self) -> Cluster:
+        return Cluster(self.world)
+
+    def _place(self, process: Process) -> Context:
         if self.far:
             return DialectPlace(self.far, process, self.watch.asked)
         return SimulatedPlace(self.cluster, process, self.watch.asked)
