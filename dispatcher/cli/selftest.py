@@ -25,6 +25,7 @@ import msgspec
 
 import journal as journals
 
+from .. import contexts, schedulers
 from .. import events as ev
 from ..errors import ConfigError, DispatcherError
 from ..history import History
@@ -152,8 +153,6 @@ def _plan(args: Namespace) -> Plan:
 
 
 def _check(spec: SubmissionSpec) -> None:
-    from .. import contexts, schedulers
-
     schedulers.chosen(spec.machine.batch_type, spec.resources).check(spec.resources)
     contexts.load(spec.machine.context_type)
 
@@ -181,7 +180,8 @@ def _read_round(plan: Plan, nth: int, found: Found, wrong: list[str]) -> None:
     """Count what one round left behind; `wrong` gets what is wrong with it."""
     from ..testing.selftest import asked
 
-    near = near_of(asked(plan, nth).spec)
+    spec = asked(plan, nth).spec
+    near = near_of(spec)
     found.tasks += plan.tasks
     journal = _read_journal(near, found, wrong)
     accepted = _accepted(journal)
@@ -189,15 +189,18 @@ def _read_round(plan: Plan, nth: int, found: Found, wrong: list[str]) -> None:
     if accepted < plan.tasks:
         wrong.append(f"only {accepted} of {plan.tasks} tasks were ever accepted")
     ids = {id for move in journal.moves for id in move.id.split(",")}
+    ids.add(schedulers.load(spec.machine.batch_type).native_id)  # a container may not know its id: it says a fixed word
+    known = ids | {ask.nonce for ask in journal.asks}
     for number in range(plan.tasks):
-        _read_task(f"t{number}", near / f"t{number}" / "ran", ids, found, wrong)
+        _read_task(f"t{number}", near / f"t{number}" / "ran", known, found, wrong)
     _read_calls(plan, nth, found, cleaned=journal.history.cleaned)
 
 
 class _Told(NamedTuple):
-    """What the journal of a round tells: the state at the end, and which native ids were given."""
+    """What the journal of a round tells: the state at the end, what was asked for, and which native ids were given."""
 
     history: History
+    asks: list[ev.Submitting]
     moves: list[ev.Submitted | ev.Adopted]
 
 
@@ -211,7 +214,7 @@ def _read_journal(near: Path, found: Found, wrong: list[str]) -> _Told:
     kept = kept_journals(near)
     if len(kept) != 1:
         wrong.append(f"{len(kept)} journals in {near}")
-        return _Told(History(), [])
+        return _Told(History(), [], [])
     whole = journals.verify(kept[0])
     if whole.status != "clean":
         wrong.append(f"the journal is {whole.status}: {whole.problem}")
@@ -219,13 +222,14 @@ def _read_journal(near: Path, found: Found, wrong: list[str]) -> _Told:
         history = read_history(kept[0])
     except DispatcherError as error:
         wrong.append(f"the journal: {error}")
-        return _Told(History(), [])
+        return _Told(History(), [], [])
     numbers = tally(history.jobs.values())
     found.jobs += sum(numbers.jobs.values())
     found.retries += numbers.retries
     records = [record for frame in journals.frames(kept[0], ev.Event) for record in frame.records]
     _read_notes([record.text for record in records if isinstance(record, ev.Note)], found)
-    return _Told(history, [record for record in records if isinstance(record, (ev.Submitted, ev.Adopted))])
+    asks = [record for record in records if isinstance(record, ev.Submitting)]
+    return _Told(history, asks, [record for record in records if isinstance(record, (ev.Submitted, ev.Adopted))])
 
 
 def _read_notes(texts: list[str], found: Found) -> None:
@@ -236,7 +240,7 @@ def _read_notes(texts: list[str], found: Found) -> None:
         found.lacks += [text] if told and text not in found.lacks else []
 
 
-def _read_task(name: str, path: Path, ids: set[str], found: Found, wrong: list[str]) -> None:
+def _read_task(name: str, path: Path, known: set[str], found: Found, wrong: list[str]) -> None:
     """What a task says of itself: begin and end, each with its name, native id, restarts, attempt."""
     from ..testing.selftest import lines
 
@@ -252,7 +256,7 @@ def _read_task(name: str, path: Path, ids: set[str], found: Found, wrong: list[s
     if ended > 1 or any(number > 1 for number in (*begun.values(), *copies.values())):
         found.twice += 1
         wrong.append(f"{name} ran twice: " + "; ".join(" ".join(words) for words in said))
-    if strangers := {native for _, native, _ in begun} - ids:
+    if strangers := {one for nonce, native, _ in begun for one in (nonce, native)} - known:
         wrong.append(f"{name} was run by {', '.join(sorted(strangers))}, which the journal does not know")
 
 
