@@ -15,7 +15,7 @@ from typing import Any
 from journal import Journal
 
 from .kept import journal_errors
-from .ports import Call, Context, FileEntry, Item, Place, Reply
+from .ports import Call, Context, FileEntry, Guarded, Item, Place, Reply
 
 
 class Fenced:
@@ -24,10 +24,15 @@ class Fenced:
     def __init__(self, context: Context, journal: Journal[Any]) -> None:
         self._context, self._journal = context, journal
         self.place: Place = context.place
+        if isinstance(context, Guarded):
+            context.guard(self._confirm)
 
-    def _confirmed(self) -> Context:
+    def _confirm(self) -> None:
         with journal_errors(self._journal.path):
             self._journal.confirm()
+
+    def _confirmed(self) -> Context:
+        self._confirm()
         return self._context
 
     def ask(self, call: Call) -> Reply:

@@ -11,9 +11,9 @@ one line of registration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol, Union
+from typing import Protocol, Union, runtime_checkable
 
 import msgspec
 
@@ -368,4 +368,13 @@ class Context(Protocol):
 
     def close(self) -> None:
         """Let go of the connection; nothing on the other side changes."""
+        ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A context whose `ask` does one thing after the other, where nothing far away turns a second copy down."""
+
+    def guard(self, confirm: Callable[[], None]) -> None:
+        """Call `confirm` before each of them: it raises SubmissionBusy when another process has taken over."""
         ...

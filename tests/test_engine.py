@@ -21,7 +21,6 @@ from dispatcher.lifecycle import State
 from dispatcher.testing.cluster import World
 from dispatcher.testing.dialects import KITS
 
-
 #: Asked by HTTP; the real contexts run, see fixtures/clusters/bohrium/simulated.py.
 CLOUDS = ("Bohrium", "OpenAPI")
 
@@ -269,7 +268,7 @@ def test_cancelling_ends_every_job_for_that_reason(simulate: Callable[..., Any])
 
 
 #: Where the world outside the journal is touched: what a dialect has a part in.
-_OUTSIDE = re.compile(r"(?:before|after) (?:submit|look|account|kill|remove)|put|tree|get")
+_OUTSIDE = re.compile(r"(?:before|after) (?:submit|look|account|kill|remove|note|[A-Z]+ /)|put|tree|get")
 
 
 class DiesAt(World):

@@ -46,6 +46,8 @@ class CloudApi(Protocol):
 
     #: Whether a job has a record before it is in the queue.
     records: bool
+    #: Called before every request that has an effect on jobs; see ports.Guarded.
+    confirm: Callable[[], None]
 
     def rows(self, group: str) -> list[Row]:
         """The jobs of a group; of the account when it is ""."""
@@ -138,6 +140,10 @@ def listing(api: CloudApi, receipts: Receipts, asked: Iterable[Watch]) -> dict[s
     for found in sorted(rows.values(), key=lambda found: (len(found.id), found.id)):
         by_nonce.setdefault(found.nonce, []).append(found)
     return by_nonce
+
+
+def unguarded() -> None:
+    """Nobody else can have taken over: there is no journal behind this."""
 
 
 @contextmanager

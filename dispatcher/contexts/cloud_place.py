@@ -14,7 +14,7 @@ near/.dispatcher/<submission>/cloud/      receipts
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,6 +86,10 @@ class CloudContext:
                 "in the command of a task"
             )
         return Reply(0, json.dumps(answer))
+
+    def guard(self, confirm: Callable[[], None]) -> None:
+        """See ports.Guarded."""
+        self._api.confirm = confirm
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Remember what may go up; InputMissing names a source that is gone. It is sent with the jobs that need it."""

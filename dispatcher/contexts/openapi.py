@@ -21,7 +21,7 @@ from .bohrium import settings, titled
 from .bohrium_client import body
 from .cloud_api import RequestInfoException
 from .cloud_fetch import fetch
-from .cloud_jobs import Files, Row, before_asking, row
+from .cloud_jobs import Files, Row, before_asking, row, unguarded
 from .cloud_place import CloudContext, Habits
 from .cloud_receipts import Receipts
 from .openapi_client import HOST, STORE, OpenClient
@@ -48,6 +48,7 @@ class OpenApi:
 
     def __init__(self, client: OpenClient, project: int, data: Mapping[str, Any], store: str) -> None:
         self._client, self._project, self._data, self._store = client, project, data, store
+        self.confirm: Callable[[], None] = unguarded
         self._there: dict[str, str] = {}
 
     def rows(self, group: str) -> list[Row]:
@@ -58,11 +59,13 @@ class OpenApi:
         """Make a record, send the files, add it, note its id; until it is added, nothing runs."""
         name = titled(job, self._data)
         with before_asking():
+            self.confirm()
             made = self._client.create(self._project, name, group)
             record, known = str(made["jobId"]), str(made.get("jobGroupId") or group)
             receipts.note(job.nonce, record=record, group=known)
             with files.of(job) as packs:
                 paths = [self._sent(pack, path, made) for pack, path in packs]
+        self.confirm()  # the files may have taken long
         self._client.add(
             {
                 "platform": "ali",
@@ -92,10 +95,12 @@ class OpenApi:
 
     def kill(self, id: str) -> None:
         """End a job; a refusal that is certain means that it is over already."""
+        self.confirm()
         _or_is_over(self._client.kill, id)
 
     def discard(self, id: str) -> None:
         """Remove a record, so that it can never be added; what was sent with it is sent again."""
+        self.confirm()
         self._there.clear()
         _or_is_over(self._client.delete, id)
 
