@@ -78,7 +78,7 @@ class Results:
 
     def _look(self) -> None:
         """Read the exit markers, then the lists that they name."""
-        told = self._hadoop.fs("-cat", f"{self._ours}/jobs/{{ready,*.end-*}}").decode(errors="replace")
+        told = self._hadoop.fs("-cat", f"{self._ours}/jobs/{{ready,*.end-*[!_]}}").decode(errors="replace")
         if "ready:" not in told:
             raise TransferFailed(f"what lies in {self._ours}/jobs cannot be read whole; run the same command again")
         hands = {found[1]: found[2] for found in map(_HAND.fullmatch, told.splitlines()) if found}

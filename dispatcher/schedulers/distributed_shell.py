@@ -95,7 +95,7 @@ dsp_tell() { # what came of attempt $1
 _REVOKE = r"""
 for n in $dsp_old; do echo "$n.withdrawn:withdrawn" | dsp_put "$n.withdrawn"; done
 hadoop fs -put -f @FILES@ "$dsp_far/jobs/" > /dev/null 2> hdfs.err < /dev/null || dsp_later
-hadoop fs -cat @SEEN@ > seen.tmp 2> hdfs.err < /dev/null
+hadoop fs -cat @SEEN@ > seen.tmp 2> hdfs.err < /dev/null || dsp_later
 grep -q '^ready:' seen.tmp || dsp_later
 dsp_revoke() { # attempt $1, of which $2 lines are known, before $3 is asked for
   have=$(grep -c -E "^$1\.end-[0-9]*:(task [0-9]+|end) [0-9]+ [0-9]+ \.\$" seen.tmp)
@@ -201,7 +201,7 @@ class DistributedShell(CommandLine):
         if not revoked:
             return _uploaded(runs) if runs else ""
         names = " ".join(nonce for nonce, _, _ in revoked)
-        seen = ",".join(["ready", *(f"{nonce}.*" for nonce, _, _ in revoked)])
+        seen = ",".join(["ready", *(f"{nonce}.*[!_]" for nonce, _, _ in revoked)])
         text = _REVOKE.replace("@FILES@", " ".join([*runs, *(f"{nonce}.withdrawn" for nonce, _, _ in revoked)]))
         calls = "".join(f"dsp_revoke {nonce} {lines} {new}\n" for nonce, lines, new in revoked)
         seen = f'"$dsp_far/jobs/{{{seen}}}"'
@@ -223,15 +223,15 @@ class DistributedShell(CommandLine):
         """The applications, the receipts here and the markers on HDFS."""
         mark = f"@@{watches[0].nonce}"
         receipts = " ".join(f"{watch.nonce}.id" for watch in watches)
-        names = ",".join(["ready", *(f"{watch.nonce}.[clefw]*" for watch in watches)])
+        names = ",".join(["ready", *(f"{watch.nonce}.[clefw]*[!_]" for watch in watches)])
         text = (
             f"{PREAMBLE.format(home=quoted(place.home))}"
             f"dsp_queue() {{\n{self.queue_lines(watches)}\n}}\n"
             f"{framed_call('queue', mark)}"
             f"LC_ALL=C grep -a -s -H '' /dev/null {receipts} | sed 's/^/{mark} file /'\n"
             f"dsp_far={quoted(container.far(place.root))}\n"
-            f'dsp_within 120 hadoop fs -cat "$dsp_far/jobs/{{{names}}}" 2> hdfs.err < /dev/null |'
-            f" sed 's/^/{mark} file /'\n"
+            f'{{ dsp_within 120 hadoop fs -cat "$dsp_far/jobs/{{{names}}}" 2> hdfs.err < /dev/null\n'
+            f"printf '\\nread:%s\\n' \"$?\"; }} | sed 's/^/{mark} file /'\n"
             f"tail -n 5 hdfs.err | sed 's/^/{mark} hdfs /'\n"
             f"echo {mark} done\n"
         )
@@ -252,9 +252,9 @@ class DistributedShell(CommandLine):
         return answers.rows(text, code)
 
     def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
-        """As all dialects; but without a good answer of HDFS there is none, for a marker may be there unseen."""
+        """As all dialects; but unless HDFS gave every marker there is no answer, for one may be there unseen."""
         said = framed(reply.out, f"@@{watches[0].nonce}")
-        if "done" in said and "ready:" not in said.get("file", []):
+        if "done" in said and not {"ready:", "read:0"} <= set(said.get("file", [])):
             raise Unreachable(f"HDFS: {answers.short(said.get('hdfs', []))}")
         return super().looked(reply, watches)
 

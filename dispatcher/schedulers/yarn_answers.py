@@ -77,7 +77,9 @@ def rows(text: str, code: int) -> list[Row]:
             told = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
             raise Unreachable(f"YARN: the ResourceManager's answer cannot be read: {error}") from None
-        return [_of(app) for app in ((told.get("apps") or {}).get("app") or [])]
+        if "apps" not in told:  # null when there is none: what says neither is no answer
+            raise Unreachable(f"YARN: the ResourceManager's answer names no applications: {text.strip()[:200]}")
+        return [_of(app) for app in ((told["apps"] or {}).get("app") or [])]
     if code == 0 and "Total number of applications" in text:
         found = map(_LINE.match, text.split("\n"))
         return [App(line[1], _nonce(line[2]), line[3], final=line[4]) for line in found if line]

@@ -7,7 +7,8 @@
     R/.dispatcher/jobs/NONCE.end-…      the exit marker, last of all: the results are there already
 
 Every line of a file in `jobs` begins with the file's name and a colon, so that
-one `hadoop fs -cat` reads all of them. Nothing of a container survives it: a
+one `hadoop fs -cat` reads all of them; what is still on its way there is named
+…._COPYING_ by Hadoop, and is left out. Nothing of a container survives it: a
 life that ends before it has handed over is begun anew by the next one.
 """
 
@@ -56,7 +57,8 @@ printf '%s.claim:%s\n' "$dsp_nonce" "$dsp_mine" > "$dsp_home/$dsp_key"
 dsp_fs -put -f "$dsp_key" "$dsp_far/try/" || exit 93
 # HDFS renames to a name that is free, for one of many alone; what stands there then decides, not the exit code
 dsp_tries=1 dsp_fs -mv "$dsp_far/try/$dsp_key" "$dsp_far/jobs/$dsp_nonce.claim"
-dsp_fs -get -f "$dsp_far/jobs/$dsp_nonce.*" "$dsp_far/in/index" got/ || exit 93
+# but not what an earlier life was killed while sending (…._COPYING_)
+dsp_fs -get -f "$dsp_far/jobs/$dsp_nonce.*[!_]" "$dsp_far/in/index" got/ || exit 93
 IFS= read -r dsp_owner < "$dsp_home/got/$dsp_nonce.claim" || exit 93
 dsp_owner=${dsp_owner#*:}
 [ ! -e "$dsp_home/got/$dsp_nonce.withdrawn" ] || exit 0
@@ -76,7 +78,7 @@ if [ "$dsp_owner" != "$dsp_mine" ]; then
     exit 0
   fi
 fi
-dsp_claim=$dsp_home/results dsp_own=$dsp_home/own dsp_done=' '
+dsp_claim=$dsp_home/$dsp_nonce.results dsp_own=$dsp_home/own dsp_done=' '
 exec 199> "$dsp_claim"
 dsp_still_mine() { :; }
 [ ! -e "$dsp_home/got/$dsp_nonce.run" ] || mv -f -- "$dsp_home/got/$dsp_nonce.run" "$dsp_home/"

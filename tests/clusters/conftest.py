@@ -538,10 +538,33 @@ class Hadoop:
         found: list[dict[str, Any]] = (json.loads(self.ask("curl", "-sS", "-f", url))["apps"] or {}).get("app", [])
         return found
 
+    def selftest(self, top: Path, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
+        """What `dispatcher selftest` tells of it; it must pass, and leave nothing here."""
+        machine = {"batch_type": "DistributedShell", "context_type": "HDFSContext", "local_root": "./"}
+        machine = {**machine, "remote_root": self.root, "remote_profile": self.profile}
+        told = selftest(top, machine, resources, *words)
+        assert not list(top.glob("dispatcher-selftest-*"))
+        return told
+
+    def listed(self, path: str) -> set[str]:
+        """The names in a directory of HDFS, which is made when there is none; tests before may have left some."""
+        self.ask("hadoop", "fs", "-mkdir", "-p", path)
+        return {Path(line).name for line in self.ask("hadoop", "fs", "-ls", "-C", path).splitlines()}
+
+    def live(self) -> list[str]:
+        """The ids of all applications that have not ended."""
+        return [app["id"] for app in self.apps() if app["state"] not in ("FINISHED", "FAILED", "KILLED")]
+
+    def drained(self) -> bool:
+        """Whether all applications end by themselves: their scripts have ended a moment before."""
+        end = time.monotonic() + 60
+        while self.live() and time.monotonic() < end:
+            time.sleep(0.5)
+        return not self.live()
+
     def empty(self) -> None:
         """End whatever has not ended."""
-        left = [app["id"] for app in self.apps() if app["state"] not in ("FINISHED", "FAILED", "KILLED")]
-        if left:
+        if left := self.live():
             self.ask("yarn", "application", "-kill", *left)
 
 

@@ -63,6 +63,7 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
         ("common.bin",),
         ("back*",),
     )
+    before = hadoop.listed(hadoop.root), hadoop.listed(".")
     session = run(hadoop, asked, clean=True)
     assert len(session.progress) == 20
     assert {(job.state, job.attempt) for job in session.progress.values()} == {(State.finished, 1)}
@@ -75,9 +76,11 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
         assert (here / "left/it's [1]*").read_bytes() == deep
         assert (here / "left/empty").is_dir()
         assert (top / f"back {task.task_work_path}").read_bytes() == common
-    assert hadoop.ask("hadoop", "fs", "-ls", f"{hadoop.root}/") == "", "R is gone"
-    assert hadoop.ask("hadoop", "fs", "-ls", "-C", ".", code=None) == "", "nothing is left in the home"
-    assert {app["queue"] for app in hadoop.apps()} == {"root.lab"}
+    assert Path(session.context.place.root).name not in hadoop.listed(hadoop.root), "R is gone"
+    assert hadoop.listed(hadoop.root) <= before[0], "and nothing has come beside it"
+    assert hadoop.listed(".") <= before[1], "nothing of it is left in the home"
+    queues = {app["id"]: app["queue"] for app in hadoop.apps()}
+    assert [queues[job.id] for job in session.progress.values()] == ["root.lab"] * 20
 
 
 def test_a_failing_task_is_reported_with_its_stderr(hadoop: Hadoop, work: Work) -> None:

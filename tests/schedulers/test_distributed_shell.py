@@ -107,7 +107,7 @@ def test_earlier_attempts_are_withdrawn_and_large_scripts_sent_before_anything_i
     parsed(text)
     sent = text.index('hadoop fs -put -f dn2.run dn1.withdrawn "$dsp_far/jobs/"')
     assert sent < text.index("dsp_revoke dn1 1 dn2\n") < text.index("dsp_start dn2 ")
-    assert 'hadoop fs -cat "$dsp_far/jobs/{ready,dn1.*}"' in text
+    assert 'hadoop fs -cat "$dsp_far/jobs/{ready,dn1.*[!_]}" > seen.tmp 2> hdfs.err < /dev/null || dsp_later' in text
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_once_the_client_has_begun_to_submit_only_yarn_settles_it() -> None:
 # -- looking ------------------------------------------------------------------------------------------------------
 
 
-def looked(queue: str, *lines: str, code: int = 0, ready: bool = True, watch: str = "") -> Looks:
+def looked(queue: str, *lines: str, code: int = 0, ready: bool = True, read: int = 0, watch: str = "") -> Looks:
     said = [f"queue-code {code}", *(f"queue {line}" for line in queue.splitlines())]
-    said += [f"file {line}" for line in (*lines, *(["ready:"] if ready else []))]
+    said += [f"file {line}" for line in (*lines, *(["ready:"] if ready else []), "", f"read:{read}")]
     text = "".join(f"@@dn1 {line}\n" for line in (*said, "hdfs cat: Call From vm failed: Connection refused", "done"))
     return YARN.looked(Reply(0, text), [Watch("dn1", watch)])
 
@@ -190,7 +190,7 @@ def test_the_look_is_one_question_to_each() -> None:
     parsed(text)
     assert text.count("hadoop fs") == 1
     assert text.count("yarn application") == 1
-    assert '"$dsp_far/jobs/{ready,dn1.[clefw]*,dn2.[clefw]*}"' in text
+    assert '"$dsp_far/jobs/{ready,dn1.[clefw]*[!_],dn2.[clefw]*[!_]}"' in text
 
 
 @pytest.mark.parametrize("name", ["list", "apps"])
@@ -222,6 +222,8 @@ def test_every_state_of_yarn_is_known() -> None:
         ("", 0),
         ("<html>busy</html>", 0),
         ("{", 0),
+        ("{}", 0),
+        ('{"RemoteException": {"exception": "StandbyException"}}', 0),
     ],
 )
 def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, code: int) -> None:
@@ -234,6 +236,12 @@ def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, co
 def test_without_hdfs_nothing_is_known() -> None:
     with pytest.raises(Unreachable, match=r"HDFS: .*Connection refused"):
         looked(rest("FINISHED", "SUCCEEDED"), ready=False)
+
+
+def test_a_marker_that_could_not_be_read_is_not_taken_for_none() -> None:
+    """One block of many is out of reach: `ready` and other markers are there, this one is not."""
+    with pytest.raises(Unreachable, match="HDFS: "):
+        looked(rest("FINISHED", "SUCCEEDED"), f"dn1.claim:claim {APP} 0 node7 42 1", read=1)
 
 
 def test_the_marker_of_the_life_that_counts() -> None:
