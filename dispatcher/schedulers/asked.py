@@ -2,12 +2,15 @@
 
 walltime   90              minutes            24:00:00  hours:minutes:seconds
            1-12:00:00      days-hours…        -> seconds; each dialect writes them its own way
-memory     16G, 16000      of each node, in K M G T, MB without a letter   -> MB
+           0               no limit: no directive
+memory     16G, 16000      of each node, in K M G T, MB without a letter   -> MB, rounded up
+           0               whatever the node has: no directive
 account    lab             whose budget: one word
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +39,11 @@ def fit(resources: ResourcesSpec, keys: Iterable[str] = ()) -> None:
 
 
 def seconds(resources: ResourcesSpec) -> int | None:
-    """kwargs' walltime in seconds; None when it is not set."""
+    """kwargs' walltime in seconds; None when there is no limit: it is not set, or 0 as in sbatch's --time."""
+    return _limit(resources) or None
+
+
+def _limit(resources: ResourcesSpec) -> int | None:
     value: Any = resources.kwargs.get("walltime")
     if value in (None, ""):
         return None
@@ -58,11 +65,11 @@ def clock(total: int) -> str:
 
 
 def megabytes(resources: ResourcesSpec) -> int | None:
-    """kwargs' memory, of each node, in MB (1024 kB); None when it is not set."""
+    """kwargs' memory, of each node, in MB (1024 kB); None when it is not set, or 0 as in sbatch's --mem."""
     value: Any = resources.kwargs.get("memory")
     if value in (None, ""):
         return None
     found = _SIZE.fullmatch(str(value))
     if found is None:
         raise ConfigError(f"resources/kwargs/memory: {value!r} is no size like 16G or 16000 (MB)")
-    return max(1, round(int(found[1]) * _MB[found[2].upper()]))
+    return math.ceil(int(found[1]) * _MB[found[2].upper()]) or None

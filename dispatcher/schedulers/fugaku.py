@@ -11,6 +11,10 @@
 pjstat lists the caller's own jobs. Where it cuts names (ten letters in its
 narrow form), the nonce is completed over there, from the list of those asked
 for. kwargs: walltime, memory (node-mem), account (the group, -g).
+
+Sources: Supercomputer Fugaku Users Guide, pjsub command options (--name up to 63 bytes, -L, --mpi, --gname, -j);
+public job scripts for -N, -g, -o, max-proc-per-node, node-mem in Mi and pjstat -H day=N --choose=jid,st. Not confirmed:
+--data and the other items of --choose (jnam, ec, sn, pc).
 """
 
 from __future__ import annotations

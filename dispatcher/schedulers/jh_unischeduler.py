@@ -9,6 +9,8 @@
 
 By its command reference, versions 6.0 to 6.6; memory is in MB, run time in
 minutes. kwargs: custom_gpu_line, walltime, memory, account (-P).
+Public job scripts confirm -J -n -q -o -W -gpgpu and -R span[ptile=N]; -M, -P, rusage[mem=N/host] and the options of
+jjobs, jctrl and jhist could not be confirmed by a second source.
 """
 
 from __future__ import annotations

@@ -10,6 +10,11 @@
 Fields are asked for without a width: a job name that does not fit loses its
 beginning, where our nonce stands. kwargs: gpu_usage, gpu_new_syntax,
 gpu_exclusive, custom_gpu_line, walltime, memory, account (-P).
+
+Sources: IBM Spectrum LSF 10.1 command reference, bsub -J (4094 characters), -P (511), -W ([hours:]minutes), -M, -R,
+-gpu; bjobs -o. MB is written out, because without a unit LSF_UNIT_FOR_LIMITS of the site decides; units are known
+since 10.1.0.2. rusage[mem] is of each host unless the site sets RESOURCE_RESERVE_PER_TASK; -M is of each process, or
+of the whole job where the site sets LSB_JOB_MEMLIMIT.
 """
 
 from __future__ import annotations

@@ -12,6 +12,10 @@ id, and after about 500 of them in a minute it stalls. Never several ids to one
 qdel: a queued and an unknown one together crashed pbs_server. A qsub that was
 killed may have left its question with a background qsub: the job can turn up
 later, and is then known by the nonce in its name.
+
+Sources: qsub(1B) and qstat(1B) of OpenPBS: select and old-style -l requests do not go together; names have up to 236
+characters, of which qstat -w shows 15; -A takes any string. What the pages do not say (-u with -x, qdel, ports) is
+from transcripts of OpenPBS 23.06.
 """
 
 from __future__ import annotations

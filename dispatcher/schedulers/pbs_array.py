@@ -8,6 +8,10 @@ ended; why its elements ended is in their own records (-t). A single task is no
 array: PBS refuses a range of one. An array beyond the site's limit
 (max_array_size, max_job_array_size) is refused, and qsub says so: a smaller
 group_size makes smaller arrays.
+
+Sources: qsub(1B) of OpenPBS (-J X-Y; ids N[].server); %N is not in that page, OpenPBS 23.06 takes it (transcripts) and
+older servers may call it an illegal -J value; Torque Administrator Guide, Submitting multiple jobs (-t 0-4:
+1098[].hostname, 1098[0].hostname, PBS_ARRAYID; qstat -t lists elements), and README.array_changes of 2.5 (%N).
 """
 
 from __future__ import annotations

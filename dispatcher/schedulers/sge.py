@@ -11,6 +11,10 @@ A job in error (Eqw) never starts and never leaves: it counts as over, and is
 deleted when it is given up. kwargs: pe_name (mpi; also sge_pe_name), gpu_name
 (gpu), custom_gpu_line, walltime, memory (of a node, told as h_vmem of a slot),
 account. What it says is read in `sge_answers`.
+
+Sources: submit(1), qstat(1), qdel(1), qacct(1) and sge_types(5) of Son of Grid Engine 8.1.9: a job name does not
+begin with a digit; names and accounts have none of / : @ \\ * ?; memory and consumables are counted for each slot,
+so that a site whose `gpu` is such a consumable wants a custom_gpu_line.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..errors import Unreachable
+from ..errors import ConfigError, Unreachable
 from ..model import ResourcesSpec
 from ..ports import Answer, Ask, Look, Looks, Place, Reply, Shell, Watch
 from ..script import quoted
@@ -97,6 +101,9 @@ class SGE(CommandLine):
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
         asked.fit(resources, ("account", "pe_name", "sge_pe_name", "gpu_name"))
+        account = str(resources.kwargs.get("account") or "")
+        if re.search(r"[/:@*?]", account):
+            raise ConfigError(f"resources/kwargs/account: {account!r}: an account of SGE has none of / : @ * ?")
 
     def submit_line(self, ask: Ask, place: Place) -> str:
         """What is left of the attempt before (a job in error) is deleted first."""

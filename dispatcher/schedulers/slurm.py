@@ -10,6 +10,8 @@ squeue lists what has ended, too, until the controller forgets it (MinJobAge);
 then the accounting is asked, once for all that left. A job is known by the
 nonce at the head of its name, never by its id alone: a controller that lost
 its state gives an acknowledged id to the next job.
+
+Sources: sbatch(1), squeue(1), sacct(1) and scancel(1) of Slurm 22.05.
 """
 
 from __future__ import annotations

@@ -8,10 +8,15 @@
 What has ended is listed as C for keep_completed seconds; at 0 a short job goes
 straight from Q to unknown. `select=` would be taken without a word and without
 effect. The exit code of a job is written `exit_status` here.
+
+Sources: qsub(1B) of Torque; Administrator Guide, Requesting resources (nodes=N:ppn=P:gpus=G; mem is of the whole job,
+and on Linux is no limit when there are several nodes); get_correct_jobname in its source (with the server's
+display_job_server_suffix off an id is 4211 alone); transcripts of Torque 6.1.
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from ..model import ResourcesSpec
@@ -26,6 +31,7 @@ class Torque(PBS):
     QUEUE: ClassVar[str] = "-s"
     HISTORY: ClassVar[str] = ""
     RECORDS: ClassVar[str] = "-f"
+    ID = re.compile(r"^\s*(\d+(?:\[\])?(?:\.[\w.-]+)?)\s*$", re.MULTILINE)
     ASKED: ClassVar[int] = 1000  # it takes no harm from ids by the hundred
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
