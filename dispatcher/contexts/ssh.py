@@ -53,6 +53,17 @@ _KEYS = (
     ProfileKey("jump_profile", (dict,), "password, totp_secret, key_filename, passphrase for the hosts of ProxyJump."),
 )
 
+_LACKS = 94
+#: What nothing can be done without; where `find` cannot print sizes, a `stat` that knows -c must.
+_DOOR = rf"""m=
+for p in cat find grep ln mkdir mv rm sed sleep tail wc xargs; do
+  command -v $p > /dev/null 2>&1 || m="$m $p"
+done
+find / -prune -printf '' > /dev/null 2>&1 || [ -n "$(stat -L -c %F / 2> /dev/null)" ] ||
+  m="$m stat (one that knows -c, or a find that knows -printf)"
+[ -z "$m" ] || {{ printf '%s' "$m"; exit {_LACKS}; }}
+"""
+
 
 class SSHContext:
     """The execution side is <remote_root>/<submission> on another machine."""
@@ -145,8 +156,11 @@ def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
     if remote_root.startswith("~"):
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
     home = quote(f"{near.OURS}/{submission}/jobs")
-    script = f'r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
+    script = f'{_DOOR}r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
     stream, out = patiently(link, lambda: ssh_shell.told(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
+    if stream.code == _LACKS:
+        lacks = out.decode(errors="replace").strip()
+        raise ConfigError(f"{link} cannot be used: these programs are missing there, or not in PATH: {lacks}")
     if stream.code:
         raise failed(Far(link, remote_root), "make the directory of the submission in", stream.err)
     return out.decode(errors="surrogateescape")

@@ -31,11 +31,11 @@ PATIENCE, AT_FIRST = 900.0, 4.0
 #: Sets $s to a command that prints a digest and a name for each file; `wc -c` when there is none.
 TOOLS = r"""LC_ALL=C; export LC_ALL; set -f
 P='import hashlib,sys
-for n in sys.argv[1:] or ["/dev/stdin"]:
+for n in sys.argv[1:] or [0]:
     h=hashlib.sha256()
     with open(n,"rb") as f:
         for b in iter(lambda: f.read(1<<20), b""): h.update(b)
-    print(h.hexdigest()+"  "+n)'; export P
+    print(h.hexdigest()+"  "+str(n))'; export P
 has() { command -v "$1" > /dev/null 2>&1; }
 # openssl first: it uses what the processor has for SHA-256, up to seven times faster than sha256sum
 if has openssl && case $(: | openssl dgst -sha256 -r 2> /dev/null) in e3b0c44298fc1c14*) ;; *) false ;; esac
@@ -157,7 +157,7 @@ def digests(
 _ONE = r"""one() { [ ! -f "$2" ] || printf '=%s %s\n' "$1" "$($s < "$2")"; }"""
 _THERE = r"""one() { [ ! -f "$2" ] || printf '=%s there\n' "$1"; }"""
 _ALL = {
-    True: r"""xargs -0 sh -c 'for f do [ ! -f "$f" ] || printf "%s\0" "$f"; done' sh | xargs -0 $s < /dev/stdin""",
+    True: r"""xargs -0 sh -c 'for f do [ ! -f "$f" ] || printf "%s\0" "$f"; done' sh | xargs -0 $s""",
     False: r"""xargs -0 sh -c 'for f do [ ! -f "$f" ] || printf "there  %s\n" "$f"; done' sh""",
 }
 
@@ -166,7 +166,7 @@ def _staged(staging: str) -> str:
     place = quote(staging)
     plain = r"find . -type f ! -path '*\\*' ! -path '*" + "\n*' ! -path '*\r*'"
     return (
-        f"if [ -d {place} ]; then (cd {place} && {plain} -print0 | xargs -0 $s < /dev/stdin\n"
+        f"if [ -d {place} ]; then (cd {place} && {plain} -print0 | xargs -0 $s\n"
         f"echo '#'; {plain} -size +2047 -exec wc -c {{}} +); else echo '#'; fi"
     )
 

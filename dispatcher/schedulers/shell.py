@@ -77,6 +77,7 @@ class ShellQueue(CommandLine):
     native_id = f'"$({_SELF.strip()})"'
     STATES: ClassVar = {"R": Native.running, "O": Native.completing, "H": Native.unknown}
     ID = re.compile(r"^(\S+:\d+:\w+:\w*)$", re.MULTILINE)
+    NEVER = re.compile(r"^bash is missing", re.MULTILINE)
     LATER = re.compile(r".")
 
     def submit_line(self, ask: Ask, place: Place) -> str:
@@ -88,6 +89,7 @@ class ShellQueue(CommandLine):
         log = f"> {ask.nonce}.log 2>&1 < /dev/null"
         return (
             f"{_TOOLS}"
+            "command -v bash > /dev/null 2>&1 || { echo 'bash is missing there, or not in PATH: jobs need it' >&2; return 1; }\n"
             "dsp_pid=$(\n"
             f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {ask.script} {log} & else\n"
             f"  set -m; nohup bash -l {ask.script} {log} & fi\n"

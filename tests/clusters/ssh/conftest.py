@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -165,6 +167,66 @@ def sessions_of() -> type[Sessions]:
 @pytest.fixture
 def sessions(ssh_servers: Mapping[str, str]) -> Sessions:
     return Sessions(ssh_servers)
+
+
+# a server of one's own
+
+
+@pytest.fixture(scope="session")
+def start_sshd(
+    ssh_servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Starts an sshd that lets the user in who runs the tests; `more` are lines of its configuration."""
+    with ExitStack() as over:
+
+        def start(**more: str) -> dict[str, Any]:
+            profile, server = _sshd(ssh_servers, tmp_path_factory.mktemp("sshd"), more)
+            over.callback(server.wait, 10)
+            over.callback(server.terminate)
+            return profile
+
+        yield start
+
+
+def _sshd(
+    servers: Mapping[str, str], top: Path, more: Mapping[str, str]
+) -> tuple[dict[str, Any], subprocess.Popen[bytes]]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    run = Path(servers["SSH_RUN"])
+    settings = {
+        "ListenAddress": f"127.0.0.1:{port}",
+        "HostKey": run / "keys/host_main",
+        "AuthorizedKeysFile": run / "etc/authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+        "MaxStartups": "100",
+        "SetEnv": f"HOME={top}",  # no profile of the user's
+        **more,
+    }
+    (top / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    (top / "known_hosts").write_text(f"[127.0.0.1]:{port} {(run / 'keys/host_main.pub').read_text()}")
+    (top / "ssh_config").write_text("")
+    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "/usr/sbin/sshd"
+    server = subprocess.Popen([program, "-D", "-f", top / "config", "-E", top / "log"])
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            assert server.poll() is None, (top / "log").read_text()
+            time.sleep(0.1)
+    profile = {
+        "hostname": "127.0.0.1",
+        "port": port,
+        "username": getpass.getuser(),
+        "key_filename": servers["SSH_KEY_ED25519"],
+        "known_hosts": str(top / "known_hosts"),
+        "config_file": str(top / "ssh_config"),
+    }
+    return profile, server
 
 
 # whole runs

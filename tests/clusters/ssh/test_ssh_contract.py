@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import getpass
 import importlib.util
-import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,45 +39,9 @@ globals().update(
 
 
 @pytest.fixture(scope="session")
-def own_sshd(ssh_servers: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def own_sshd(start_sshd: Callable[..., dict[str, Any]], ssh_servers: Mapping[str, str]) -> dict[str, Any]:
     """An sshd for the user who runs the tests: R must be visible, and writable, for both sides."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    top, run = tmp_path_factory.mktemp("sshd"), Path(ssh_servers["SSH_RUN"])
-    settings = {
-        "ListenAddress": f"127.0.0.1:{port}",
-        "HostKey": run / "keys/host_main",
-        "AuthorizedKeysFile": run / "etc/authorized_keys",
-        "PidFile": "none",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PasswordAuthentication": "no",
-        "MaxStartups": "100",
-        "SetEnv": f"HOME={top}",  # no profile of the user's
-        "TrustedUserCAKeys": f"{ssh_servers['SSH_KEY_RSA']}.pub",
-    }
-    (top / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    (top / "known_hosts").write_text(f"[127.0.0.1]:{port} {(run / 'keys/host_main.pub').read_text()}")
-    (top / "ssh_config").write_text("")
-    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "/usr/sbin/sshd"
-    server = subprocess.Popen([program, "-D", "-f", top / "config", "-E", top / "log"])
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            assert server.poll() is None, (top / "log").read_text()
-            time.sleep(0.1)
-    yield {
-        "hostname": "127.0.0.1",
-        "port": port,
-        "username": getpass.getuser(),
-        "key_filename": ssh_servers["SSH_KEY_ED25519"],
-        "known_hosts": str(top / "known_hosts"),
-        "config_file": str(top / "ssh_config"),
-    }
-    server.terminate()
-    server.wait(10)
+    return start_sshd(TrustedUserCAKeys=f"{ssh_servers['SSH_KEY_RSA']}.pub")
 
 
 @pytest.fixture
