@@ -77,7 +77,11 @@ class Stream:
         """Output after the mark, as it comes; Silent when nothing came for too long."""
         over = 0
         while True:
-            if piece := self._piece():
+            try:
+                piece = self._piece()
+            except (OSError, EOFError) as why:  # reading makes paramiko send, too, and that may fail
+                raise Unreachable("the connection broke off in mid-command; what it did is unknown") from why
+            if piece:
                 yield piece
                 over = 0
             elif self._at_end() or over > 1:

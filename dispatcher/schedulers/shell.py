@@ -89,7 +89,8 @@ class ShellQueue(CommandLine):
         log = f"> {ask.nonce}.log 2>&1 < /dev/null"
         return (
             f"{_TOOLS}"
-            "command -v bash > /dev/null 2>&1 || { echo 'bash is missing there, or not in PATH: jobs need it' >&2; return 1; }\n"
+            "command -v bash > /dev/null 2>&1 ||\n"
+            "  { echo 'bash is missing there, or not in PATH: jobs need it' >&2; return 1; }\n"
             "dsp_pid=$(\n"
             f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {ask.script} {log} & else\n"
             f"  set -m; nohup bash -l {ask.script} {log} & fi\n"

@@ -74,7 +74,9 @@ def line(case: Case) -> Iterator[tuple[Proxy, SSHContext]]:
     key = (case.top / "run/keys/host_main.pub").read_text()
     (case.top / "known").write_text(f"[127.0.0.1]:{proxy.port} {key}")
     profile = {**case.profile, "port": proxy.port, "known_hosts": str(case.top / "known")}
-    context = SSHContext.open(MachineSpec("Shell", "SSHContext", str(case.top), "~/dispatcher-cut"), profile, "cut", ".")
+    context = SSHContext.open(
+        MachineSpec("Shell", "SSHContext", str(case.top), "~/dispatcher-cut"), profile, "cut", "."
+    )
     try:
         yield proxy, context
     finally:
@@ -112,7 +114,10 @@ def main() -> None:
                 before, begin = peak(), time.perf_counter()
                 first, second = proxy.halves(direction, mib << 19, way)
                 spent = time.perf_counter() - begin
-                print(f"{direction}: cut after {first >> 20} MiB, {second >> 20} MiB after the cut, of {mib} MiB;", end=" ")
+                print(
+                    f"{direction}: cut after {first >> 20} MiB, {second >> 20} MiB after the cut, of {mib} MiB;",
+                    end=" ",
+                )
                 print(f"peak memory {before} -> {peak()} MiB; {spent:.0f} s", flush=True)
         assert digest(case.top / "back/big") == item.digest
         print("what came back is the same, byte for byte")

@@ -56,8 +56,8 @@ class Poor:
         for name, minor in (("null", 3), ("zero", 5)):
             subprocess.run(["mknod", "-m", "666", self.top / "dev" / name, "c", "1", str(minor)], check=True)
         (self.top / "dev/fd").symlink_to("/proc/self/fd")
-        subprocess.run(["mount", "-t", "proc", "proc", self.top / "proc"], check=True)
         shutil.chown(self.top / "home", self.user)
+        subprocess.run(["mount", "-t", "proc", "proc", self.top / "proc"], check=True)
 
     def empty(self) -> None:
         subprocess.run(["umount", "-l", self.top / "proc"], check=True)
@@ -72,14 +72,16 @@ def poor_side(start_sshd: Callable[..., dict[str, Any]], ssh_servers: Mapping[st
     script = top.with_suffix(".sh")
     script.write_text(
         "#!/bin/sh\n"
-        f"exec env -i PATH=/bin HOME=/home LC_ALL=C {shutil.which('chroot')} --userspec={who.pw_uid}:{who.pw_gid} {top} "
-        '/bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
+        f"exec env -i PATH=/bin HOME=/home LC_ALL=C {shutil.which('chroot')} "
+        f'--userspec={who.pw_uid}:{who.pw_gid} {top} /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
     )
     script.chmod(0o755)
     made = Poor(top, user, start_sshd(ForceCommand=str(script)))
     made.fill()
-    yield made
-    made.empty()
+    try:
+        yield made
+    finally:
+        made.empty()
 
 
 @pytest.fixture
@@ -104,7 +106,20 @@ def without(poor: Poor, *names: str) -> None:
     (poor.bin / "sh").symlink_to("bash")
 
 
-ODD = ["a b", "it's", 'say "x"', "new\nline", "gr\u00fc\u00df", "back\\slash", "-dash", "*", "$HOME", "@@x", " lead", "100%d"]
+ODD = [
+    "a b",
+    "it's",
+    'say "x"',
+    "new\nline",
+    "gr\u00fc\u00df",
+    "back\\slash",
+    "-dash",
+    "*",
+    "$HOME",
+    "@@x",
+    " lead",
+    "100%d",
+]
 
 
 def run_spec(tasks: Any, far_root: str = "/home/r") -> Any:

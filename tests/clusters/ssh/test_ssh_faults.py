@@ -128,6 +128,25 @@ def test_download_that_is_cut_goes_on_where_it_stopped(
     assert [path.name for path in near.rglob(".dispatcher*")] == []
 
 
+def test_line_that_breaks_while_we_answer_is_a_broken_line(
+    context: SSHContext, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading makes paramiko send, too: what that raises (an EOFError) once came through, and ended the run."""
+    items = files(tmp_path, {"f": 32 * MIB})
+    context.put(items, True)
+    transport = context._link.transport()
+    send, begin = transport._send_user_message, proxy.tell("stats")["to_client"]
+
+    def cut_before(message: Any) -> None:
+        if proxy.tell("stats")["to_client"] > begin + 4 * MIB:
+            transport.sock.close()
+        send(message)
+
+    monkeypatch.setattr(transport, "_send_user_message", cut_before)
+    got = context.get([Item("f", "back/f", 32 * MIB)])
+    assert got[0].digest == items[0].digest and context._link.logins == 2
+
+
 @pytest.mark.parametrize("what", ["up", "down"])
 def test_flipped_bit_is_noticed(context: SSHContext, proxy: Any, tmp_path: Path, what: str) -> None:
     items = files(tmp_path, {"f": 3 * MIB})

@@ -52,7 +52,7 @@ def test_quota_that_is_used_up(profile: dict[str, Any], proxy: Any, tasks: Any, 
     """The run ends with an error that says so; with more room, the next one goes on where it stopped."""
     spec = tasks.spec(2, "true", big=12 * MIB)
     spec = replace(spec, machine=replace(spec.machine, remote_root=str(allotted / "r")))
-    with pytest.raises(TransferFailed, match=r"(?i)cannot send to .*quota.*free some space"):  # noqa: SIM117
+    with pytest.raises(TransferFailed, match=r"(?i)cannot send to .*quota.*free some space"):
         with open_session(spec, profile) as session:
             session.run(check_interval=1)
     assert not (tasks.near / "log").exists()
