@@ -144,8 +144,7 @@ class Session:
                 self._go_round(check_interval, exit_on_submit, stop_on_failure)
                 if not self.finished():
                     return self._left_early(stop_on_failure)
-                self.download()
-                self._conclude()
+                self._bring_home()
             if clean:
                 self.clean()
             return None
@@ -212,7 +211,8 @@ class Session:
         promised = staging.wanted(self.spec, finished) if finished else []
         evidence = staging.evidence(self.spec, failed)
         entries = self.context.tree(staging.roots([*promised, *evidence]))
-        items, missing = staging.downloads(promised, entries)
+        items, absent = staging.downloads(promised, entries)
+        missing = self._never_here(absent)
         extra, _ = staging.downloads(evidence, entries)
         known = {item.source for item in items}
         arrived = self.context.get([*items, *(item for item in extra if item.source not in known)])
@@ -222,15 +222,35 @@ class Session:
         if missing:
             raise ResultMissing(_missing(missing, self.context.place.root))
 
+    def _never_here(self, absent: Sequence[str]) -> list[str]:
+        """Of what is not there, what was not brought here before: the other side may have been cleaned since."""
+        home = [p for job in self.planned for i, p in enumerate(job.tasks) if self.history.home.get(job.hash, 0) >> i & 1]
+        patterns = staging.wanted(self.spec, home) if absent and home else []
+        _, gone = staging.downloads(patterns, near.tree(self.near, staging.roots(patterns)))
+        here = {staging.readable(pattern) for pattern in patterns}.difference(gone, self.history.lacking)
+        return [name for name in absent if name not in here]
+
     def _positions(self, job: JobSpec, done: bool) -> list[int]:
         bits, here = self.progress[job.hash].done, self.progress[job.hash].inherited
         return [p for i, p in enumerate(job.tasks) if bool(bits >> i & 1) is done and not here >> i & 1]
 
-    def _conclude(self) -> None:
+    def _bring_home(self) -> None:
+        """Download and conclude. What finished tasks did not write must not hide that others have failed."""
+        missing = ""
+        try:
+            self.download()
+        except ResultMissing as error:
+            if not self.engine.failed():
+                raise
+            missing = f"{error}\n"
+        self._conclude(missing)
+
+    def _conclude(self, missing: str) -> None:
         failed = self.engine.failed()
         self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
         if failed:
-            raise self._failure("nothing was removed there; run the same command again to try the failed jobs again")
+            again = "nothing was removed there; run the same command again to try the failed jobs again"
+            raise self._failure(missing + again)
 
     def _failure(self, resume: str) -> JobsFailed:
         jobs = [self._explained(job) for job in self.engine.failed()]

@@ -348,6 +348,18 @@ def test_failures_are_told_at_the_end(project: Path) -> None:
     assert not made.check_ratio_unfinished(0.4)
 
 
+def test_a_missing_result_does_not_hide_a_failure(project: Path) -> None:
+    given = [Task("true", "t0", [], ["out.txt"]), Task("test -e better", "t1")]
+    asked = {"machine": machine(project, "LazyLocal", retry_count=0), "task_list": given}
+    with pytest.raises(JobsFailed, match=r"(?s)test -e better.*did not write 1 of their backward_files: t0/out.txt"):
+        submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+    (project / "project" / "w" / "t1" / "better").touch()
+    with pytest.raises(ResultMissing, match=r"t0/out.txt"):  # the failed job was given another try
+        submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+    (project / "project" / "w" / "t0" / "out.txt").touch()
+    submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+
+
 def test_jobs_are_ended(project: Path) -> None:
     given = [Task("sleep 20", "t0"), Task("true", "t1")]
     made = submission(project, group_size=1, task_list=given)
