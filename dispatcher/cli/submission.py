@@ -66,8 +66,8 @@ def run(args: Namespace) -> int:
 def _download(session: Session) -> None:
     """One download brings both: promised files of what finished, and the logs of what did not."""
     session.download()
-    finished = sum(job.state is State.finished for job in session.progress.values())
-    say(f"fetched the results of {report.count(finished, 'finished job')}, and the logs of the others, into {session.near}\n")
+    finished = report.count(sum(job.state is State.finished for job in session.progress.values()), "finished job")
+    say(f"fetched the results of {finished}, and the logs of the others, into {session.near}\n")
 
 
 def _reset(session: Session) -> None:

@@ -65,7 +65,8 @@ def test_after_cleaning_a_failure_the_rest_is_run_and_brought_home(work: Any) ->
 
 def test_what_was_lost_on_both_sides_is_missed(work: Any) -> None:
     better = work.path / "better"
-    asked = work.ask("touch out", f"touch out; test -e {better}", context_type="Local", remote_root=str(work.path / "far"))
+    far = {"context_type": "Local", "remote_root": str(work.path / "far")}
+    asked = work.ask("touch out", f"touch out; test -e {better}", **far)
     _promise(asked)
     assert work.run("submit", "submission.json").code == 1
     assert work.run("submission", "runs", "--clean").code == 0
