@@ -87,7 +87,10 @@ class IllegalTransition(DispatcherError):
 
 
 class Interrupted(DispatcherError):
-    """A signal stopped the dispatcher; it was recorded, the jobs were left running."""
+    """A signal stopped the dispatcher; it was recorded, the jobs were left running.
+
+    The command line returns 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+    """
 
     exit_code = 130
 
@@ -97,7 +100,7 @@ class FailedJob:
 
     `job` is the job hash, `native_id` the scheduler's id (may be empty), `cause`
     why the last attempt ended, `attempts` how many were made, `task` the command
-    and directory of the first failing task, `where` the directory it ran in.
+    and directory of the first failing task, `where` the directory it ran in, or what the job's own script printed into.
     """
 
     def __init__(self, job: str, native_id: str, attempts: int, cause: Cause, task: str, where: str) -> None:
@@ -115,12 +118,10 @@ class FailedJob:
 
 
 class JobsFailed(DispatcherError):
-    """Raised once, at the end: `jobs` lists every FailedJob; all that finished has been downloaded."""
+    """Raised once, at the end: `jobs` lists every FailedJob; `resume` says what became of the others, and what next."""
 
     def __init__(self, jobs: Sequence[FailedJob], total: int, submission: str, resume: str) -> None:
         self.jobs, self.submission = list(jobs), submission
         shown = "\n".join(map(str, self.jobs[:10]))
         more = f"\n… and {len(self.jobs) - 10} more (dispatcher status {submission})" if len(self.jobs) > 10 else ""
-        super().__init__(
-            f"{len(self.jobs)} of {total} jobs failed; the others are finished and downloaded.\n{shown}{more}\n{resume}"
-        )
+        super().__init__(f"{len(self.jobs)} of {total} jobs failed.\n{shown}{more}\n{resume}")

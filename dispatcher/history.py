@@ -19,7 +19,8 @@ from .lifecycle import Progress, apply
 class History:
     """The state of a submission. `fold` is the only way it changes; refused events change nothing.
 
-    `began` is when its first record was written, seconds since the epoch.
+    `began` is when its first record was written, seconds since the epoch. `home`: by job, the tasks (as bits, see
+    Progress.done) whose results were brought to the near side; `lacking`: what the last download did not find.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,8 @@ class History:
         self.planned: dict[str, ev.Planned] = {}
         self.jobs: dict[str, Progress] = {}
         self.staged = False
-        self.delivered: set[str] = set()
+        self.home: dict[str, int] = {}
+        self.lacking: frozenset[str] = frozenset()
         self.cleaned = False
         self.concluded: ev.Concluded | None = None
 
@@ -65,7 +67,7 @@ class History:
 
     def _moved(self, after: Progress) -> None:
         self.jobs[after.job] = after
-        self.concluded = None
+        self.concluded, self.cleaned = None, False
 
     def _opened(self, event: ev.Opened) -> None:
         self.opened = event
@@ -78,7 +80,8 @@ class History:
         self.staged = True
 
     def _delivered(self, event: ev.Delivered) -> None:
-        self.delivered.update(event.jobs)
+        self.home = {name: job.done for name, job in self.jobs.items()}
+        self.lacking = frozenset(event.missing)
 
     def _cleaned(self, event: ev.Cleaned) -> None:
         self.cleaned = True

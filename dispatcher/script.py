@@ -135,8 +135,10 @@ def _header(job: JobScript, dialect: Scheduler, elements: int) -> str:
     return "\n".join(["#!/bin/bash -l", *_directives(job.resources, dialect, job.name, log, elements)]) + "\n"
 
 
-def check_header(resources: ResourcesSpec, dialect: Scheduler) -> None:
-    """Refuse at the door what would add a line to the header, or break one."""
+def check_header(resources: ResourcesSpec, dialect: Scheduler, template: str | None = None) -> None:
+    """Refuse at the door what would add a line to the header, or break one, and a template that does not fit."""
+    if template is not None:
+        _filled(template, resources)
     _directives(resources, dialect, "dsp", "dsp.log", dialect.elements(resources, 1))
 
 

@@ -24,7 +24,7 @@ import msgspec
 
 import journal as journals
 
-from . import contexts, near, schedulers, staging
+from . import contexts, homecoming, near, schedulers, staging
 from . import events as ev
 from .beginning import Inheritance, first_records
 from .engine import Engine
@@ -144,8 +144,7 @@ class Session:
                 self._go_round(check_interval, exit_on_submit, stop_on_failure)
                 if not self.finished():
                     return self._left_early(stop_on_failure)
-                self.download()
-                self._conclude()
+                self._bring_home()
             if clean:
                 self.clean()
             return None
@@ -207,30 +206,28 @@ class Session:
 
     def download(self) -> None:
         """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
-        finished = [p for job in self.planned for p in self._positions(job, done=True)]
-        failed = [p for job in self.planned for p in self._positions(job, done=False)]
-        promised = staging.wanted(self.spec, finished) if finished else []
-        evidence = staging.evidence(self.spec, failed)
-        entries = self.context.tree(staging.roots([*promised, *evidence]))
-        items, missing = staging.downloads(promised, entries)
-        extra, _ = staging.downloads(evidence, entries)
-        known = {item.source for item in items}
-        arrived = self.context.get([*items, *(item for item in extra if item.source not in known)])
-        files = [item for item in arrived if item.size >= 0]
-        done = tuple(job.hash for job in self.planned if self.progress[job.hash].state is State.finished)
-        self.record(ev.Delivered(done, len(files), sum(item.size for item in files), tuple(missing)))
-        if missing:
-            raise ResultMissing(_missing(missing, self.context.place.root))
+        told = homecoming.fetch(self.spec, self.planned, self.history, self.context, self.near)
+        self.record(told)
+        if told.missing:
+            raise ResultMissing(homecoming.missing_text(told.missing, self.context.place.root))
 
-    def _positions(self, job: JobSpec, done: bool) -> list[int]:
-        bits, here = self.progress[job.hash].done, self.progress[job.hash].inherited
-        return [p for i, p in enumerate(job.tasks) if bool(bits >> i & 1) is done and not here >> i & 1]
+    def _bring_home(self) -> None:
+        """Download and conclude. What finished tasks did not write must not hide that others have failed."""
+        missing = ""
+        try:
+            self.download()
+        except ResultMissing as error:
+            if not self.engine.failed():
+                raise
+            missing = f"{error}\n"
+        self._conclude(missing)
 
-    def _conclude(self) -> None:
+    def _conclude(self, missing: str) -> None:
         failed = self.engine.failed()
         self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
         if failed:
-            raise self._failure("nothing was removed there; run the same command again to try the failed jobs again")
+            here = "what finished is here, nothing was removed there"
+            raise self._failure(f"{missing}{here}; run the same command again to try the failed jobs again")
 
     def _failure(self, resume: str) -> JobsFailed:
         jobs = [self._explained(job) for job in self.engine.failed()]
@@ -239,12 +236,9 @@ class Session:
         )
 
     def _explained(self, job: Progress) -> FailedJob:
-        cause = job.cause or ev.Cause("lost")
-        tasks = self.history.planned[job.job].tasks
-        task = tasks[cause.task] if cause.task is not None and 0 <= cause.task < len(tasks) else None
-        root = self.context.place.root
-        where = f"{root}/{task.task_work_path}" if task else root
-        return FailedJob(job.job, job.id, job.attempt, cause, task.command if task else "", where)
+        place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
+        shared = not self.scheduler.context and template is None
+        return homecoming.failed_job(self.history, job, place.root, f"{place.home}/{job.nonce}*.log" if shared else "")
 
     def clean(self) -> None:
         """Remove what is ours on the execution side; only what was verified on this side ever goes."""
@@ -275,7 +269,7 @@ def open_session(
     """
     scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
     scheduler.check(spec.resources)
-    check_header(spec.resources, scheduler)
+    check_header(spec.resources, scheduler, _template(spec))
     staging.check_paths(spec)
     planned = tuple(jobs) if jobs else plan(spec)
     uploads, inputs = survey(spec)
@@ -360,14 +354,6 @@ def _template(spec: SubmissionSpec) -> str | None:
         raise ConfigError(
             f"resources/strategy/customized_script_header_template_file: {name} cannot be read: {error}"
         ) from None
-
-
-def _missing(missing: Sequence[str], root: str) -> str:
-    shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-    return (
-        f"finished tasks did not write {len(missing)} of their backward_files: {shown}. Everything else was "
-        f"downloaded and nothing was removed; look into {root}, or correct backward_files"
-    )
 
 
 def version() -> str:

@@ -145,6 +145,11 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("resources", merged(SIZE, {"batch_type": "Slurn"}), "resources/batch_type", "did you mean 'Slurm'"),
     ("resources", slurm("walltime", " "), "resources/kwargs/walltime", "must not be empty"),
     ("task", merged(TASK, {"command": ""}), "task/command", "must not be empty"),
+    ("task", merged(TASK, {"command": "echo \0"}), "task/command", "holds a NUL character"),
+    ("task", merged(TASK, {"command": "echo \ud800"}), "task/command", "not valid Unicode"),
+    ("resources", merged(SIZE, {"prepend_script": ["a", "\ud800"]}), "resources/prepend_script/1", "not valid Unicode"),
+    ("resources", merged(SIZE, {"envs": {"A": ["\0"]}}), "resources/envs/A", "holds a NUL character"),
+    ("machine", merged(SSH, {"local_root": "a\0"}), "machine/local_root", "holds a NUL character"),
     ("submission", merged(WHOLE, {"task_list": []}), "submission/task_list", "at least one task"),
 ]
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"api", "__init__"},
     {"session", "inheritance", "schema", "report"},
     {"fenced"},
-    {"kept"},
+    {"kept", "homecoming"},
     {"engine"},
     {"observer"},
     {"ledger", "world"},

@@ -160,6 +160,7 @@ def text(value: Any, where: str) -> str:
     """The value, which must be text."""
     if not isinstance(value, str):
         raise ConfigError(f"{where}: expected str, got {rules.said(value)}")
+    rules.sound(value, where)
     return value
 
 

@@ -36,8 +36,9 @@ VERBS = {
 
 _EXITS = """\
 exit codes:
-  0  done   1  jobs failed   2  not valid as asked   3  another dispatcher is at it
-  4  the journal is damaged   70  a bug   130  interrupted: the same command resumes
+  0  done   1  jobs or transfers failed, or results are missing   2  not valid as asked
+  3  another dispatcher is at it   4  the journal is damaged   70  a bug   141  nobody reads the output
+  130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP: the same command resumes
 """
 
 _BUG = 70
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     _stand_in_for_closed_streams()
     if "--debug" not in given:
-        logging.lastResort = None  # what the journal warns of is told once, as the error that follows from it
+        # what the journal warns of is told once, as the error that follows from it
+        logging.lastResort = logging.NullHandler()
     try:
         code = _obey(given)
         flush()

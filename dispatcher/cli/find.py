@@ -43,6 +43,9 @@ def journals_of(name: str) -> list[Path]:
     else:
         raise ConfigError(f"{name}: there is no such directory, and it is not the start of a submission's hash")
     if not found:
+        for place in (path, path / OURS):
+            if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
+                raise ConfigError(f"{place} is closed to you; ask its owner, who alone can look into it")
         where = f"below {path}" if path.is_dir() else f"with the hash {name}… below the current directory"
         raise ConfigError(f"{name}: there is no journal {where} (looked {DEPTH} levels down)")
     return found

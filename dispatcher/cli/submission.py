@@ -25,7 +25,7 @@ examples:
   dispatcher submission 1f2e3d --reset-fail-count             the next run tries the failed jobs again
 
 At least one action is needed. Cleaning is refused while jobs run, or while
-results of finished jobs are only on the other side.
+results of finished tasks are only on the other side.
 """
 
 _ACTIONS = ("download_terminated_log", "download_finished_task", "clean", "reset_fail_count")
@@ -66,7 +66,7 @@ def run(args: Namespace) -> int:
 def _download(session: Session) -> None:
     """One download brings both: promised files of what finished, and the logs of what did not."""
     session.download()
-    finished = report.count(len(session.history.delivered), "finished job")
+    finished = report.count(sum(job.state is State.finished for job in session.progress.values()), "finished job")
     say(f"fetched the results of {finished}, and the logs of the others, into {session.near}\n")
 
 
@@ -82,8 +82,8 @@ def _clean(session: Session) -> None:
         raise DispatcherError(
             f"not cleaned: {report.count(len(live), 'job')} may still run; cancel or await them first"
         )
-    finished = {job.job for job in session.progress.values() if job.state is State.finished}
-    if finished - session.history.delivered:
+    home = session.history.home
+    if any(job.done & ~job.inherited & ~home.get(job.job, 0) for job in session.progress.values()):
         raise DispatcherError("not cleaned: there are results that were not fetched; add --download-finished-task")
     session.context.remove()
     session.record(ev.Cleaned())

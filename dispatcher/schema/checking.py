@@ -108,6 +108,7 @@ def _without_aliases(known: Mapping[str, Argument], given: dict[Any, Any], path:
 
 def _typed(argument: Argument, value: Any, path: str) -> None:
     if any(_is(value, kind) for kind in argument.dtype):
+        _sound(value, path)
         return
     expected = " or ".join(sorted(_named(kind) for kind in argument.dtype))
     hint = ""
@@ -116,6 +117,14 @@ def _typed(argument: Argument, value: Any, path: str) -> None:
     elif isinstance(value, str) and not isinstance(argument, Closed) and {int, float, bool} & set(argument.dtype):
         hint = "; write it without quotes"
     raise ConfigError(f"{path}: expected {expected}, got {_got(argument, value)}{hint}")
+
+
+def _sound(value: Any, path: str) -> None:
+    if isinstance(value, str):
+        rules.sound(value, path)
+    for nth, each in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        if isinstance(each, str):
+            rules.sound(each, f"{path}/{nth}")
 
 
 def _is(value: Any, kind: Any) -> bool:

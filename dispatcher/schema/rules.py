@@ -43,6 +43,20 @@ def envs(values: Mapping[Any, Any], path: str = "resources/envs") -> None:
         for each in value if isinstance(value, (list, tuple)) else (value,):
             if not isinstance(each, _PLAIN):
                 raise ConfigError(f"{path}/{name}: expected text, a number or a list of them, got {said(each)}")
+            sound(str(each), f"{path}/{name}")
+
+
+def sound(value: str, path: str) -> None:
+    """Text must be such that a script, a journal and an argument of a command can hold it."""
+    if "\0" in value:
+        raise ConfigError(f"{path}: holds a NUL character, which no script and no file name can; take it out")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # the value is not shown, it may be a secret
+            raise ConfigError(
+                f"{path}: character {error.start + 1} is not valid Unicode; write it anew, or rename the file"
+            ) from None
 
 
 def said(value: Any) -> str:

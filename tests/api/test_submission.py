@@ -348,6 +348,48 @@ def test_failures_are_told_at_the_end(project: Path) -> None:
     assert not made.check_ratio_unfinished(0.4)
 
 
+def test_a_job_that_tells_nothing_is_told_where_its_script_wrote(project: Path) -> None:
+    told = Resources(1, 1, 0, "", 0, prepend_script=["echo no license >&2", "exit 7"])
+    made = Submission("w", machine(project, retry_count=0), told, task_list=tasks(1))
+    with pytest.raises(JobsFailed, match=r"1 of 1 jobs failed\.\n") as caught:
+        made.run_submission(check_interval=0.2)
+    where = Path(caught.value.jobs[0].where)
+    assert [log.read_text() for log in where.parent.glob(where.name)] == ["no license\n"]
+
+
+def test_of_what_was_left_running_nothing_is_said_to_be_here(project: Path) -> None:
+    given = [Task("exit 3", "t0"), Task("until [ -e go ]; do sleep 0.1; done", "t1")]
+    where = machine(project, "LazyLocal", retry_count=0)
+    made = submission(project, group_size=1, machine=where, task_list=given, stop_on_failure=True)
+    with pytest.raises(JobsFailed, match="left running") as caught:
+        made.run_submission(check_interval=0.2)
+    assert "downloaded" not in str(caught.value)
+    (project / "project" / "w" / "t1" / "go").touch()
+
+
+def test_a_template_that_does_not_fit_is_refused_before_anything_is_written(project: Path) -> None:
+    strategy = {"customized_script_header_template_file": str(project / "head")}
+    made = Submission("w", machine(project), Resources(1, 1, 0, "", 0, strategy=strategy), task_list=tasks(1))
+    with pytest.raises(ConfigError, match="head cannot be read"):
+        made.run_submission()
+    (project / "head").write_text("#!/bin/bash\n#SBATCH -p {queue}\n")
+    with pytest.raises(ConfigError, match="template does not fit: 'queue'"):
+        made.run_submission()
+    assert not (project / "project" / "w" / ".dispatcher").exists()
+
+
+def test_a_missing_result_does_not_hide_a_failure(project: Path) -> None:
+    given = [Task("true", "t0", [], ["out.txt"]), Task("test -e better", "t1")]
+    asked = {"machine": machine(project, "LazyLocal", retry_count=0), "task_list": given}
+    with pytest.raises(JobsFailed, match=r"(?s)test -e better.*did not write 1 of their backward_files: t0/out.txt"):
+        submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+    (project / "project" / "w" / "t1" / "better").touch()
+    with pytest.raises(ResultMissing, match=r"t0/out.txt"):  # the failed job was given another try
+        submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+    (project / "project" / "w" / "t0" / "out.txt").touch()
+    submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+
+
 def test_jobs_are_ended(project: Path) -> None:
     given = [Task("sleep 20", "t0"), Task("true", "t1")]
     made = submission(project, group_size=1, task_list=given)

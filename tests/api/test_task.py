@@ -102,6 +102,9 @@ def test_paths_are_taken_as_paths() -> None:
         ({"outlog": 1}, "task/outlog: expected str or a path, got int"),
         ({"errlog": []}, "task/errlog"),
         ({"task_name": 3}, "task/task_name: expected str"),
+        ({"command": "echo \0"}, "task/command: holds a NUL character"),
+        ({"command": "echo \ud800"}, "task/command: character 6 is not valid Unicode"),
+        ({"forward_files": ["a", "b\udcff"]}, "task/forward_files/1: character 2 is not valid Unicode"),
     ],
 )
 def test_wrong_types(arguments: dict[str, Any], message: str) -> None:

@@ -98,6 +98,14 @@ def test_closed_streams_harm_nothing(told: Any, closed: str) -> None:
     assert told.text() == before
 
 
+def test_a_journals_warnings_leave_no_words_of_the_logging_module(work: Any) -> None:
+    work.ask("true")
+    assert work.run("submit", "submission.json", "--dry-run").code == 0
+    (work.journal / "LOCK.holder").mkdir()  # cannot be written, which is warned of
+    done = work.run("submit", "submission.json")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_a_full_disk_behind_stdout_is_said(told: Any) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from dispatcher.cli.find import journals_of
@@ -55,6 +59,22 @@ def test_who_is_at_work(work: Any) -> None:
     (work.near / "t0/go").touch()
     assert work.run("submit", "submission.json").code == 0
     assert "next          nothing is left to do" in work.run("status").out
+
+
+def test_what_is_closed_to_us_is_not_said_to_be_absent(told: Any) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        shutil.copytree(told.near / ".dispatcher", f"{place}/.dispatcher")
+        Path(place, ".dispatcher").chmod(0)
+        code = (
+            "import os, sys, dispatcher.cli.find as find\n"
+            "if not os.geteuid(): os.setuid(65534)\n"
+            "try: find.journals_of(sys.argv[1])\n"
+            "except find.ConfigError as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True, check=True)
+        Path(place, ".dispatcher").chmod(0o700)
+    assert f"{place}/.dispatcher is closed to you" in done.stdout
 
 
 def test_the_search_skips_links_hidden_and_huge_directories(told: Any, work: Any, monkeypatch: Any) -> None:
