@@ -30,6 +30,8 @@ def fetch(
     known = {item.source for item in items}
     arrived = context.get([*items, *(item for item in extra if item.source not in known)])
     files = [item for item in arrived if item.size >= 0]
+    if context.place.root != context.place.near:
+        near.settle(near_side, [item.target for item in files])  # what is here now may be removed there next
     finished = tuple(job.hash for job in planned if history.jobs[job.hash].state is State.finished)
     missing = _never_here(absent, spec, planned, history, near_side)
     return ev.Delivered(finished, len(files), sum(item.size for item in files), tuple(missing))

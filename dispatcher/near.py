@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -29,6 +31,10 @@ from .ports import FileEntry
 OURS = ".dispatcher"
 
 _CHUNK = 1 << 20
+#: Seconds after which a half-written file that nobody has touched has no owner any more.
+_ABANDONED = 3600.0
+#: What says that names cannot be synced here: a file system without that, a directory that is closed to us or gone.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOENT})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _ADVICE = {
     errno.ENOSPC: "free some space there, then run the same command again",
@@ -231,6 +237,7 @@ def _fresh(target: Path) -> Iterator[tuple[Path, int]]:
     """A new file beside the target, ours by name, removed again when it was not renamed."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    _sweep(target.parent)
     tmp = target.with_name(beside())
     fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -238,6 +245,34 @@ def _fresh(target: Path) -> Iterator[tuple[Path, int]]:
     finally:
         os.close(fd)
         tmp.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=65536)
+def _sweep(directory: Path) -> None:
+    """Remove what processes that were killed left half-written here; looked for once by each process.
+
+    One that only slept for an hour finds its file gone and says so; nothing else can happen to it.
+    """
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(f"{OURS}-") and entry.name.endswith(".tmp"):
+                with suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
+                        os.unlink(entry.path)  # noqa: PTH108 (a Path for each of 100,000 files costs more)
+
+
+def settle(root: Path, files: Iterable[str]) -> None:
+    """Make the names of these files durable, by their paths below root, and of the directories that lead to them."""
+    for directory in dict.fromkeys(above for file in files for above in Path(file).parents):
+        try:
+            fd = os.open(root / directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as why:
+            if why.errno not in _NO_SYNC:
+                raise failed("write", root / directory, why) from why
 
 
 def beside() -> str:

@@ -217,3 +217,30 @@ def test_failed_says_what_to_do(number: int, advice: str) -> None:
     text = str(near.failed("write", "/x/y", OSError(number, os.strerror(number))))
     assert text.startswith(f"cannot write /x/y: {os.strerror(number)}; ")
     assert advice in text
+
+
+def test_remains_of_killed_processes_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    old, fresh, theirs = ".dispatcher-0123456789ab.tmp", ".dispatcher-ba9876543210.tmp", "their.tmp"
+    for name in (old, fresh, theirs):
+        (tmp_path / "t" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "t" / name).write_text("half")
+    for name in (old, theirs):
+        os.utime(tmp_path / "t" / name, (1, 1))
+    (tmp_path / "in").write_text("whole")
+    near.copy(tmp_path / "in", tmp_path / "t" / "out")
+    assert left(tmp_path / "t") == [fresh, "out", theirs]
+
+
+def test_names_are_settled_up_to_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def heard(fd: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path.resolve()))
+        fsync(fd)
+
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.setattr(os, "fsync", heard)
+    near.settle(tmp_path, ["a/b/one", "a/b/two", "three"])
+    assert sorted(synced) == [".", "a", "a/b"]
+    near.settle(tmp_path, ["gone/one"])

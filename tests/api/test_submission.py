@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from dispatcher import near
 from dispatcher.api import Job, JobStatus, Machine, Resources, Submission, Task
+from dispatcher.contexts.local import LocalContext
 from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
 
 
@@ -281,6 +283,16 @@ def test_the_manuals_program(project: Path, context: str) -> None:
     assert written == made.serialize()
     assert made.submission_hash == made.get_hash()
     assert not list((project / "remote").glob("*/t0")) if context == "LocalContext" else True
+
+
+def test_results_are_durable_before_anything_is_removed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    settle, remove = near.settle, LocalContext.remove
+    monkeypatch.setattr(near, "settle", lambda root, files: (done.extend(files), settle(root, files)))
+    monkeypatch.setattr(LocalContext, "remove", lambda self: (done.append("removed"), remove(self)))
+    submission(project).run_submission(check_interval=0.2)
+    assert set(done[:-1]) == {f"t{nth}/out.txt" for nth in range(5)}
+    assert done[-1] == "removed"
 
 
 def test_a_finished_run_is_not_run_again(project: Path) -> None:
