@@ -48,16 +48,16 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/engine_bench.py
 
 soak: $(READY)
-	$(BIN)/python -m dispatcher.testing.simulation --seeds $(N)
+	$(BIN)/python -m tests.simulation.simulation --seeds $(N)
 	for name in PBS Torque SGE Slurm LSF JH_UniScheduler Fugaku; do \
-	  $(BIN)/python -m dispatcher.testing.simulation --dialect $$name --seeds $$(($(N) / 200)) || exit 1; done
+	  $(BIN)/python -m tests.simulation.simulation --dialect $$name --seeds $$(($(N) / 200)) || exit 1; done
 
 fuzz: $(READY)
 	$(BIN)/pip install --quiet --editable '.[fuzz]'
 	for what in answers archives journals; do $(BIN)/python tests/fuzz/guided.py $$what $(SECONDS) || exit 1; done
 
 golden: $(READY)
-	$(BIN)/python -m pytest --golden tests/test_script.py tests/cli tests/schedulers
+	$(BIN)/python -m pytest --golden tests/scripts/test_render.py tests/cli tests/schedulers
 	git --no-pager diff --stat -- fixtures tests
 
 diagram: $(READY)

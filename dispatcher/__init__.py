@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import *  # noqa: F403 (the names of api.__all__)
-    from .errors import *  # noqa: F403
+    from .core.errors import *  # noqa: F403
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
     if name == "__all__":
         return [*import_module(".api", __name__).__all__, *_ERRORS, "__version__"]
     if name in _ERRORS:
-        return getattr(import_module(".errors", __name__), name)
+        return getattr(import_module(".core.errors", __name__), name)
     if name[:1].isupper() and name in import_module(".api", __name__).__all__:
         return getattr(import_module(".api", __name__), name)
     raise AttributeError(f"module 'dispatcher' has no attribute {name!r}")

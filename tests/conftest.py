@@ -12,10 +12,10 @@ from typing import Any
 import hypothesis
 import pytest
 
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.testing.cluster import World
-from dispatcher.testing.faults import Killed
-from dispatcher.testing.simulation import Simulated
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from tests.simulation.cluster import World
+from tests.simulation.faults import Killed
+from tests.simulation.simulation import Simulated
 
 #: Batch systems that are asked by HTTP.
 CLOUDS = ("Bohrium", "OpenAPI")

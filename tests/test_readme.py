@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.lifecycle import mermaid
+from dispatcher.core.lifecycle import mermaid
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import contexts
-from ..errors import ConfigError, DispatcherError, ResultMissing
-from ..model import MachineSpec
-from ..ports import Context, Reply, Shell
+from ..core.errors import ConfigError, DispatcherError, ResultMissing
+from ..core.model import MachineSpec
+from ..core.ports import Context, Reply, Shell
 from ..schema import profiles, rules
 from .streams import LONGEST, Output, Started
 
@@ -110,7 +110,7 @@ class BaseContext:
 
     def upload(self, submission: Submission, dereference: bool = True) -> None:
         """Send the forward files and verify them; links are always followed. Raises InputMissing, TransferFailed."""
-        from ..session import survey
+        from ..run.session import survey
 
         items, _ = survey(submission.spec())
         self._core(submission).put(items, replace=True)
@@ -128,7 +128,7 @@ class BaseContext:
         `mark_failure` an empty file `tag_failure_download_<name>` stands in its place. `back_error` brings files
         named error* too.
         """
-        from .. import staging
+        from ..files import patterns as staging
 
         spec, core = submission.spec(), self._core(submission)
         everyone = range(len(spec.tasks))

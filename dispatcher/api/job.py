@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..errors import ConfigError
-from ..model import job_hash, task_keys
+from ..core.errors import ConfigError
+from ..core.model import job_hash, task_keys
 from ..schema import rules
 from .resources import Resources
 from .status import JobStatus

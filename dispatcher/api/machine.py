@@ -17,8 +17,8 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import schedulers
-from ..errors import ConfigError
-from ..model import MachineSpec
+from ..core.errors import ConfigError
+from ..core.model import MachineSpec
 from ..schema import profiles, rules
 from .context import BaseContext, find
 from .scripts import Scripts

@@ -14,8 +14,8 @@ from copy import deepcopy
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
-from ..model import ResourcesSpec, Strategy
+from ..core.errors import ConfigError
+from ..core.model import ResourcesSpec, Strategy
 from ..schema import rules
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
-from ..model import JobSpec, SubmissionSpec
-from ..plan import plan
+from ..core.errors import ConfigError
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.plan import plan
 from ..schema import rules
 from .job import Job
 from .machine import Machine

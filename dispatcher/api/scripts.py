@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .. import schedulers
-from ..errors import ConfigError
-from ..model import MachineSpec, ResourcesSpec
-from ..ports import JobScript, Place
-from ..script import Script, render
+from ..core.errors import ConfigError
+from ..core.model import MachineSpec, ResourcesSpec
+from ..core.ports import JobScript, Place
+from ..scripts.render import Script, render
 
 if TYPE_CHECKING:
     from .job import Job

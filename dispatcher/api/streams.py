@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from ..ports import Context, Reply, Shell
+from ..core.ports import Context, Reply, Shell
 
 #: Seconds after which a command of the user's counts as unanswered: a day.
 LONGEST = 86400.0

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import ConfigError, FailedJob, JobsFailed
-from ..events import Cause
-from ..model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
-from ..plan import plan
+from ..core.errors import ConfigError, FailedJob, JobsFailed
+from ..core.events import Cause
+from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
+from ..core.plan import plan
 from ..schema.keys import HASH
 from . import saved
 from .job import Job
@@ -32,8 +32,8 @@ from .status import JobStatus
 from .task import Task, path, paths
 
 if TYPE_CHECKING:
-    from ..lifecycle import Progress
-    from ..session import Session
+    from ..core.lifecycle import Progress
+    from ..run.session import Session
 
 _NOWHERE = MachineSpec("", "", "")
 _CLEAN = {True: True, False: False, "always": True, "on_success": True, "never": False}
@@ -158,7 +158,7 @@ class Submission:
 
         Raises ConfigError without a machine, InputMissing when a forward file does not exist.
         """
-        from ..session import survey
+        from ..run.session import survey
 
         self._machine()
         spec = self.spec()
@@ -211,8 +211,8 @@ class Submission:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
-        from .. import inheritance
-        from ..session import open_session
+        from ..run import reuse as inheritance
+        from ..run.session import open_session
 
         machine = self._machine()
         profile = machine.profile
@@ -228,7 +228,7 @@ class Submission:
 
     def refresh(self) -> bool:
         """Read the states off the journal, without asking the scheduler; False when there is no journal."""
-        from ..kept import read_progress
+        from ..run.store import read_progress
 
         if not self.belonging_jobs:
             self.generate_jobs()

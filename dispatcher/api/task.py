@@ -14,8 +14,8 @@ from os import PathLike, fspath
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
-from ..model import TaskSpec, digest
+from ..core.errors import ConfigError
+from ..core.model import TaskSpec, digest
 from ..schema import rules
 from .status import JobStatus
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from ..errors import ConfigError, DispatcherError
+from ..core.errors import ConfigError, DispatcherError
 from .say import OutputLost, complain, flush, say
 
 #: Every verb and what it does, in the order of a first acquaintance. Its module has the same name.

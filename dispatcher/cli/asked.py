@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..model import SubmissionSpec
+from ..core.model import SubmissionSpec
 
 
 class Asked(NamedTuple):

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import journal as journals
 
-from .. import events as ev
-from .. import report
-from ..errors import DispatcherError, Interrupted
-from ..lifecycle import Policy, State
-from ..session import Session
+from ..core import events as ev
+from ..core.errors import DispatcherError, Interrupted
+from ..core.lifecycle import Policy, State
+from ..run.session import Session
+from . import report
 from .asked import read_profile
-from .carry_out import seconds
 from .display import chosen
+from .execute import seconds
 from .find import journal_of
-from .held import held_session
+from .reopen import held_session
 from .say import flush, say
 from .status import holder_of
 from .watch import REQUEST, Watch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..report import Tally, clock, count
+from .report import Tally, clock, count
 from .say import flush, harmless, say
 
 if TYPE_CHECKING:

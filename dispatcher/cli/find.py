@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import ConfigError
-from ..near import OURS
+from ..core.errors import ConfigError
+from ..files.local import OURS
 
 #: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
 DEPTH, HUGE = 4, 10_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from ..errors import Unsupported
+from ..core.errors import Unsupported
 from .say import flush, say
 
 EXAMPLES = """\

@@ -19,8 +19,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ..report import SHORT, Tally, duration
 from .display import STOPPING
+from .report import SHORT, Tally, duration
 from .say import harmless
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ import msgspec
 
 import journal as journals
 
-from .. import report
-from ..errors import ConfigError, IllegalTransition
-from ..events import Event
-from . import table
+from ..core.errors import ConfigError, IllegalTransition
+from ..core.events import Event
+from . import report, table
 from .find import journal_of
 from .say import flush, harmless, paint, say, width
 

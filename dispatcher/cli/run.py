@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, InputMissing
+from ..core.errors import ConfigError, InputMissing
 from .asked import Asked, submission
 
 EXAMPLES = """\
@@ -44,7 +44,7 @@ _TABLES = ("dispatcher", "dpdispatcher")
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
-    from .carry_out import arguments as common
+    from .execute import arguments as common
 
     parser.add_argument("script", metavar="SCRIPT.py", help="a Python script with a PEP 723 block")
     common(parser)
@@ -52,7 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Carry it out."""
-    from .carry_out import carry_out
+    from .execute import carry_out
 
     return carry_out(read_script(args.script, args.allow_ref), args)
 
@@ -134,7 +134,7 @@ def _near(table: Mapping[str, Any]) -> Path:
 
 def _stage(path: Path, text: str) -> None:
     """The script under its own name on the near side; rewriting what is there would only change its time."""
-    from ..near import write_atomic
+    from ..files.local import write_atomic
 
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         write_atomic(path, text.encode(), 0o644)

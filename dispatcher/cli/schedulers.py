@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from importlib.metadata import entry_points
 
 from .. import schedulers
-from ..report import pairs
+from .report import pairs
 from .say import say
 
 EXAMPLES = """\

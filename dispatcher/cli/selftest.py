@@ -26,14 +26,14 @@ import msgspec
 import journal as journals
 
 from .. import contexts, schedulers
-from .. import events as ev
-from ..errors import ConfigError, DispatcherError
-from ..history import History
-from ..kept import kept_journals, near_of, read_history
-from ..model import SubmissionSpec
-from ..report import count, duration, pairs, tally
-from .carry_out import seconds
+from ..core import events as ev
+from ..core.errors import ConfigError, DispatcherError
+from ..core.history import History
+from ..core.model import SubmissionSpec
+from ..run.store import kept_journals, near_of, read_history
 from .display import say_json
+from .execute import seconds
+from .report import count, duration, pairs, tally
 from .say import flush, harmless, paint, say, warn
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _check(spec: SubmissionSpec) -> None:
 
 
 def _removed(work: Path) -> bool:
-    from ..contexts.this_machine import remove_tree
+    from ..contexts.local.this_machine import remove_tree
 
     remove_tree(work)
     return not work.exists()

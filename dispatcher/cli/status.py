@@ -20,10 +20,10 @@ from typing import Any
 
 import journal as journals
 
-from .. import report
-from ..errors import IllegalTransition
-from ..events import Event
-from ..lifecycle import State
+from ..core.errors import IllegalTransition
+from ..core.events import Event
+from ..core.lifecycle import State
+from . import report
 from .display import say_json
 from .find import journals_of
 from .say import harmless, say

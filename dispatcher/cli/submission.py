@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from .. import events as ev
-from .. import report
-from ..errors import ConfigError, DispatcherError
-from ..lifecycle import State
-from ..session import Session
+from ..core import events as ev
+from ..core.errors import ConfigError, DispatcherError
+from ..core.lifecycle import State
+from ..run.session import Session
+from . import report
 from .asked import read_profile
 from .find import journal_of
-from .held import held_session
+from .reopen import held_session
 from .say import say
 
 EXAMPLES = """\

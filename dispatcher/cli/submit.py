@@ -22,7 +22,7 @@ local_root starts from the current directory. Ctrl-C leaves the jobs running.
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
-    from .carry_out import arguments as common
+    from .execute import arguments as common
 
     parser.add_argument("file", metavar="FILE", help="submission.json, .yaml or .yml")
     common(parser)
@@ -31,6 +31,6 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Carry it out."""
     from .asked import read_submission
-    from .carry_out import carry_out
+    from .execute import carry_out
 
     return carry_out(read_submission(args.file, args.allow_ref), args)

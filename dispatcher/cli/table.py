@@ -15,7 +15,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from ..report import SHORT, Row, clock, codes, count, date
+from .report import SHORT, Row, clock, codes, count, date
 from .say import harmless
 
 #: Columns of the event and of the states.

@@ -15,9 +15,9 @@ import msgspec
 
 import journal as journals
 
-from .. import report
-from ..errors import ConfigError, IllegalTransition
-from ..events import Event
+from ..core.errors import ConfigError, IllegalTransition
+from ..core.events import Event
+from . import report
 from .display import say_json
 from .find import journal_of
 from .say import harmless, paint, say

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from ..lifecycle import State
-from ..report import Tally, tally
+from ..core.lifecycle import State
+from .report import Tally, tally
 from .say import OutputLost
 
 if TYPE_CHECKING:
-    from ..engine import Engine
-    from ..session import Session
-    from ..world import Outside
+    from ..run.engine import Engine
+    from ..run.environment import Outside
+    from ..run.session import Session
 
 #: The file beside a journal that asks the dispatcher at work to cancel (`session.open_session` heeds it).
 REQUEST = "cancel"
@@ -105,7 +105,7 @@ class Watch:
 
     def outside(self) -> Outside:
         """What the engine is handed."""
-        from ..session import real_outside
+        from ..run.session import real_outside
 
         return real_outside(sleep=self._sleep, stop=self._stop, show=self._show)
 

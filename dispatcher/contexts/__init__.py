@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import msgspec
 
-from ..errors import ConfigError
-from ..model import MachineSpec
-from ..ports import Context
+from ..core.errors import ConfigError
+from ..core.model import MachineSpec
+from ..core.ports import Context
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 #: Where each context is, "module:Class".
 BUILTIN: dict[str, str] = {
-    "LazyLocalContext": "dispatcher.contexts.lazy_local:LazyLocalContext",
-    "LocalContext": "dispatcher.contexts.local:LocalContext",
-    "SSHContext": "dispatcher.contexts.ssh:SSHContext",
-    "HDFSContext": "dispatcher.contexts.hdfs:HDFSContext",
-    "BohriumContext": "dispatcher.contexts.bohrium:BohriumContext",
-    "OpenAPIContext": "dispatcher.contexts.openapi:OpenAPIContext",
+    "LazyLocalContext": "dispatcher.contexts.local.lazy_local:LazyLocalContext",
+    "LocalContext": "dispatcher.contexts.local.local:LocalContext",
+    "SSHContext": "dispatcher.contexts.ssh.context:SSHContext",
+    "HDFSContext": "dispatcher.contexts.hdfs.context:HDFSContext",
+    "BohriumContext": "dispatcher.contexts.cloud.bohrium:BohriumContext",
+    "OpenAPIContext": "dispatcher.contexts.cloud.openapi:OpenAPIContext",
 }
 
 _SAME = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}

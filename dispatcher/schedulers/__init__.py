@@ -1,7 +1,7 @@
 """Batch systems, one dialect a file: text in, text out.
 
-    load("Slurm")                                 ->  an instance of dispatcher.schedulers.slurm.Slurm
-    chosen("SGE", …kwargs={"array": True})        ->  an instance of dispatcher.schedulers.sge_array.SGEArray
+    load("Slurm")                                 ->  an instance of dispatcher.schedulers.slurm.dialect.Slurm
+    chosen("SGE", …kwargs={"array": True})        ->  an instance of dispatcher.schedulers.sge.array.SGEArray
 
 To add one: a file here, a line in BUILTIN, transcripts and golden scripts in
 `fixtures/`. From outside: the entry-point group `dispatcher.schedulers`, whose
@@ -14,30 +14,30 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import cast
 
-from ..errors import ConfigError
-from ..model import ResourcesSpec
-from ..ports import Scheduler
+from ..core.errors import ConfigError
+from ..core.model import ResourcesSpec
+from ..core.ports import Scheduler
 
 #: Name -> "module:class".
 BUILTIN: dict[str, str] = {
     "Shell": "dispatcher.schedulers.shell:ShellQueue",
-    "Slurm": "dispatcher.schedulers.slurm:Slurm",
-    "SlurmJobArray": "dispatcher.schedulers.slurm_array:SlurmArray",
-    "PBS": "dispatcher.schedulers.pbs:PBS",
-    "Torque": "dispatcher.schedulers.torque:Torque",
-    "SGE": "dispatcher.schedulers.sge:SGE",
-    "LSF": "dispatcher.schedulers.lsf:LSF",
+    "Slurm": "dispatcher.schedulers.slurm.dialect:Slurm",
+    "SlurmJobArray": "dispatcher.schedulers.slurm.array:SlurmArray",
+    "PBS": "dispatcher.schedulers.pbs.dialect:PBS",
+    "Torque": "dispatcher.schedulers.pbs.torque:Torque",
+    "SGE": "dispatcher.schedulers.sge.dialect:SGE",
+    "LSF": "dispatcher.schedulers.lsf.dialect:LSF",
     "Fugaku": "dispatcher.schedulers.fugaku:Fugaku",
-    "JH_UniScheduler": "dispatcher.schedulers.jh_unischeduler:JHUniScheduler",
-    "DistributedShell": "dispatcher.schedulers.distributed_shell:DistributedShell",
-    "Bohrium": "dispatcher.schedulers.bohrium:Bohrium",
-    "OpenAPI": "dispatcher.schedulers.openapi:OpenAPI",
+    "JH_UniScheduler": "dispatcher.schedulers.lsf.jh_unischeduler:JHUniScheduler",
+    "DistributedShell": "dispatcher.schedulers.yarn.dialect:DistributedShell",
+    "Bohrium": "dispatcher.schedulers.cloud.bohrium:Bohrium",
+    "OpenAPI": "dispatcher.schedulers.cloud.openapi:OpenAPI",
 }
 #: What makes job arrays of a batch system's jobs, when kwargs say `array: true`.
 ARRAYS: dict[str, str] = {
-    "PBS": "dispatcher.schedulers.pbs_array:PBSArray",
-    "Torque": "dispatcher.schedulers.pbs_array:TorqueArray",
-    "SGE": "dispatcher.schedulers.sge_array:SGEArray",
+    "PBS": "dispatcher.schedulers.pbs.array:PBSArray",
+    "Torque": "dispatcher.schedulers.pbs.array:TorqueArray",
+    "SGE": "dispatcher.schedulers.sge.array:SGEArray",
 }
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 

@@ -21,9 +21,9 @@ from typing import ClassVar
 
 import msgspec
 
-from ..errors import ConfigError
-from ..model import ResourcesSpec
-from ..ports import Ask, Claim, Look, Native, Place, Watch
+from ..core.errors import ConfigError
+from ..core.model import ResourcesSpec
+from ..core.ports import Ask, Claim, Look, Native, Place, Watch
 from .command_line import CommandLine, Row, read_claim
 
 _SUBMIT = r"""dsp_many={many}

@@ -25,9 +25,9 @@ from typing import ClassVar
 
 import msgspec
 
-from ..errors import ConfigError, Unreachable
-from ..model import ResourcesSpec
-from ..ports import (
+from ..core.errors import ConfigError, Unreachable
+from ..core.model import ResourcesSpec
+from ..core.ports import (
     Accepted,
     Answer,
     Ask,
@@ -44,8 +44,8 @@ from ..ports import (
     TurnedUp,
     Watch,
 )
-from ..script import quoted
-from ..shared_directory import shared_closing, shared_fence
+from ..scripts.render import quoted
+from ..scripts.shared_directory import shared_closing, shared_fence
 
 PREAMBLE = """\
 cd -- {home} || exit 90

@@ -23,14 +23,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from ..errors import Unreachable
-from ..events import Cause
-from ..model import ResourcesSpec
-from ..ports import Answer, Ask, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
-from ..script import quoted
-from . import asked
+from ..core.errors import Unreachable
+from ..core.events import Cause
+from ..core.model import ResourcesSpec
+from ..core.ports import Answer, Ask, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
+from ..scripts.render import quoted
+from . import limits as asked
 from .command_line import PREAMBLE, CommandLine, Row, framed, framed_call
-from .lives import RESTARTS
+from .restarts import RESTARTS
 
 _LIST = "dsp_within 60 pjstat -v --data --choose=jid,jnam,st"
 _PAST = 'dsp_within 90 pjstat -v --data -H "day=$dsp_days" --choose=jid,jnam,st,ec,sn,pc'

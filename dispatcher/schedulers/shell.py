@@ -14,8 +14,8 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ..errors import Unreachable
-from ..ports import Ask, Native, Place, Watch
+from ..core.errors import Unreachable
+from ..core.ports import Ask, Native, Place, Watch
 from .command_line import CommandLine, Row
 
 # Field 22 of /proc/PID/stat is the start time; the name in field 2 may hold blanks, so fields count from its bracket.

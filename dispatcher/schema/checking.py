@@ -15,7 +15,7 @@ from types import NoneType
 from typing import Any, get_origin
 
 from .. import schedulers
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from . import profiles, rules
 from .trees import NO_DEFAULT, Argument, Closed, Variant, kwargs_arginfo, resources_arginfo
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 
 _YAML = (".yml", ".yaml")
 

@@ -25,11 +25,11 @@ import msgspec
 
 from ..cli.asked import Asked, submission
 from ..cli.say import complain
-from ..errors import DispatcherError, Unreachable
-from ..kept import near_of
-from ..observer import understood
+from ..core.errors import DispatcherError, Unreachable
+from ..run.observer import understood
+from ..run.session import Session, open_session
+from ..run.store import near_of
 from ..schema.documents import load, resolve_refs
-from ..session import Session, open_session
 
 _COMMAND = (
     'dsp_line="$(cat in) ${{dsp_native:-none}} ${{dsp_restarts:-0}} ${{dsp_claim##*/}}"; '

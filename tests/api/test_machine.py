@@ -29,8 +29,8 @@ from dispatcher.api import (
     Task,
     Torque,
 )
-from dispatcher.errors import ConfigError
-from dispatcher.model import MachineSpec, plan_hash
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import MachineSpec, plan_hash
 
 START = {
     "batch_type": "Slurm",

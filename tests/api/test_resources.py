@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dispatcher.api import Resources
-from dispatcher.errors import ConfigError
-from dispatcher.model import ResourcesSpec, Strategy
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import ResourcesSpec, Strategy
 
 FIRST = {"number_node": 1, "cpu_per_node": 4, "gpu_per_node": 1, "queue_name": "GPUV100", "group_size": 5}
 EXPANSE = {

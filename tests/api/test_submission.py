@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dispatcher import near
 from dispatcher.api import Job, JobStatus, Machine, Resources, Submission, Task
-from dispatcher.contexts.local import LocalContext
-from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
+from dispatcher.contexts.local.local import LocalContext
+from dispatcher.core.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
+from dispatcher.files import local as near
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dispatcher.api import JobStatus, Task
-from dispatcher.errors import ConfigError
-from dispatcher.model import digest
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import digest
 
 MANUAL = {
     "command": "lmp -i input.lammps",

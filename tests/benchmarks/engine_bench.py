@@ -20,14 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dispatcher import events as ev
-from dispatcher.contexts.lazy_local import LazyLocalContext
-from dispatcher.history import History
-from dispatcher.kept import fold
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
-from dispatcher.plan import plan
-from dispatcher.ports import Call, Reply
-from dispatcher.session import open_session
+from dispatcher.contexts.local.lazy_local import LazyLocalContext
+from dispatcher.core import events as ev
+from dispatcher.core.history import History
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
+from dispatcher.core.plan import plan
+from dispatcher.core.ports import Call, Reply
+from dispatcher.run.session import open_session
+from dispatcher.run.store import fold
 from journal import Journal
 from journal.files import Files
 

@@ -25,8 +25,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dispatcher import events as ev
-from dispatcher.history import History
+from dispatcher.core import events as ev
+from dispatcher.core.history import History
 from journal import Close, Journal, Open, frames
 from journal.reader import Reader
 

@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.model import MachineSpec
-from dispatcher.near import digest
-from dispatcher.ports import Item, Watch
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Item, Watch
+from dispatcher.files.local import digest
 from dispatcher.schedulers import load
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "clusters" / "ssh"

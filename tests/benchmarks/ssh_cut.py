@@ -27,10 +27,10 @@ from pathlib import Path
 
 from ssh_bench import FOLDER, Case, servers
 
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.model import MachineSpec
-from dispatcher.near import digest
-from dispatcher.ports import Item
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Item
+from dispatcher.files.local import digest
 
 _PROXY = FOLDER / "faultproxy.py"
 

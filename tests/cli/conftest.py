@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.model import TaskSpec
+from dispatcher.core import events as ev
+from dispatcher.core.model import TaskSpec
 from journal import Journal
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from dispatcher import events as ev
+from dispatcher.core import events as ev
 from journal import Journal
 
 #: Ends after a while by itself, so that a failing test leaves nothing behind; `late` tells that it was not ended.

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from dispatcher.cli.display import JsonLines, PlainLines
 from dispatcher.cli.live import Live
+from dispatcher.cli.report import Tally
 from dispatcher.cli.watch import Snapshot, Watch
-from dispatcher.report import Tally
 
 TALLY = Tally({"waiting": 1200, "running": 2, "terminated": 1}, 4, 1500, 0)
 TROUBLE = "squeue: error: Unable to contact slurm controller\x1b[2J\nsecond line"

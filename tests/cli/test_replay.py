@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dispatcher import events as ev
 from dispatcher.cli import table
-from dispatcher.report import Replay
+from dispatcher.cli.report import Replay
+from dispatcher.core import events as ev
 from journal import Journal, frames
 
 

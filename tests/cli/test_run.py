@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dispatcher.cli.run import completed, metadata
-from dispatcher.errors import ConfigError, InputMissing
+from dispatcher.core.errors import ConfigError, InputMissing
 
 HEAD = """\
 # /// script

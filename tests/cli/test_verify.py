@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher import events as ev
+from dispatcher.core import events as ev
 from journal import Journal
 
 

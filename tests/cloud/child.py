@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.schedulers.cloud import CloudQueue
-from dispatcher.session import open_session
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.run.session import open_session
+from dispatcher.schedulers.cloud.dialect import CloudQueue
 
 TASKS = 8
 

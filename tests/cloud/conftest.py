@@ -14,8 +14,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from dispatcher.contexts import cloud_fetch, cloud_http
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.contexts.cloud import fetch as cloud_fetch
+from dispatcher.contexts.cloud import http as cloud_http
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 
 SERVER = Path(__file__).parents[2] / "fixtures" / "clusters" / "bohrium" / "server.py"
 
@@ -67,8 +68,8 @@ class Cloud:
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Pauses between tries are short, and so is the time that a job may be missing."""
     monkeypatch.setattr(cloud_http, "_pause", lambda nth: 0.05)
-    monkeypatch.setattr("dispatcher.schedulers.cloud.CloudQueue.grace", 0.6)
-    monkeypatch.setattr("dispatcher.schedulers.cloud.CloudQueue.pace", 0.1)
+    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudQueue.grace", 0.6)
+    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudQueue.pace", 0.1)
     monkeypatch.setattr(cloud_fetch, "_PAUSE", 0.01)
     for name in ("BOHR_TICKET", "BOHRIUM_EMAIL", "BOHRIUM_PASSWORD", "ACCESS_KEY", "BOHRIUM_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher.contexts import cloud_http
-from dispatcher.kept import kept_journals
-from dispatcher.lifecycle import State
-from dispatcher.model import SubmissionSpec
-from dispatcher.session import open_session
+from dispatcher.contexts.cloud import http as cloud_http
+from dispatcher.core.lifecycle import State
+from dispatcher.core.model import SubmissionSpec
+from dispatcher.run.session import open_session
+from dispatcher.run.store import kept_journals
 
 if TYPE_CHECKING:
     from .conftest import Cloud
@@ -116,7 +116,7 @@ def test_a_listing_that_tells_no_total_and_gives_short_pages(
 
 
 def test_refused_for_good(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path) -> None:
-    from dispatcher.errors import JobsFailed
+    from dispatcher.core.errors import JobsFailed
 
     cloud.fault("code", ADD, 9, code="2101", message="no such machine type")
     with open_session(asked(tmp_path / "near", kind, 2), cloud.profile(kind)) as session:
@@ -127,8 +127,8 @@ def test_refused_for_good(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path)
 
 def test_an_archive_made_to_harm_writes_nothing(cloud: Cloud, asked: Asked, tmp_path: Path) -> None:
     """The task plants it: a member that leads out of the directory."""
-    from dispatcher.contexts.cloud_results import checked
-    from dispatcher.errors import TransferFailed
+    from dispatcher.contexts.cloud.results import checked
+    from dispatcher.core.errors import TransferFailed
 
     for nth, (name, mode) in enumerate(
         [("../up", 0o100644), ("/abs", 0o100644), ("link", 0o120777), ("dev", 0o020644)]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher.kept import kept_journals, read_history
-from dispatcher.lifecycle import State
+from dispatcher.core.lifecycle import State
+from dispatcher.run.store import kept_journals, read_history
 from journal import verify
 
 if TYPE_CHECKING:

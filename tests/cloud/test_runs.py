@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.errors import ConfigError, DispatcherError, JobsFailed, ResultMissing
-from dispatcher.kept import kept_journals
-from dispatcher.lifecycle import State
-from dispatcher.model import SubmissionSpec
-from dispatcher.session import open_session
+from dispatcher.core.errors import ConfigError, DispatcherError, JobsFailed, ResultMissing
+from dispatcher.core.lifecycle import State
+from dispatcher.core.model import SubmissionSpec
+from dispatcher.run.session import open_session
+from dispatcher.run.store import kept_journals
 
 if TYPE_CHECKING:
     from .conftest import Cloud
@@ -201,7 +201,7 @@ def test_ticket_of_the_environment(cloud: Cloud, asked: Asked, tmp_path: Path, m
 
 
 def test_no_shell_in_a_cloud(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path) -> None:
-    from dispatcher.ports import CloudKill, Shell
+    from dispatcher.core.ports import CloudKill, Shell
 
     with open_session(asked(tmp_path / "near", kind, 1), cloud.profile(kind)) as session:
         with pytest.raises(ConfigError, match="runs no shell commands"):

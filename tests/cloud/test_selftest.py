@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KILLS = 6
 #: Read by every dispatcher that is started: this server lists at once, so a job that is missing is missing.
-SHORT_GRACE = "from dispatcher.schedulers.cloud import CloudQueue\nCloudQueue.grace = 0.8\n"
+SHORT_GRACE = "from dispatcher.schedulers.cloud.dialect import CloudQueue\nCloudQueue.grace = 0.8\n"
 
 
 @pytest.mark.timeout(600)

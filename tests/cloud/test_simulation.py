@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.testing import faults, fleet, simulation
-from dispatcher.testing.hosts import BrokenPromise
+from tests.simulation import faults, fleet, simulation
+from tests.simulation.hosts import BrokenPromise
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000")) // 20
 #: What Bohrium cannot be kept from doubling: nothing there is shared by two jobs, or could be taken back.
@@ -41,7 +41,7 @@ def test_who_was_taken_over_asks_for_nothing_more(kind: str, monkeypatch: pytest
     """A seed that breaks a promise without `confirm` before each request that has an effect does not break it with."""
     monkeypatch.setitem(faults.RATES, "suspended", 0.1)
     with monkeypatch.context() as broken:
-        broken.setattr("dispatcher.contexts.cloud_place.CloudContext.guard", lambda self, confirm: None)
+        broken.setattr("dispatcher.contexts.cloud.place.CloudContext.guard", lambda self, confirm: None)
         seed = next(seed for seed in range(1000) if breaks(seed, kind))
     simulation.simulate(seed, dialect=kind)
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.contexts import cloud_storage, tiefblue
-from dispatcher.contexts.bohrium import RETCODE, Client, RequestInfoException, unzip_file, zip_file_list
-from dispatcher.contexts.cloud_receipts import Receipts
-from dispatcher.contexts.openapi_client import OpenClient
-from dispatcher.errors import TransferFailed, Unreachable
+from dispatcher.contexts.cloud import storage as cloud_storage
+from dispatcher.contexts.cloud import tiefblue
+from dispatcher.contexts.cloud.bohrium import RETCODE, Client, RequestInfoException, unzip_file, zip_file_list
+from dispatcher.contexts.cloud.openapi_client import OpenClient
+from dispatcher.contexts.cloud.receipts import Receipts
+from dispatcher.core.errors import TransferFailed, Unreachable
 
 if TYPE_CHECKING:
     from .conftest import Cloud
@@ -118,7 +119,7 @@ def test_download_goes_on_where_it_broke_off(cloud: Cloud, tmp_path: Path) -> No
     bucket = client.bucket(url=f"{cloud.url}/oss")
     bucket.upload(KEY, path, Receipts(tmp_path / "receipts"))
     cloud.fault("truncate", "GET /oss/", 2)
-    from dispatcher.contexts.cloud_fetch import fetch
+    from dispatcher.contexts.cloud.fetch import fetch
 
     fetch(client.http, bucket.address(KEY), tmp_path / "back", headers=bucket.signed("GET", KEY, client.keys()))
     assert (tmp_path / "back").read_bytes() == path.read_bytes()

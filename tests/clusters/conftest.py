@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.engine import Engine
-from dispatcher.lifecycle import State
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.session import Session, open_session, real_outside
+from dispatcher.core import events as ev
+from dispatcher.core.lifecycle import State
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.run.engine import Engine
+from dispatcher.run.session import Session, open_session, real_outside
 from journal import frames
 
 E = TypeVar("E")
@@ -277,8 +277,8 @@ _CHILD = """
 import sys
 from pathlib import Path
 import msgspec
-from dispatcher.model import SubmissionSpec
-from dispatcher.session import open_session
+from dispatcher.core.model import SubmissionSpec
+from dispatcher.run.session import open_session
 spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=SubmissionSpec)
 with open_session(spec, {}) as session:
     session.scheduler.grace = float(sys.argv[2])

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher.errors import JobsFailed
+from dispatcher.core.errors import JobsFailed
 from dispatcher.testing.batch import DIALECTS, install
-from dispatcher.testing.dialects import KITS
+from tests.simulation.dialects import KITS
 
 from .conftest import Once, Work
 
 if TYPE_CHECKING:
-    from dispatcher.engine import Engine
+    from dispatcher.run.engine import Engine
 
 pytestmark = pytest.mark.cluster
 

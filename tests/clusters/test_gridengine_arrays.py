@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.errors import JobsFailed
+from dispatcher.core import events as ev
+from dispatcher.core.errors import JobsFailed
 
 if TYPE_CHECKING:
     from .conftest import GridEngine, Once, Work

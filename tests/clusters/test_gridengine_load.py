@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher import events as ev
+from dispatcher.core import events as ev
 
 if TYPE_CHECKING:
     from .conftest import GridEngine, Meter, Mortal, Work

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import pytest
 
-from dispatcher import contexts, near, staging
-from dispatcher.errors import InputMissing, TransferFailed
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.ports import Claim, Context, Item, Watch
-from dispatcher.schedulers.distributed_shell import DistributedShell
-from dispatcher.script import job_script, render
+from dispatcher import contexts
+from dispatcher.core.errors import InputMissing, TransferFailed
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.core.ports import Claim, Context, Item, Watch
+from dispatcher.files import local as near
+from dispatcher.files import patterns as staging
+from dispatcher.schedulers.yarn.dialect import DistributedShell
+from dispatcher.scripts.render import job_script, render
 
 if TYPE_CHECKING:
     from .conftest import Hadoop

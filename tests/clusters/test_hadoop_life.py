@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.engine import Engine
-from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
-from dispatcher.lifecycle import State
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.session import Session, open_session, real_outside
+from dispatcher.core import events as ev
+from dispatcher.core.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
+from dispatcher.core.lifecycle import State
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.run.engine import Engine
+from dispatcher.run.session import Session, open_session, real_outside
 
 if TYPE_CHECKING:
     from .conftest import Hadoop, Once, Work

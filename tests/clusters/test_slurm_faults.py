@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.lifecycle import State
+from dispatcher.core import events as ev
+from dispatcher.core.lifecycle import State
 
 if TYPE_CHECKING:
-    from dispatcher.engine import Engine
+    from dispatcher.run.engine import Engine
 
     from .conftest import Once, Slurm, Work
 
@@ -75,7 +75,7 @@ def test_controller_crashes_in_mid_run(
 
     The accounting then keeps a record of it as pending for ever, called `allocation`.
     """
-    monkeypatch.setattr("dispatcher.observer.ACCOUNT_HOLD", 20.0)
+    monkeypatch.setattr("dispatcher.run.observer.ACCOUNT_HOLD", 20.0)
 
     def crash(_: str) -> None:
         slurm.ctl("kill9", "slurmctld")

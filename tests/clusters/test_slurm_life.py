@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.errors import JobsFailed
-from dispatcher.lifecycle import State
+from dispatcher.core import events as ev
+from dispatcher.core.errors import JobsFailed
+from dispatcher.core.lifecycle import State
 
 if TYPE_CHECKING:
-    from dispatcher.engine import Engine
+    from dispatcher.run.engine import Engine
 
     from .conftest import Once, Slurm, Work
 

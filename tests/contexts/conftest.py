@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatcher import contexts, near, staging
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.ports import Context, Item
+from dispatcher import contexts
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.core.ports import Context, Item
+from dispatcher.files import local as near
+from dispatcher.files import patterns as staging
 
 SUBMISSION = "5f1c" * 10
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.errors import InputMissing, TransferFailed, Unreachable
-from dispatcher.near import digest
-from dispatcher.ports import FileEntry, Item, Shell
+from dispatcher.core.errors import InputMissing, TransferFailed, Unreachable
+from dispatcher.core.ports import FileEntry, Item, Shell
+from dispatcher.files.local import digest
 
 if TYPE_CHECKING:
     from .conftest import Site
@@ -395,9 +395,9 @@ def test_large_files_travel_in_flat_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-from dispatcher.contexts.local import LocalContext
-from dispatcher.model import MachineSpec
-from dispatcher.ports import Item
+from dispatcher.contexts.local.local import LocalContext
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Item
 top = Path(sys.argv[1])
 with open(top / "big", "wb") as file: file.truncate(192 << 20)
 context = LocalContext.open(MachineSpec("Shell", "Local", str(top), str(top / "there")), {"symlink": False}, "s", ".")

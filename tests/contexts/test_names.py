@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher import contexts
-from dispatcher.errors import ConfigError
+from dispatcher.core.errors import ConfigError
 
 CLASSES = {
     "LazyLocalContext": ["LazyLocal"],

@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher import near, staging
+from dispatcher.files import local as near
+from dispatcher.files import patterns as staging
 
 NAMES = st.sampled_from(["a", "b", "ab", "ba", ".h", ".a", "a.txt", "b.txt", "a\nb", "é", "-", "ab.txt.ab"])
 PARTS = st.sampled_from(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.contexts.shell_call import ask, first_line, wrapped
-from dispatcher.errors import Unreachable
-from dispatcher.ports import Shell
+from dispatcher.contexts.local.shell_call import ask, first_line, wrapped
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.ports import Shell
 
 TEXT = "touch a\ncat > b <<'E'\n}\n$x {\nE\nif true; then touch c; fi # end"
 SHELLS = [shell for shell in ("sh", "dash", "bash") if shutil.which(shell)]

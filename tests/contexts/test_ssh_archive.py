@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.contexts.archive import Cut, Entry, members, packed, safe
-from dispatcher.contexts.ssh_get import expanded
-from dispatcher.contexts.ssh_put import squeezed
-from dispatcher.errors import InputMissing, TransferFailed
+from dispatcher.contexts.ssh.get import expanded
+from dispatcher.contexts.ssh.put import squeezed
+from dispatcher.core.errors import InputMissing, TransferFailed
+from dispatcher.files.archive import Cut, Entry, members, packed, safe
 
 NAMES = ["a", "it's", "two\nlines", "-rf", "ünï→", "back\\slash", "x" * 200, "d/" * 60 + "f", "d/" * 120 + "y" * 200]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dispatcher.contexts import ssh_config
-from dispatcher.errors import ConfigError
+from dispatcher.contexts.ssh import config as ssh_config
+from dispatcher.core.errors import ConfigError
 
 
 def hosts(tmp_path: Path, text: str = "", **profile: Any) -> tuple[ssh_config.Host, ...]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.contexts import ssh_hosts
-from dispatcher.contexts.ssh_config import Host, Login
-from dispatcher.errors import ConfigError
+from dispatcher.contexts.ssh import hosts as ssh_hosts
+from dispatcher.contexts.ssh.config import Host, Login
+from dispatcher.core.errors import ConfigError
 
 KEY, OTHER = b"the key itself", b"another key"
 TEXT = b64encode(KEY).decode()

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from dispatcher.contexts import ssh, ssh_link
-from dispatcher.contexts.ssh_config import Host, Login
-from dispatcher.contexts.ssh_login import Answers, Codes, totp
-from dispatcher.contexts.ssh_shell import encoded
-from dispatcher.errors import ConfigError, Unreachable
+from dispatcher.contexts.ssh import context as ssh
+from dispatcher.contexts.ssh import link as ssh_link
+from dispatcher.contexts.ssh.config import Host, Login
+from dispatcher.contexts.ssh.login import Answers, Codes, totp
+from dispatcher.contexts.ssh.shell import encoded
+from dispatcher.core.errors import ConfigError, Unreachable
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # "12345678901234567890", RFC 6238, appendix B
 
@@ -179,6 +180,6 @@ def test_profile_is_checked_without_showing_its_values(profile: dict[str, Any], 
 
 
 def test_nothing_loads_paramiko_before_it_is_needed() -> None:
-    script = "import sys, dispatcher, dispatcher.contexts.ssh; print('paramiko' in sys.modules)"
+    script = "import sys, dispatcher, dispatcher.contexts.ssh.context; print('paramiko' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

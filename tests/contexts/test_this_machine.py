@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from dispatcher.contexts.lazy_local import LazyLocalContext
-from dispatcher.contexts.local import LocalContext
-from dispatcher.contexts.this_machine import remove_tree
-from dispatcher.errors import ConfigError, InputMissing, TransferFailed
-from dispatcher.model import MachineSpec
-from dispatcher.ports import Item
+from dispatcher.contexts.local.lazy_local import LazyLocalContext
+from dispatcher.contexts.local.local import LocalContext
+from dispatcher.contexts.local.this_machine import remove_tree
+from dispatcher.core.errors import ConfigError, InputMissing, TransferFailed
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Item
 
 
 def local(top: Path, submission: str = "s", work_base: str = "runs", **profile: Any) -> LocalContext:

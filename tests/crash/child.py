@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.session import open_session
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.run.session import open_session
 
 TASKS = 16
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from dispatcher.kept import kept_journals, read_history
-from dispatcher.lifecycle import State
+from dispatcher.core.lifecycle import State
+from dispatcher.run.store import kept_journals, read_history
 from journal import Open, frames, verify
 
 pytestmark = pytest.mark.cluster

@@ -21,15 +21,16 @@ import atheris
 
 with atheris.instrument_imports(include=["dispatcher", "journal"]):
     import dispatcher.contexts.archive
+
     from dispatcher import schedulers
-    from dispatcher.ports import Reply
+    from dispatcher.core.ports import Reply
     from journal import JournalCorrupt, JournalMissing, verify
     from journal.format import SECTOR
     from journal.reader import frames
 
     loaded = [schedulers.load(name) for name in schedulers.BUILTIN]
 
-assert dispatcher.contexts.archive
+assert dispatcher.files.archive
 HERE = Path(__file__).parent
 FIXTURES = HERE.parents[1] / "fixtures"
 

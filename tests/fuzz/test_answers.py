@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher import schedulers
-from dispatcher.errors import Unreachable
-from dispatcher.model import ResourcesSpec
-from dispatcher.observer import understood
-from dispatcher.ports import Ask, Native, Reply, Watch
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.model import ResourcesSpec
+from dispatcher.core.ports import Ask, Native, Reply, Watch
+from dispatcher.run.observer import understood
 from dispatcher.schedulers.command_line import Row
 
 FUZZ = settings(derandomize=True, max_examples=600, deadline=None, database=None)

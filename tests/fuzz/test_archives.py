@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.contexts.archive import members
-from dispatcher.errors import TransferFailed
+from dispatcher.core.errors import TransferFailed
+from dispatcher.files.archive import members
 
 FUZZ = settings(derandomize=True, max_examples=300, deadline=None, database=None)
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus" / "archives"

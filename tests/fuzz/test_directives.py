@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dispatcher import schedulers
-from dispatcher.errors import ConfigError
-from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import JobScript, Place
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import ResourcesSpec, TaskSpec
+from dispatcher.core.ports import JobScript, Place
 from dispatcher.schema.parameters import KWARGS
-from dispatcher.script import check_header, render
+from dispatcher.scripts.render import check_header, render
 
 DIALECTS = [name for name in schedulers.BUILTIN if name != "Shell"]
 PAYLOADS = [

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher import events as ev
 from dispatcher.cli import main
-from dispatcher.model import TaskSpec
+from dispatcher.core import events as ev
+from dispatcher.core.model import TaskSpec
 from journal import Journal
 
 FUZZ = settings(derandomize=True, max_examples=100, deadline=None, database=None)

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatcher.errors import ConfigError
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.near import digest
-from dispatcher.ports import Item
-from dispatcher.session import open_session
-from dispatcher.staging import escape
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.core.ports import Item
+from dispatcher.files.local import digest
+from dispatcher.files.patterns import escape
+from dispatcher.run.session import open_session
 
 PAYLOADS = {
     "substitution": "$(touch {})",
@@ -94,7 +94,7 @@ def test_odd_names_end_to_end(tmp_path: Path, context: str) -> None:
 
 
 def test_odd_names_through_every_verb_of_local(tmp_path: Path) -> None:
-    from dispatcher.contexts.local import LocalContext
+    from dispatcher.contexts.local.local import LocalContext
 
     rng = random.Random(11)
     names = sorted({f"{odd_name(rng)}/{odd_name(rng)}" for _ in range(150)})

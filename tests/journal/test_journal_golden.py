@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dispatcher.events import Event, Note
+from dispatcher.core.events import Event, Note
 from journal import Close, Journal, JournalCorrupt, Open, Unknown, frames, read, verify
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "journals" / "v1"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dispatcher.errors import ConfigError
-from dispatcher.model import ResourcesSpec
-from dispatcher.ports import Accepted, Ask, Native, Place, Watch
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import ResourcesSpec
+from dispatcher.core.ports import Accepted, Ask, Native, Place, Watch
 from dispatcher.schedulers import ARRAYS, chosen, load
-from dispatcher.schedulers import pbs_answers as answers
+from dispatcher.schedulers.pbs import answers
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts"
 PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.errors import ConfigError
-from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Ask, JobScript, Place, Watch
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import ResourcesSpec, TaskSpec
+from dispatcher.core.ports import Ask, JobScript, Place, Watch
+from dispatcher.run.session import new_nonce
 from dispatcher.schedulers import chosen, load
-from dispatcher.script import render
-from dispatcher.session import new_nonce
+from dispatcher.scripts.render import render
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
 HOME = "/scratch/R/.dispatcher/5f1c/jobs"

@@ -9,12 +9,25 @@ from typing import Any
 
 import pytest
 
-from dispatcher.errors import ConfigError, Unreachable
-from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Accepted, Ask, JobScript, Later, Look, Looks, Native, Never, Place, Reply, TurnedUp, Watch
-from dispatcher.schedulers.distributed_shell import DistributedShell
-from dispatcher.schedulers.yarn_answers import STATES
-from dispatcher.script import render
+from dispatcher.core.errors import ConfigError, Unreachable
+from dispatcher.core.model import ResourcesSpec, TaskSpec
+from dispatcher.core.ports import (
+    Accepted,
+    Ask,
+    JobScript,
+    Later,
+    Look,
+    Looks,
+    Native,
+    Never,
+    Place,
+    Reply,
+    TurnedUp,
+    Watch,
+)
+from dispatcher.schedulers.yarn.answers import STATES
+from dispatcher.schedulers.yarn.dialect import DistributedShell
+from dispatcher.scripts.render import render
 
 from .conftest import said as recorded
 

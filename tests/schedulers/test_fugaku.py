@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.errors import Unreachable
-from dispatcher.ports import Accepted, Later, Look, Looks, Native, Never, Place, Reply, Watch
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.ports import Accepted, Later, Look, Looks, Native, Never, Place, Reply, Watch
 from dispatcher.schedulers.fugaku import Fugaku
 
 STATES = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.errors import Unreachable
-from dispatcher.ports import Accepted, Later, Look, Looks, Native, Never, Place, Reply, Watch
-from dispatcher.schedulers.jh_unischeduler import JHUniScheduler
-from dispatcher.schedulers.lsf import LSF, histories
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.ports import Accepted, Later, Look, Looks, Native, Never, Place, Reply, Watch
+from dispatcher.schedulers.lsf.dialect import LSF, histories
+from dispatcher.schedulers.lsf.jh_unischeduler import JHUniScheduler
 
 PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")
 STATES = {

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import pytest
 
-from dispatcher.errors import Unreachable
-from dispatcher.model import ResourcesSpec
-from dispatcher.ports import Look, Native, Place, Reply, Watch
-from dispatcher.schedulers import pbs_answers as answers
-from dispatcher.schedulers.lives import RESTARTS
-from dispatcher.schedulers.pbs import PBS
-from dispatcher.schedulers.torque import Torque
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.model import ResourcesSpec
+from dispatcher.core.ports import Look, Native, Place, Reply, Watch
+from dispatcher.schedulers.pbs import answers
+from dispatcher.schedulers.pbs.dialect import PBS
+from dispatcher.schedulers.pbs.torque import Torque
+from dispatcher.schedulers.restarts import RESTARTS
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts"
 PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")

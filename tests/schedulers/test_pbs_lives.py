@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import JobScript, Place
+from dispatcher.core.model import ResourcesSpec, TaskSpec
+from dispatcher.core.ports import JobScript, Place
 from dispatcher.schedulers import load
 from dispatcher.schedulers.command_line import read_claim
-from dispatcher.script import render
+from dispatcher.scripts.render import render
 
 ID = {"pbs": "PBS_JOBID", "torque": "PBS_JOBID", "sge": "JOB_ID", "lsf": "LSB_JOBID", "fugaku": "PJM_JOBID",
       "jh_unischeduler": "JH_JOBID"}  # fmt: skip

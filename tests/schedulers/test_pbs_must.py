@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.errors import JobsFailed
-from dispatcher.ports import Place, Watch
-from dispatcher.schedulers import pbs
-from dispatcher.schedulers.pbs import PBS
-from dispatcher.schedulers.torque import Torque
-from dispatcher.testing.cluster import World
-from dispatcher.testing.simulation import submission
+from dispatcher.core import events as ev
+from dispatcher.core.errors import JobsFailed
+from dispatcher.core.ports import Place, Watch
+from dispatcher.schedulers.pbs import dialect as pbs
+from dispatcher.schedulers.pbs.dialect import PBS
+from dispatcher.schedulers.pbs.torque import Torque
+from tests.simulation.cluster import World
+from tests.simulation.simulation import submission
 
 HERE = Path(__file__).parent
 NOTES = HERE.parents[1] / "fixtures" / "transcripts" / "openpbs" / "README.txt"

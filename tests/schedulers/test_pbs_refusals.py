@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.ports import Accepted, Answer, Later, Never
-from dispatcher.schedulers import pbs_answers as answers
-from dispatcher.schedulers.pbs import PBS
+from dispatcher.core.ports import Accepted, Answer, Later, Never
+from dispatcher.schedulers.pbs import answers
+from dispatcher.schedulers.pbs.dialect import PBS
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts"
 

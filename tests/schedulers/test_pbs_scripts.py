@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dispatcher.errors import ConfigError
-from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Ask, JobScript, Place
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.model import ResourcesSpec, TaskSpec
+from dispatcher.core.ports import Ask, JobScript, Place
 from dispatcher.schedulers import chosen, load
-from dispatcher.script import render
+from dispatcher.scripts.render import render
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
 

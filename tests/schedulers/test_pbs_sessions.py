@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.errors import JobsFailed
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.ports import Place, Shell, Watch
-from dispatcher.session import Session, open_session, real_outside
+from dispatcher.core import events as ev
+from dispatcher.core.errors import JobsFailed
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.core.ports import Place, Shell, Watch
+from dispatcher.run.session import Session, open_session, real_outside
 from dispatcher.testing.batch import install
 from journal import frames
 
@@ -160,8 +160,8 @@ def test_cancelled_by_us_everything_that_was_started_ends(site: Site) -> None:
 _PROGRAM = """
 import sys
 import msgspec
-from dispatcher.model import SubmissionSpec
-from dispatcher.session import open_session
+from dispatcher.core.model import SubmissionSpec
+from dispatcher.run.session import open_session
 spec = msgspec.json.decode(open(sys.argv[1], "rb").read(), type=SubmissionSpec)
 with open_session(spec, {}) as session:
     session.scheduler.grace, session.scheduler.pace = 1.5, 0.2

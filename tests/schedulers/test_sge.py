@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.errors import Unreachable
-from dispatcher.model import ResourcesSpec
-from dispatcher.ports import Accepted, Answer, Ask, Later, Look, Native, Never, Place, Reply, Watch
-from dispatcher.schedulers.sge import SGE
-from dispatcher.schedulers.sge_array import SGEArray
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.model import ResourcesSpec
+from dispatcher.core.ports import Accepted, Answer, Ask, Later, Look, Native, Never, Place, Reply, Watch
+from dispatcher.schedulers.sge.array import SGEArray
+from dispatcher.schedulers.sge.dialect import SGE
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts" / "sge"
 PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")

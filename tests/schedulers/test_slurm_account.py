@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.ports import Native, Watch
-from dispatcher.schedulers import slurm_answers as answers
+from dispatcher.core.ports import Native, Watch
+from dispatcher.schedulers.slurm import answers
 
 if TYPE_CHECKING:
     from .conftest import Said

@@ -10,12 +10,25 @@ from typing import Any
 
 import pytest
 
-from dispatcher import runtime
-from dispatcher.model import ResourcesSpec, TaskSpec
-from dispatcher.ports import Accepted, Answer, Ask, JobScript, Later, Look, Looks, Native, Place, Reply, Shell, Watch
-from dispatcher.schedulers.slurm import Slurm
-from dispatcher.schedulers.slurm_array import SlurmArray
-from dispatcher.script import render
+from dispatcher.core.model import ResourcesSpec, TaskSpec
+from dispatcher.core.ports import (
+    Accepted,
+    Answer,
+    Ask,
+    JobScript,
+    Later,
+    Look,
+    Looks,
+    Native,
+    Place,
+    Reply,
+    Shell,
+    Watch,
+)
+from dispatcher.schedulers.slurm.array import SlurmArray
+from dispatcher.schedulers.slurm.dialect import Slurm
+from dispatcher.scripts import bash as runtime
+from dispatcher.scripts.render import render
 
 COUNT = """#!/bin/sh
 here=$(dirname "$0")

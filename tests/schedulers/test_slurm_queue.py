@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from dispatcher import events as ev
-from dispatcher.errors import Unreachable
-from dispatcher.lifecycle import Progress, State, decide
-from dispatcher.ports import Claim, Native, Watch
-from dispatcher.schedulers import slurm_answers as answers
-from dispatcher.schedulers.slurm import Slurm
+from dispatcher.core import events as ev
+from dispatcher.core.errors import Unreachable
+from dispatcher.core.lifecycle import Progress, State, decide
+from dispatcher.core.ports import Claim, Native, Watch
+from dispatcher.schedulers.slurm import answers
+from dispatcher.schedulers.slurm.dialect import Slurm
 
 if TYPE_CHECKING:
     from .conftest import Said

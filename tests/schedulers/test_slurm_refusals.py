@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.ports import Accepted, Later, Never
-from dispatcher.schedulers import slurm_answers as answers
-from dispatcher.schedulers.slurm import Slurm
+from dispatcher.core.ports import Accepted, Later, Never
+from dispatcher.schedulers.slurm import answers
+from dispatcher.schedulers.slurm.dialect import Slurm
 
 if TYPE_CHECKING:
     from .conftest import Said

@@ -11,12 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from dispatcher import beginning, engine, events, ledger, lifecycle, observer, session
-from dispatcher.ports import Claim, Look, Looks, Native
-from dispatcher.testing import cluster, faults, hosts, ports, shrink, simulation
-from dispatcher.testing.dialects import KITS
-from dispatcher.testing.faults import Faulty
+from dispatcher.core import events, lifecycle
+from dispatcher.core.ports import Claim, Look, Looks, Native
+from dispatcher.run import engine, observer, session
+from dispatcher.run import opening as beginning
+from dispatcher.run import recorder as ledger
 from journal import errors, segment, takeover, writer
+
+from . import cluster, faults, hosts, ports, shrink, simulation
+from .dialects import KITS
+from .faults import Faulty
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 
@@ -27,7 +31,7 @@ def test_no_seed_breaks_a_promise(part: int) -> None:
         try:
             simulation.simulate(seed)
         except BaseException as error:
-            raise AssertionError(f"python -m dispatcher.testing.simulation --seed {seed}: {error!r}") from error
+            raise AssertionError(f"python -m tests.simulation.simulation --seed {seed}: {error!r}") from error
 
 
 @pytest.mark.timeout(600)
@@ -39,7 +43,7 @@ def test_no_seed_breaks_a_promise_in_the_words_of_a_batch_system(dialect: str) -
             simulation.simulate(seed, dialect=dialect)
         except BaseException as error:
             how = f"--dialect {dialect} --seed {seed}"
-            raise AssertionError(f"python -m dispatcher.testing.simulation {how}: {error!r}") from error
+            raise AssertionError(f"python -m tests.simulation.simulation {how}: {error!r}") from error
 
 
 def test_a_seed_is_the_same_run_every_time() -> None:
@@ -423,7 +427,7 @@ def test_a_failing_seed_becomes_a_short_script(monkeypatch: pytest.MonkeyPatch) 
     seed = next(seed for seed in range(400) if shrink._broken(simulation.simulate, seed, None, None))
     script = shrink.shortest(seed, simulation.simulate)
     first, call, said, *faults = script.splitlines()
-    assert first == "from dispatcher.testing.simulation import simulate"
+    assert first == "from tests.simulation.simulation import simulate"
     with pytest.raises(simulation.BrokenPromise) as broken:
         exec(script, {})
     assert said == f"# {broken.value}"

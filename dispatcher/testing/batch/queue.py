@@ -3,7 +3,7 @@
     pbs.PBS(queue).answer(Call("qsub", ["job.sh"], "/home/u"))    ->  Said(0, "1001.batchhost\n", "")
 
 The queue is one of a directory, with real processes (`directory`), or one in
-memory on a clock of its own (`dispatcher.testing.dialects`): the commands
+memory on a clock of its own (`tests.simulation.dialects`): the commands
 cannot tell which.
 """
 

@@ -23,9 +23,9 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.session import Session
+from dispatcher.core import events as ev
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.run.session import Session
 from journal import frames
 
 FOLDER = Path(__file__).parents[3] / "fixtures" / "clusters" / "ssh"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dispatcher.session import open_session
+from dispatcher.run.session import open_session
 
 if TYPE_CHECKING:
     from ..conftest import BehindSsh, Slurm

@@ -21,13 +21,13 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.contexts import ssh_link
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.errors import ConfigError, JobsFailed
-from dispatcher.model import MachineSpec, TaskSpec
-from dispatcher.near import digest
-from dispatcher.ports import Item, Shell
-from dispatcher.session import open_session
+from dispatcher.contexts.ssh import link as ssh_link
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.core.errors import ConfigError, JobsFailed
+from dispatcher.core.model import MachineSpec, TaskSpec
+from dispatcher.core.ports import Item, Shell
+from dispatcher.files.local import digest
+from dispatcher.run.session import open_session
 
 pytestmark = pytest.mark.cluster
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from dispatcher.errors import ConfigError
-from dispatcher.ports import Shell
+from dispatcher.core.errors import ConfigError
+from dispatcher.core.ports import Shell
 
 pytestmark = pytest.mark.cluster
 

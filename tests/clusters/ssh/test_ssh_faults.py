@@ -18,12 +18,14 @@ from uuid import uuid4
 
 import pytest
 
-from dispatcher.contexts import ssh_link, ssh_listing, ssh_shell
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.errors import TransferFailed, Unreachable
-from dispatcher.model import MachineSpec, ResourcesSpec
-from dispatcher.near import digest
-from dispatcher.ports import Ask, Item, Later, Shell
+from dispatcher.contexts.ssh import link as ssh_link
+from dispatcher.contexts.ssh import listing as ssh_listing
+from dispatcher.contexts.ssh import shell as ssh_shell
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.core.errors import TransferFailed, Unreachable
+from dispatcher.core.model import MachineSpec, ResourcesSpec
+from dispatcher.core.ports import Ask, Item, Later, Shell
+from dispatcher.files.local import digest
 from dispatcher.schedulers import load
 
 pytestmark = pytest.mark.cluster
@@ -337,9 +339,9 @@ def test_flat_memory(profile: dict[str, Any], tmp_path: Path) -> None:
     script = """
 import json, resource, sys
 from pathlib import Path
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.model import MachineSpec
-from dispatcher.ports import Item
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Item
 top, profile = Path(sys.argv[1]), json.loads(sys.argv[2])
 with open(top / "big", "wb") as file: file.truncate(192 << 20)
 context = SSHContext.open(MachineSpec("Shell", "SSH", str(top), "~/dispatcher-flat"), profile, "s", ".")

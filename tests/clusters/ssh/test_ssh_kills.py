@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from dispatcher import events as ev
-from dispatcher.errors import Unreachable
-from dispatcher.session import Session, open_session
+from dispatcher.core import events as ev
+from dispatcher.core.errors import Unreachable
+from dispatcher.run.session import Session, open_session
 
 pytestmark = pytest.mark.cluster
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from dispatcher.errors import TransferFailed
-from dispatcher.session import open_session
+from dispatcher.core.errors import TransferFailed
+from dispatcher.run.session import open_session
 
 pytestmark = pytest.mark.cluster
 

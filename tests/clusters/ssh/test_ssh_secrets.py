@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from dispatcher import JobsFailed, Machine, Resources, Submission, Task
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.model import MachineSpec
-from dispatcher.ports import Shell
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Shell
 
 pytestmark = pytest.mark.cluster
 

@@ -15,13 +15,13 @@ from uuid import uuid4
 
 import pytest
 
-from dispatcher.contexts import ssh_link
-from dispatcher.contexts.ssh import SSHContext
-from dispatcher.contexts.ssh_login import Codes
-from dispatcher.errors import ConfigError, DispatcherError, TransferFailed, Unreachable
-from dispatcher.model import MachineSpec
-from dispatcher.near import digest
-from dispatcher.ports import Item, Shell
+from dispatcher.contexts.ssh import link as ssh_link
+from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.login import Codes
+from dispatcher.core.errors import ConfigError, DispatcherError, TransferFailed, Unreachable
+from dispatcher.core.model import MachineSpec
+from dispatcher.core.ports import Item, Shell
+from dispatcher.files.local import digest
 
 pytestmark = pytest.mark.cluster
 

@@ -1,0 +1,118 @@
+"""A submission carried out in front of somebody: opened, run, and accounted for at the end.
+
+finished      3 jobs, 7 tasks done of 7, 1 retry, in 12s
+submission    1f2e3d4c5b6a79880011223344556677aabbccdd
+results       /proj/runs
+journal       /proj/runs/.dispatcher/1f2e3d4c…/journal
+position      31:9f86d081884c7d659a2feaa0c55ad015
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import AbstractContextManager
+
+from ..core.errors import DispatcherError, Interrupted, JobsFailed
+from ..run import reuse as inheritance
+from ..run.session import Session, open_session
+from ..run.store import KEPT
+from .asked import Asked
+from .display import chosen, say_json
+from .report import Tally, count, duration, pairs, tally
+from .say import paint, say, warn
+from .watch import Watch
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """The options of every verb that carries out a submission."""
+    parser.add_argument("--allow-ref", action="store_true", help="follow $ref to other files")
+    parser.add_argument("--dry-run", action="store_true", help="stage the files, write the job scripts, submit nothing")
+    parser.add_argument("--exit-on-submit", action="store_true", help="stop watching once every job is submitted")
+    parser.add_argument("--no-clean", action="store_true", help="keep what was made on the execution side")
+    parser.add_argument("--stop-on-failure", action="store_true", help="stop at the first job that fails for good")
+    parser.add_argument(
+        "--check-interval", type=seconds, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
+    )
+    parser.add_argument("--json", action="store_true", help="print lines of JSON, for programs")
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above 0, as an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return number
+
+
+def carry_out(asked: Asked, args: Namespace) -> int:
+    """Run it to its end, or as far as the options say; raises what went wrong after the account was given."""
+    watch = Watch(chosen(args.json))
+    session: Session | None = None
+    try:
+        with watch, _opened(asked, watch) as session:
+            for warning in session.journal.warnings:
+                warn(f"dispatcher: warning: {warning}\n")
+            watch.follow(session)
+            session.run(
+                check_interval=args.check_interval,
+                exit_on_submit=args.exit_on_submit,
+                dry_run=args.dry_run,
+                clean=not args.no_clean,
+                stop_on_failure=args.stop_on_failure,
+            )
+    except DispatcherError as error:
+        if isinstance(error, Interrupted):
+            error.exit_code = 128 + watch.signum
+        if session is not None:
+            _account(session, _outcome_of(error), time.time() - watch.began, args)
+        raise
+    _account(session, _outcome(session, args), time.time() - watch.began, args)
+    return 0
+
+
+def _opened(asked: Asked, watch: Watch) -> AbstractContextManager[Session]:
+    inherit = inheritance.of(asked.spec, asked.profile, asked.previous)
+    return open_session(asked.spec, asked.profile, outside=watch.outside(), inherit=inherit)
+
+
+def _outcome(session: Session, args: Namespace) -> str:
+    if session.history.concluded is not None:
+        return session.history.concluded.outcome
+    return "dry run" if args.dry_run else "submitted"
+
+
+def _outcome_of(error: DispatcherError) -> str:
+    if isinstance(error, JobsFailed):
+        return "failed"
+    return "interrupted" if isinstance(error, Interrupted) else "stopped"
+
+
+def _account(session: Session, outcome: str, seconds: float, args: Namespace) -> None:
+    """The summary, for people or for programs."""
+    seen = tally(session.progress.values())
+    kept = session.near / KEPT / session.submission
+    facts = {
+        "submission": session.submission,
+        "results": str(session.near),
+        "journal": str(kept / "journal"),
+        "position": str(session.journal.position),
+    }
+    if args.dry_run and outcome == "dry run":
+        facts["scripts"] = str(kept / "dry-run")
+    if args.json:
+        numbers = {"jobs": seen.jobs, "tasks": seen.tasks, "done": seen.done, "retries": seen.retries}
+        say_json({"event": "end", "outcome": outcome, "seconds": round(seconds, 3), **numbers, **facts})
+        return
+    word = {"finished": "finished", "failed": "terminated"}.get(outcome, "strong")
+    account = pairs([(outcome, _numbers(seen, seconds)), *facts.items()], wide=12)
+    say(account.replace(outcome, paint(outcome, word), 1))
+
+
+def _numbers(seen: Tally, seconds: float) -> str:
+    jobs = count(sum(seen.jobs.values()), "job") if len(seen.jobs) == 1 else str(seen)
+    retries = f", {count(seen.retries, 'retry')}" if seen.retries else ""
+    return f"{jobs}; {seen.done:,} of {count(seen.tasks, 'task')} done{retries}, in {duration(seconds)}"

@@ -1,0 +1,1 @@
+"""Bohrium over HTTP, by both of its APIs."""

@@ -1,0 +1,143 @@
+"""A place that is an API: jobs go up with their files, results come down as archives; R exists only inside each job.
+
+put     remembers what may go up, and sees that it is still there          (it goes up with the job that needs it)
+ask     CloudSubmit, CloudLook, CloudDetail, CloudKill                     answers in JSON, see schedulers/cloud.py
+tree    what the archives that have come hold                              get takes it out of them
+remove  what was sent to the storage; the archives too, without keep_backup
+
+near/.dispatcher/<submission>/cloud/      receipts
+                              sent/       archives on their way up
+                              results/    archives that came back
+                              logs/       with `output_log`: what each job printed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...core.errors import ConfigError, InputMissing
+from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudLook, CloudSubmit, FileEntry, Item, Place, Reply
+from ...files import local as near
+from ...files.patterns import Listing
+from ..local.this_machine import is_file, remove_tree
+from .jobs import CloudApi
+from .look import Looking
+from .packs import name_of, pack
+from .receipts import Receipts
+from .results import Results
+from .submit import Submitting
+
+
+class Habits(NamedTuple):
+    """What the profile says of all jobs."""
+
+    keep_backup: bool
+    ignore_exit_code: bool
+    output_log: bool
+
+    @classmethod
+    def of(cls, profile: Mapping[str, Any], data: Mapping[str, Any]) -> Habits:
+        """With the manual's defaults."""
+        keep, ignore = profile.get("keep_backup", True), profile.get("ignore_exit_code", True)
+        return cls(keep is not False, ignore is not False, bool(data.get("output_log", False)))
+
+
+class CloudContext:
+    """One submission's place in a cloud."""
+
+    def __init__(self, api: CloudApi, near_side: str, submission: str, habits: Habits) -> None:
+        kept = Path(near_side) / near.OURS / submission
+        self.place = Place(near=near_side, root=near_side, home=str(kept / "cloud"))
+        self._api, self._habits, self._kept = api, habits, kept
+        self._receipts = Receipts(kept / "cloud")
+        self._results = Results(kept / "results", Path(near_side))
+        self._looking = Looking(api, self._receipts, self._results, kept / "logs" if habits.output_log else None)
+        self._outgoing = Outgoing(kept / "sent", ())
+
+    def ask(self, call: Call) -> Reply:
+        """Ask the API; ConfigError for shell text. Raises Unreachable when there is no good answer."""
+        answer: Any
+        if isinstance(call, CloudSubmit):
+            answer = Submitting(self._api, self._receipts, self._results, self._outgoing, call).run()
+        elif isinstance(call, CloudLook):
+            answer = {"jobs": self._looking.look(call), "ignore_exit_code": self._habits.ignore_exit_code}
+        elif isinstance(call, CloudDetail):
+            answer = self._looking.detail(call)
+        elif isinstance(call, CloudKill):
+            answer = self._looking.kill(call)
+        else:
+            raise ConfigError(
+                f"{type(self).__name__} asks a cloud's API and runs no shell commands: correct batch_type, or do it "
+                "in the command of a task"
+            )
+        return Reply(0, json.dumps(answer))
+
+    def guard(self, confirm: Callable[[], None]) -> None:
+        """See ports.Guarded."""
+        self._api.confirm = confirm
+
+    def put(self, items: Sequence[Item], replace: bool) -> None:
+        """Remember what may go up; InputMissing names a source that is gone. It is sent with the jobs that need it."""
+        for item in items:
+            if item.size >= 0 and not is_file(Path(item.source)):
+                raise InputMissing(f"forward file {item.source} is not there any more; create it, then run again")
+        self._outgoing = Outgoing(self._kept / "sent", items)
+
+    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
+        """What the result archives hold."""
+        return self._results.tree(paths)
+
+    def get(self, items: Sequence[Item]) -> list[Item]:
+        """Out of the archives to the near side, verified."""
+        return self._results.get(items)
+
+    def remove(self) -> None:
+        """What was sent to the storage, our receipts, and, unless they are to be kept, the archives."""
+        self._api.remove(self._receipts)
+        for name in ("cloud", "sent") if self._habits.keep_backup else ("cloud", "sent", "results"):
+            remove_tree(self._kept / name)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._api.close()
+
+
+class Outgoing:
+    """The files that jobs take along, packed when they are needed: what every job has apart from a job's own."""
+
+    def __init__(self, directory: Path, items: Sequence[Item]) -> None:
+        self._directory = directory
+        self._items = {item.target: item for item in items}
+        self._listing = Listing(FileEntry(item.target, item.size) for item in items)
+
+    @contextmanager
+    def of(self, job: CloudJob) -> Iterator[list[tuple[str, Path]]]:
+        """The archives for a job, as (name by content, path); they are gone when it has been sent."""
+        common = self._meant(job.common)
+        own = {item.target: item for item in self._meant(job.forward)}
+        for item in common:
+            own.pop(item.target, None)
+        made: list[tuple[str, Path]] = []
+        try:
+            for items, texts in ((common, {}), (list(own.values()), job.files)):
+                if items or texts:
+                    made.append(self._packed(items, texts))
+            yield made
+        finally:
+            for _, path in made[1 if common else 0 :]:
+                path.unlink(missing_ok=True)
+
+    def _packed(self, items: Sequence[Item], texts: Mapping[str, str]) -> tuple[str, Path]:
+        name = name_of(items, texts)
+        path = self._directory / f"{name}.zip"
+        if not path.exists():
+            pack(path, items, texts)
+        return name, path
+
+    def _meant(self, patterns: Sequence[str]) -> list[Item]:
+        found = dict.fromkeys(entry.path for pattern in patterns for entry in self._listing.files(pattern))
+        return [self._items[path] for path in found if path in self._items]

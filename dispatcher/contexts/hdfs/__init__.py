@@ -1,0 +1,1 @@
+"""HDFS, by the commands of Hadoop."""

@@ -1,0 +1,127 @@
+"""Sending to HDFS: an archive for each directory, named by its SHA-256, and an index that says which is which.
+
+    in/9f86d081….tar        the files of t1, and of no other directory
+    in/index                9f86d081… 8192 ./t1          sum, size, directory (see `staging.encoded`)
+                            - -1 ./t1/empty              a directory to be made
+    jobs/ready out/ready    an answer that has them is whole, whatever else there is
+
+The index is written last, so what it names is there. A job reads the index,
+then the archives of the directories that its tasks read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from ...core.errors import ConfigError, TransferFailed
+from ...core.ports import Item
+from ...files import archive
+from ...files.patterns import encoded
+from ..local.this_machine import make_directory, remove_tree
+from .command import Hadoop, complaint
+
+_INDEX = re.compile(r"([0-9a-f]{64}|-) (-1|[0-9]+) \./(\S*)")
+
+
+class Packed(NamedTuple):
+    """A line of the index."""
+
+    sum: str
+    size: int
+    directory: str
+
+
+def put(hadoop: Hadoop, ours: str, stage: Path, items: Sequence[Item], replace: bool) -> None:
+    """See `HDFSContext.put`."""
+    groups = _grouped(items)
+    made = [encoded(item.target) for item in items if item.size < 0]
+    there = {} if replace else _there(hadoop, ours)
+    if not replace and set(there) >= {*groups, *made}:
+        return
+    remove_tree(stage)
+    try:
+        packed = [_pack(stage / "in", name, group) for name, group in groups.items()]
+        _send(hadoop, ours, stage, [*packed, *(Packed("-", -1, name) for name in made)])
+    finally:
+        remove_tree(stage)
+
+
+def _grouped(items: Iterable[Item]) -> dict[str, list[Item]]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        if item.size >= 0:
+            groups.setdefault(encoded(item.target.rpartition("/")[0]), []).append(item)
+    return groups
+
+
+def _there(hadoop: Hadoop, ours: str) -> dict[str, Packed]:
+    """The directories whose archives are on HDFS, whole; none when there is no index yet."""
+    told = hadoop.tried("-cat", f"{ours}/in/index")
+    if told.returncode:
+        if b"No such file" in told.stderr:
+            return {}
+        raise complaint(("-cat",), told.stderr)
+    known = read_index(told.stdout.decode(errors="replace"))
+    sizes = _sizes(hadoop, ours)
+    return {each.directory: each for each in known if each.size < 0 or sizes.get(each.sum) == each.size}
+
+
+def read_index(text: str) -> list[Packed]:
+    """The lines of an index."""
+    found = map(_INDEX.fullmatch, text.splitlines())
+    return [Packed(line[1], int(line[2]), line[3]) for line in found if line]
+
+
+def _sizes(hadoop: Hadoop, ours: str) -> dict[str, int]:
+    """Sizes of the archives on HDFS by their sums."""
+    listed = hadoop.fs("-ls", f"{ours}/in").decode(errors="replace")
+    lines = (line.split(maxsplit=7) for line in listed.splitlines())
+    return {row[7].rpartition("/")[2].removesuffix(".tar"): int(row[4]) for row in lines if len(row) == 8}
+
+
+def _pack(folder: Path, directory: str, items: Sequence[Item]) -> Packed:
+    """An archive of the files of one directory, read back and compared with what was listed."""
+    make_directory(folder, 0o700)
+    part, seen = folder / "part", sha256()
+    for item in items:
+        if len(item.target.encode("utf-8", "surrogateescape")) > 4000:
+            raise ConfigError(f"forward file {item.target[:80]}…: its path is too long")
+    with part.open("wb") as file:
+        for piece in archive.packed(archive.Entry(item.target, item.source, item.size) for item in items):
+            seen.update(piece)
+            file.write(piece)
+    _compare(part, items)
+    part.rename(folder / f"{seen.hexdigest()}.tar")
+    return Packed(seen.hexdigest(), (folder / f"{seen.hexdigest()}.tar").stat().st_size, directory)
+
+
+def _compare(part: Path, items: Sequence[Item]) -> None:
+    with part.open("rb") as file:
+        for item, member in zip(items, archive.members(iter(lambda: file.read(1 << 20), b"")), strict=True):
+            seen = sha256()
+            for piece in member.content():
+                seen.update(piece)
+            if item.digest and seen.hexdigest() != item.digest:
+                raise archive.changed(item.source)
+
+
+def _send(hadoop: Hadoop, ours: str, stage: Path, packed: Sequence[Packed]) -> None:
+    """Archives first, then see that all are there, then the index."""
+    for folder in ("in", "jobs", "out", "try"):
+        make_directory(stage / folder, 0o700)
+    for folder in ("jobs", "out"):
+        (stage / folder / "ready").write_text("ready:\n")
+    hadoop.fs("-mkdir", "-p", ours)
+    hadoop.fs("-put", "-f", "in", "jobs", "out", "try", f"{ours}/", here=stage)
+    sizes = _sizes(hadoop, ours)
+    for each in packed:
+        if each.size >= 0 and sizes.get(each.sum) != each.size:
+            raise TransferFailed(
+                f"the archive of {each.directory or '.'} did not arrive whole; run the same command again"
+            )
+    (stage / "index").write_text("".join(f"{each.sum} {each.size} ./{each.directory}\n" for each in packed))
+    hadoop.fs("-put", "-f", "index", f"{ours}/in/", here=stage)

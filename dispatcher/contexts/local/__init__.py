@@ -1,0 +1,1 @@
+"""This machine: in place (LazyLocal), or in a directory of its own (Local)."""

@@ -1,0 +1,48 @@
+"""LazyLocal: tasks run where their files are; nothing is copied, nothing but our own directory is removed.
+
+near = R = <local_root>/<work_base>         home = R/.dispatcher/<submission>/jobs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...core.model import MachineSpec
+from ...core.ports import Item
+from .. import ProfileKey
+from .this_machine import ThisMachine, joined, make_directory, must_exist, place, remove_tree
+
+
+class LazyLocalContext(ThisMachine):
+    """The execution side is the near side."""
+
+    batch_type: ClassVar[str] = ""
+    profile_keys: ClassVar[tuple[ProfileKey, ...]] = ()
+
+    @classmethod
+    def open(
+        cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str
+    ) -> LazyLocalContext:
+        """Make R and home where they are missing."""
+        here = joined(machine.local_root, work_base)
+        return cls(place(here, here, submission))
+
+    def put(self, items: Sequence[Item], replace: bool) -> None:
+        """Make directories that are missing and see that the files are there; InputMissing names one that is not."""
+        for item in items:
+            target = self._root / item.target
+            if item.size < 0:
+                make_directory(target)
+            else:
+                must_exist(target)
+
+    def remove(self) -> None:
+        """Remove home; the directories above it only when nothing else (a journal) is in them."""
+        home = Path(self.place.home)
+        remove_tree(home)
+        with suppress(OSError):
+            home.parent.rmdir()
+            home.parent.parent.rmdir()

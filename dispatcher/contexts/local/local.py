@@ -1,0 +1,109 @@
+"""Local: tasks run in a directory of their own on this machine, with links to (or copies of) their files.
+
+    near = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
+    R/t1/in.dat -> /proj/runs/t1/in.dat      with "symlink": true, else a verified copy
+
+Only files are linked, never directories: what a task writes beside its input stays in R.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...core.errors import ConfigError, TransferFailed
+from ...core.model import MachineSpec
+from ...core.ports import Item, Place
+from ...files import local as near
+from .. import ProfileKey
+from .this_machine import (
+    ThisMachine,
+    has_content_of,
+    is_file,
+    is_same,
+    joined,
+    make_directory,
+    must_exist,
+    place,
+    remove_tree,
+)
+
+
+class LocalContext(ThisMachine):
+    """The execution side is <remote_root>/<submission> on this machine."""
+
+    batch_type: ClassVar[str] = ""
+    profile_keys: ClassVar[tuple[ProfileKey, ...]] = (
+        ProfileKey("symlink", (bool,), "Link forward files into the remote directory instead of copying them.", True),
+    )
+
+    def __init__(self, place: Place, symlink: bool) -> None:
+        super().__init__(place)
+        self._symlink = symlink
+
+    @classmethod
+    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> LocalContext:
+        """Make R and home where they are missing; ConfigError without remote_root."""
+        if not machine.remote_root:
+            raise ConfigError("machine.remote_root: missing; LocalContext needs a directory to run tasks in")
+        symlink = profile.get("symlink", True)
+        if not isinstance(symlink, bool):
+            raise ConfigError(f"machine.remote_profile.symlink: {symlink!r} is no boolean; write true or false")
+        root = joined(machine.remote_root, submission)
+        here = joined(machine.local_root, work_base)
+        if Path(here).is_relative_to(root):
+            raise ConfigError(f"machine.remote_root: {root} would hold {here} and is removed at the end; name another")
+        return cls(place(here, root, submission), symlink)
+
+    def put(self, items: Sequence[Item], replace: bool) -> None:
+        """Link or copy what differs (`replace`) or is not there, and verify.
+
+        InputMissing names a source that is gone, TransferFailed a target that cannot be made.
+        """
+        for item in items:
+            target = self._root / item.target
+            if item.size < 0:
+                make_directory(target)
+            elif replace or not is_file(target):
+                must_exist(Path(item.source))
+                self._send(Path(item.source), target, item.digest)
+
+    def _send(self, source: Path, target: Path, digest: str) -> None:
+        make_directory(target.parent)
+        try:
+            if target.is_symlink() and target.is_dir():
+                target.unlink()
+            if self._is_sent(source, target, digest):
+                return
+            if self._symlink:
+                _link(source, target)
+            else:
+                near.copy(source, target, digest)
+        except OSError as why:
+            raise near.failed(f"send {source} to", target, why) from why
+
+    def _is_sent(self, source: Path, target: Path, digest: str) -> bool:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.is_symlink():
+            return self._symlink and (target.readlink() == source or is_same(source, target))
+        # the very source, through a directory that is a link: replacing it would destroy what is to be sent
+        return is_same(source, target) or has_content_of(source, target, digest)
+
+    def remove(self) -> None:
+        """Remove R, all of it ours, and nothing beside it."""
+        remove_tree(self._root)
+
+
+def _link(source: Path, target: Path) -> None:
+    tmp = target.with_name(near.beside())
+    try:
+        tmp.symlink_to(source)
+        tmp.replace(target)
+    finally:
+        tmp.unlink(missing_ok=True)
+    if target.readlink() != source or not is_file(target):
+        raise TransferFailed(f"{target} does not lead to {source} after it was linked; look who else writes there")

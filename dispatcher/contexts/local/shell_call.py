@@ -1,0 +1,89 @@
+"""Run a scheduler's text on this machine: all of it or nothing, and never longer than its time-out.
+
+    ask(Shell("echo hello"), Path("/scratch/R"))  ->  Reply(code=0, out="hello\n", err="")
+    wrapped("echo hello")                         ->  "{ :\necho hello\n}\n"
+
+A shell runs what it reads as it reads it, so a text that breaks off half-way
+would submit half of the jobs. Inside braces it is one command, of which
+nothing runs before the closing brace has arrived; here-documents stay what
+they are.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from ...core.errors import ConfigError, Unreachable
+from ...core.ports import Call, Reply, Shell
+
+#: Seconds between looks at a shell that does not close its output.
+_SLICE = 0.5
+
+
+def wrapped(text: str) -> str:
+    """The text as one compound command, which a shell runs whole or not at all."""
+    return f"{{ :\n{text}\n}}\n"
+
+
+def as_shell(call: Call, where: str) -> Shell:
+    """The call, if it is shell text; ConfigError for one that only another kind of place can answer."""
+    if not isinstance(call, Shell):
+        raise ConfigError(f"{where} runs shell commands; {type(call).__name__} is for a cloud: correct batch_type")
+    return call
+
+
+def first_line(text: str) -> str:
+    """The first line of a command that says something, cut to 100 characters, for messages."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:100]
+
+
+def ask(call: Shell, directory: Path) -> Reply:
+    """Run a text with `sh` in a directory and wait for it.
+
+    It runs in a session of its own: Ctrl-C, meant for the dispatcher, does not stop a submission half-way.
+    Unreachable after `call.timeout` seconds (the shell and what it started are killed) or when it cannot start.
+    """
+    try:
+        process = _started(wrapped(call.text), directory)
+    except OSError as why:
+        raise Unreachable(f"cannot start sh in {directory}: {why.strerror or why}; asked again later") from why
+    with process:
+        out, err = _printed(process, call)
+    return Reply(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _started(text: str, directory: Path) -> subprocess.Popen[bytes]:
+    # a file and no pipe: nobody has to stay alive to feed it
+    with TemporaryFile() as file:
+        file.write(text.encode(errors="surrogateescape"))
+        file.seek(0)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(["sh"], stdin=file, stdout=pipe, stderr=pipe, cwd=directory, start_new_session=True)
+
+
+def _printed(process: subprocess.Popen[bytes], call: Shell) -> tuple[bytes, bytes]:
+    """What it printed; a background child that keeps the output open is not waited for once the shell is over."""
+    end = time.monotonic() + call.timeout
+    over = False
+    while True:
+        try:
+            return process.communicate(timeout=max(0.05, min(_SLICE, end - time.monotonic())))
+        except subprocess.TimeoutExpired as sofar:
+            if over:
+                return sofar.output or b"", sofar.stderr or b""
+            over = process.poll() is not None  # then one slice more, for what is still in the pipe
+        if not over and time.monotonic() >= end:
+            _kill(process)
+            said = first_line(call.text)
+            raise Unreachable(f"no answer within {call.timeout:g} s from: {said}; what it did is unknown, asked again")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""What the two contexts on this machine share: running commands, listing R, bringing files from R to the near side.
+
+    R/t1/out.nc  --get-->  near/t1/.dispatcher-1f09c2.tmp  --read back, equal-->  near/t1/out.nc
+
+A result that already is the file on the near side (R is the near side, or R
+has a link to it) stays where it is. Directories are merged, never removed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...core.errors import ConfigError, InputMissing, TransferFailed
+from ...core.ports import Call, FileEntry, Item, Place, Reply
+from ...files import local as near
+from . import shell_call
+
+#: Tries to remove a directory: on NFS, files still open elsewhere leave `.nfs…` behind for a moment.
+_TRIES = 4
+
+
+def place(near_side: str, root: str, submission: str) -> Place:
+    """Where things are for a submission whose tasks run in `root`; its name must be that of one directory."""
+    if submission in ("", ".", "..") or "/" in submission:
+        raise ConfigError(f"submission: {submission!r} is no name for a directory; use the submission's hash")
+    return Place(near=near_side, root=root, home=f"{root}/{near.OURS}/{submission}/jobs")
+
+
+def joined(root: str, name: str) -> str:
+    """A directory below a root, absolute, without `.` and `..`; an absolute name stands for itself."""
+    return os.path.normpath(Path(root).expanduser().absolute() / name)
+
+
+class ThisMachine:
+    """A context whose execution side is a directory R of this machine."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._root, self._near = Path(place.root), Path(place.near)
+        make_directory(self._root)
+        for private in (self._root / near.OURS, Path(place.home).parent, Path(place.home)):
+            make_directory(private, 0o700)
+
+    def ask(self, call: Call) -> Reply:
+        """Run it in R and wait; Unreachable after its time-out."""
+        return shell_call.ask(shell_call.as_shell(call, type(self).__name__), self._root)
+
+    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
+        """What is in R; see `near.tree`. TransferFailed names what cannot be read."""
+        return near.tree(self._root, paths, TransferFailed)
+
+    def get(self, items: Sequence[Item]) -> list[Item]:
+        """Copy from R to the near side and read back; a file that is the same on both sides keeps the digest given."""
+        return [self._fetched(item) for item in items]
+
+    def _fetched(self, item: Item) -> Item:
+        source, target = self._root / item.source, self._near / item.target
+        if item.size < 0:
+            make_directory(target)
+            return item
+        try:
+            if is_same(source, target):
+                return Item(item.source, item.target, source.stat().st_size, item.digest)
+            if has_content_of(source, target, item.digest):
+                return Item(item.source, item.target, target.stat().st_size, item.digest or near.digest(target))
+        except OSError as why:
+            raise near.failed("fetch", source, why) from why
+        make_directory(target.parent)
+        content = near.copy(source, target, item.digest)
+        return Item(item.source, item.target, content.size, content.digest)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def must_exist(source: Path) -> None:
+    """Raise InputMissing unless this is a file that can be looked at."""
+    if not is_file(source):
+        raise InputMissing(f"forward file {source} is not there any more; create it, then run the same command again")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there for us: False, and no error, below a directory that is closed to us."""
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises there)
+
+
+def is_same(source: Path, target: Path) -> bool:
+    """Whether both names lead to one file."""
+    return os.path.realpath(source) == os.path.realpath(target)
+
+
+def has_content_of(source: Path, target: Path, digest: str = "") -> bool:
+    """Whether the target is a file that holds what the source holds; read only when the sizes agree.
+
+    `digest` is the SHA-256 of the source, "" when not known. Raises OSError.
+    """
+    if not target.is_file() or target.stat().st_size != source.stat().st_size:
+        return False
+    return near.digest(target) == (digest or near.digest(source))
+
+
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Make a directory and those above it; one that is there stays as it is. TransferFailed if a file is in the way."""
+    try:
+        if not path.is_dir():
+            path.mkdir(mode, parents=True, exist_ok=True)
+    except OSError as why:
+        raise near.failed("make directory", path, why) from why
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with everything below it; links are removed, not followed.
+
+    Best effort: what cannot be removed after a second of trying is left, for nobody's results depend on it.
+    """
+    for attempt in range(_TRIES):
+        if path.is_symlink() or not path.is_dir():
+            return
+        time.sleep(0.15 * attempt)
+        # not shutil.rmtree: that calls itself once a level, and a task may nest directories deeper than calls can be
+        subprocess.run(["rm", "-rf", "--", path], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -1,0 +1,1 @@
+"""Another machine over SSH: one login, files as one stream, commands as text."""

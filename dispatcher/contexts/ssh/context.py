@@ -1,0 +1,187 @@
+"""SSH: tasks run in a directory of another machine, which is reached with one login.
+
+    near = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
+
+    ssh_config   who is meant: profile, ~/.ssh/config, hops      ssh_hosts    is it the right machine
+    ssh_login    keys, passwords, codes                          ssh_link     one connection, kept and made again
+    ssh_shell    scripts in sh, whatever the login shell         ssh_listing  what is there
+    ssh_put      what differs goes up                            ssh_get      results come down
+
+Everything runs through plain `sh` and the programs every Unix has; SFTP is not
+needed. No file of ours is outside R.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...core.errors import ConfigError, Unreachable
+from ...core.model import MachineSpec
+from ...core.ports import Call, FileEntry, Item, Place, Reply
+from ...files import local as near
+from .. import ProfileKey
+from ..local.shell_call import as_shell
+from ..local.this_machine import joined, place
+from . import config as ssh_config
+from . import link as ssh_link
+from . import listing as ssh_listing
+from . import shell as ssh_shell
+from .get import Download
+from .listing import AT_FIRST, Far, failed, patiently
+from .put import Upload
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+
+_KEYS = (
+    ProfileKey("hostname", (str,), "Name or address of the SSH server, or its name in ~/.ssh/config.", required=True),
+    ProfileKey("username", (str,), "Name of the account there; without it as ~/.ssh/config says."),
+    ProfileKey("password", (str,), "Password of the account. Deprecated: use an SSH key."),
+    ProfileKey("port", (int,), "Port of the SSH server.", 22),
+    ProfileKey("key_filename", (str, type(None)), "Private key file. null: those of ~/.ssh and of the agent."),
+    ProfileKey("passphrase", (str, type(None)), "Passphrase of the private key."),
+    ProfileKey("timeout", (int, float), "Seconds to wait for a connection.", 10),
+    ProfileKey("totp_secret", (str, type(None)), "Base32 secret for time-based one-time passwords."),
+    ProfileKey("tar_compress", (bool,), "Compress what is transferred, where that saves time.", True),
+    ProfileKey("look_for_keys", (bool,), "Try the private keys of ~/.ssh.", True),
+    ProfileKey("execute_command", (str, type(None)), "Command to run once after each connection."),
+    ProfileKey("proxy_command", (str, type(None)), "Command whose input and output are the connection to the server."),
+    ProfileKey("archive_chunk_size", (int,), "Accepted; a transfer that broke off goes on where it stopped anyway.", 0),
+    ProfileKey("host_key_policy", (str,), "Unknown host key: reject, or accept-new and remember it.", "reject"),
+    ProfileKey("known_hosts", (str,), "File of known host keys, instead of ~/.ssh/known_hosts."),
+    ProfileKey("config_file", (str,), "SSH configuration, instead of ~/.ssh/config."),
+    ProfileKey("jump_profile", (dict,), "password, totp_secret, key_filename, passphrase for the hosts of ProxyJump."),
+)
+
+_LACKS = 94
+#: What nothing can be done without; where `find` cannot print sizes, a `stat` that knows -c must.
+_DOOR = rf"""m=
+for p in cat find grep ln mkdir mv rm sed sleep tail wc xargs; do
+  command -v $p > /dev/null 2>&1 || m="$m $p"
+done
+find / -prune -printf '' > /dev/null 2>&1 || [ -n "$(stat -L -c %F / 2> /dev/null)" ] ||
+  m="$m stat (one that knows -c, or a find that knows -printf)"
+[ -z "$m" ] || {{ printf '%s' "$m"; exit {_LACKS}; }}
+"""
+
+
+class SSHContext:
+    """The execution side is <remote_root>/<submission> on another machine."""
+
+    batch_type: ClassVar[str] = ""
+    profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
+
+    def __init__(self, link: ssh_link.Link, place: Place, submission: str, profile: Mapping[str, Any]) -> None:
+        self.place = place
+        self._link, self._submission = link, submission
+        self._compress = profile.get("tar_compress", True) is not False
+        self._in_background = False
+        self._far = Far(link, place.root)
+
+    @classmethod
+    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> SSHContext:
+        """Log in, or join the login of another submission; make R and home where they are missing."""
+        _check(profile)
+        near_side = joined(machine.local_root, work_base)
+        place("", "", submission)  # refuses what is no name for a directory, before anybody logs in
+        command = profile.get("execute_command") or ""
+        greet = _greeting(command) if command else None
+        link = ssh_link.shared(ssh_config.route(profile), float(profile.get("timeout") or 10), greet, command)
+        try:
+            root = _made(link, _absolute(machine.remote_root), submission)
+        except BaseException:
+            ssh_link.leave(link)
+            raise
+        context = cls(link, place(near_side, root, submission), submission, profile)
+        context._in_background = machine.clean_asynchronously
+        return context
+
+    def ask(self, call: Call) -> Reply:
+        """Run it in R and wait; Unreachable when the link breaks or after its time-out. It is never run twice."""
+        return ssh_shell.ask(self._link, as_shell(call, type(self).__name__), self.place.root)
+
+    def put(self, items: Sequence[Item], replace: bool) -> None:
+        """Send what differs (`replace`) or is not there, verify it there, then give it its names."""
+        if items:
+            Upload(self._far, self._submission, items, replace, self._compress).run()
+
+    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
+        """What is in R; TransferFailed names what cannot be read."""
+        return patiently(self._link, lambda: ssh_listing.tree(self._far, paths)) if paths else []
+
+    def get(self, items: Sequence[Item]) -> list[Item]:
+        """Bring back and verify; what is here already, with the same bytes, stays."""
+        return Download(self._far, Path(self.place.near), items, self._compress).run()
+
+    def remove(self) -> None:
+        """Remove R, all of it ours, and nothing beside it."""
+        gone = f"rm -rf -- {quote(self.place.root)}"
+        if self._in_background:
+            text = f"nohup {gone} > /dev/null 2>&1 < /dev/null &"
+        else:
+            # on NFS, files that are open elsewhere leave `.nfs…` behind for a moment
+            text = f"for i in 1 2 3; do {gone} 2> /dev/null && break; sleep 1; done"
+        patiently(self._link, lambda: ssh_shell.run(self._link, text, list))
+
+    def close(self) -> None:
+        """Let go of the connection; it stays for others that use it, and for a while for those that come back."""
+        ssh_link.leave(self._link)
+
+
+def _check(profile: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a key that SSH does not know, or whose value has the wrong type."""
+    known = {key.name: key for key in _KEYS}
+    for name, value in profile.items():
+        if name not in known:
+            raise ConfigError(f"machine.remote_profile.{name}: unknown; SSH knows {', '.join(known)}")
+        right = isinstance(value, known[name].types) and not (isinstance(value, bool) and bool not in known[name].types)
+        if value is not None and not right:
+            # never the value: it may be a secret in the wrong place
+            raise ConfigError(f"machine.remote_profile.{name}: has the wrong type; {known[name].doc}")
+    if profile.get("host_key_policy") not in (None, "reject", "accept-new"):
+        raise ConfigError("machine.remote_profile.host_key_policy: write reject or accept-new")
+
+
+def _absolute(remote_root: str | None) -> str:
+    if not remote_root:
+        raise ConfigError("machine.remote_root: missing; SSHContext needs a directory to run tasks in")
+    if not remote_root.startswith(("/", "~/")) and remote_root != "~":
+        raise ConfigError(f"machine.remote_root: {remote_root!r} is not absolute; begin with / or ~/")
+    return posixpath.normpath(remote_root)
+
+
+def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
+    """Make R, and home for our eyes only; R with `~` expanded over there."""
+    root = quote(posixpath.join(remote_root, submission))
+    if remote_root.startswith("~"):
+        root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
+    home = quote(f"{near.OURS}/{submission}/jobs")
+    script = f'{_DOOR}r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
+    stream, out = patiently(link, lambda: ssh_shell.told(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
+    if stream.code == _LACKS:
+        lacks = out.decode(errors="replace").strip()
+        raise ConfigError(f"{link} cannot be used: these programs are missing there, or not in PATH: {lacks}")
+    if stream.code:
+        raise failed(Far(link, remote_root), "make the directory of the submission in", stream.err)
+    return out.decode(errors="surrogateescape")
+
+
+def _greeting(command: str) -> Callable[[Channel], None]:
+    """Runs execute_command as the login shell reads it, once after every login."""
+
+    def greet(channel: Channel) -> None:
+        channel.settimeout(120.0)
+        channel.set_combine_stderr(True)
+        channel.exec_command(command)
+        said = b"".join(iter(lambda: channel.recv(1 << 16), b""))[-2000:]
+        code = channel.recv_exit_status()
+        channel.close()
+        if code:
+            # the command itself may hold a secret, and is not repeated
+            raise Unreachable(f"execute_command ended with code {code}: {said.decode(errors='replace').strip()[:200]}")
+
+    return greet

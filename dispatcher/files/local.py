@@ -1,0 +1,280 @@
+"""The near side's files: what is there, what it contains, and writing it so that it is whole or absent.
+
+    tree(Path("/proj/runs"), ["t1", "common.json"])  ->  [FileEntry("t1/in.dat", 812), FileEntry("t1/tmp", -1), …]
+    digest("/proj/runs/t1/in.dat")                   ->  "9f86d081884c7d65…"                  (SHA-256)
+    copy(source, target)                             ->  Content(812, "9f86d081884c7d65…")    read back and compared
+
+A file appears under its name only when all of it is on the disk. Names that
+start with `.dispatcher` are ours: they are not listed with the directory they
+are in, so neither a journal nor the remains of a copy are ever taken for input.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from hashlib import sha256
+from io import FileIO
+from pathlib import Path
+from secrets import token_hex
+from typing import NamedTuple
+
+from ..core.errors import DispatcherError, InputMissing, TransferFailed
+from ..core.ports import FileEntry
+
+#: What a name that belongs to the dispatcher itself starts with.
+OURS = ".dispatcher"
+
+_CHUNK = 1 << 20
+#: Seconds after which a half-written file that nobody has touched has no owner any more.
+_ABANDONED = 3600.0
+#: What says that names cannot be synced here: a file system without that, a directory that is closed to us or gone.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOENT})
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_ADVICE = {
+    errno.ENOSPC: "free some space there, then run the same command again",
+    errno.EDQUOT: "your quota is used up: free some space there, then run the same command again",
+    errno.EACCES: "check its permissions and those of the directories above it, then run the same command again",
+    errno.EPERM: "check who owns it, then run the same command again",
+    errno.EROFS: "choose a directory that can be written",
+    errno.EISDIR: "a directory has the name of a file: rename one of them; directories are never removed",
+    errno.ENOTDIR: "a file has the name of a directory: rename one of them",
+    errno.EEXIST: "a file has the name of a directory: rename one of them",
+    errno.ENOENT: "it was there a moment ago: put it back, then run the same command again",
+}
+
+
+class Content(NamedTuple):
+    """What a file holds: its size in bytes and the SHA-256 of its bytes."""
+
+    size: int
+    digest: str
+
+
+#: The directories above one, innermost first, as (device, inode): what a link must not lead back to.
+_Above = tuple[tuple[int, int], "_Above | None"]
+
+
+def failed(doing: str, path: object, error: OSError) -> TransferFailed:
+    """The error to raise for a system error: what was being done to which file, why it failed, what to do."""
+    advice = _ADVICE.get(error.errno or 0, "run the same command again when that is repaired")
+    return TransferFailed(f"cannot {doing} {path}: {error.strerror or error}; {advice}")
+
+
+def tree(root: Path, paths: Sequence[str], error: type[DispatcherError] = InputMissing) -> list[FileEntry]:
+    """What is there: each path (relative to root) as a file, or everything below it as a directory.
+
+    Links are followed, but never into a directory that is being listed; an empty directory is an entry of size -1;
+    what does not exist, leads nowhere or is no file (a socket, a pipe) gives nothing. What cannot be read
+    raises `error`, for what lies below it would be lost without a word.
+    """
+    found: dict[str, int] = {}
+    for path in paths:
+        try:
+            status = os.stat(f"{root}/{path}")  # noqa: PTH116 (a Path for each of 100,000 files costs more than stat)
+        except OSError as why:
+            _must_be_absence(why, f"{root}/{path}", error)
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            _walk(f"{root}", path, ((status.st_dev, status.st_ino), None), found, error)
+        elif stat.S_ISREG(status.st_mode):
+            found[path] = status.st_size
+    return [FileEntry(path, size) for path, size in found.items()]
+
+
+def _must_be_absence(why: OSError, path: str, error: type[DispatcherError]) -> None:
+    if why.errno not in _NOT_THERE:
+        raise error(f"cannot read {path}: {why.strerror}; {_ADVICE.get(why.errno or 0, 'repair that first')}") from why
+
+
+def _walk(root: str, top: str, above: _Above, found: dict[str, int], error: type[DispatcherError]) -> None:
+    """Everything below `top`; a stack and not recursion, for directories may be nested deeper than calls."""
+    stack: list[tuple[str, _Above]] = [(top, above)]
+    while stack:
+        path, above = stack.pop()
+        try:
+            with os.scandir(f"{root}/{path}") as entries:
+                listed = sorted((entry for entry in entries if not entry.name.startswith(OURS)), key=lambda e: e.name)
+        except OSError as why:
+            _must_be_absence(why, f"{root}/{path}", error)
+            continue
+        if not listed:
+            found[path] = -1
+        below = [_entered(entry, _join(path, entry.name), above, found, error) for entry in listed]
+        stack.extend(filter(None, reversed(below)))
+
+
+def _entered(
+    entry: os.DirEntry[str], path: str, above: _Above, found: dict[str, int], error: type[DispatcherError]
+) -> tuple[str, _Above] | None:
+    """Note a file; give back a directory to be walked."""
+    try:
+        status = entry.stat()
+    except OSError as why:
+        _must_be_absence(why, entry.path, error)
+        return None
+    if stat.S_ISREG(status.st_mode):
+        found[path] = status.st_size
+    me = (status.st_dev, status.st_ino)
+    if not stat.S_ISDIR(status.st_mode) or _is_above(me, above):
+        return None
+    return path, (me, above)
+
+
+def _is_above(me: tuple[int, int], above: _Above | None) -> bool:
+    while above:
+        if above[0] == me:
+            return True
+        above = above[1]
+    return False
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits; memory stays flat. Raises OSError."""
+    with Path(path).open("rb", buffering=0) as file:
+        return _content(file).digest
+
+
+def _content(file: FileIO) -> Content:
+    seen, size = sha256(), 0
+    for chunk in _chunks(file):
+        seen.update(chunk)
+        size += len(chunk)
+    return Content(size, seen.hexdigest())
+
+
+def _chunks(file: FileIO) -> Iterator[memoryview]:
+    """What is in a file, piece by piece in one buffer: a small one for a small file, or clearing it would cost most."""
+    buffer = bytearray(min(_CHUNK, max(4096, os.fstat(file.fileno()).st_size + 1)))
+    while count := file.readinto(buffer):
+        yield memoryview(buffer)[:count]
+
+
+def digests(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of each file, by the path it was asked by (below root, or absolute); InputMissing names a bad one."""
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            found[path] = digest(root / path)
+        except OSError as why:
+            advice = _ADVICE.get(why.errno or 0, "repair that, then run the same command again")
+            raise InputMissing(f"cannot read forward file {root / path}: {why.strerror}; {advice}") from why
+    return found
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a small file so that a reader sees the old content or all of the new; TransferFailed if it cannot be.
+
+    Directories above it are made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _fresh(path) as (tmp, fd):
+            with open(fd, "wb", closefd=False) as file:
+                file.write(data)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+            tmp.replace(path)
+    except OSError as why:
+        raise failed("write", path, why) from why
+
+
+def copy(source: Path, target: Path, expected: str = "") -> Content:
+    """Copy a file with its mode bits and time; it takes its name once what was written has been read back and agrees.
+
+    `expected` is the SHA-256 that the source must have, "" when not known. TransferFailed says which file and
+    why; then what was there before is still there.
+    """
+    try:
+        with _fresh(target) as (tmp, fd):
+            sent = _pour(source, fd)
+            if expected and sent.digest != expected:
+                raise TransferFailed(
+                    f"cannot send {source}: it changed since it was listed; run the same command again when it is still"
+                )
+            if _read_back(fd) != sent:
+                raise TransferFailed(f"cannot write {target}: what was read back is not what was sent; check that disk")
+            tmp.replace(target)
+    except OSError as why:
+        raise failed(f"copy {source} to", target, why) from why
+    return sent
+
+
+def _pour(source: Path, fd: int) -> Content:
+    """Send the bytes of a file, then its mode bits and time, into an open file, down to the disk."""
+    seen, size = sha256(), 0
+    with source.open("rb", buffering=0) as file, open(fd, "wb", buffering=0, closefd=False) as out:
+        for chunk in _chunks(file):
+            seen.update(chunk)
+            size += len(chunk)
+            while chunk:
+                chunk = chunk[out.write(chunk) :]
+        status = os.fstat(file.fileno())
+    os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o777)
+    os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.fsync(fd)
+    return Content(size, seen.hexdigest())
+
+
+def _read_back(fd: int) -> Content:
+    # through the open file and not by name: the mode bits just set may forbid us to open it again
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        return _content(file)
+
+
+@contextmanager
+def _fresh(target: Path) -> Iterator[tuple[Path, int]]:
+    """A new file beside the target, ours by name, removed again when it was not renamed."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    _sweep(target.parent)
+    tmp = target.with_name(beside())
+    fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield tmp, fd
+    finally:
+        os.close(fd)
+        tmp.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=65536)
+def _sweep(directory: Path) -> None:
+    """Remove what processes that were killed left half-written here; looked for once by each process.
+
+    One that only slept for an hour finds its file gone and says so; nothing else can happen to it.
+    """
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(f"{OURS}-") and entry.name.endswith(".tmp"):
+                with suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
+                        os.unlink(entry.path)  # noqa: PTH108 (a Path for each of 100,000 files costs more)
+
+
+def settle(root: Path, files: Iterable[str]) -> None:
+    """Make the names of these files durable, by their paths below root, and of the directories that lead to them."""
+    for directory in dict.fromkeys(above for file in files for above in Path(file).parents):
+        try:
+            fd = os.open(root / directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as why:
+            if why.errno not in _NO_SYNC:
+                raise failed("write", root / directory, why) from why
+
+
+def beside() -> str:
+    """A new name for something that is on its way to its own name; short, for names may have 255 bytes."""
+    return f"{OURS}-{token_hex(6)}.tmp"

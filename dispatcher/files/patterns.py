@@ -1,0 +1,394 @@
+"""What goes up and what comes down, decided from listings alone: no file is touched here.
+
+    task t1: forward ["*.dat", "conf"], backward ["out*"], outlog "log"         work_base also has ["pot.json"]
+
+    roots(sources(spec))                 ->  ["t1", "pot.json"]                   what to list on the near side
+    uploads(spec, entries, "/proj/runs") ->  [Item("/proj/runs/t1/in.dat", "t1/in.dat", 812), Item(…, "t1", -1), …]
+    wanted(spec, [0])                    ->  ["t1/out*"]                          patterns below R
+    downloads(["t1/out*"], entries)      ->  ([Item("t1/out.nc", "t1/out.nc", 4096)], [])
+
+A file has the same path below work_base and below R, so no two sources can meet
+in one target. `*`, `?` and `[…]` stay within one name, `**` crosses directories,
+none of them sees names that begin with a dot; a name that exists as it is
+written wins over what it could mean. A directory that is named or matched
+brings everything below it. Cost is linear: a listing is indexed once.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import translate
+from functools import lru_cache
+
+from ..core.errors import ConfigError, InputMissing
+from ..core.model import SubmissionSpec, TaskSpec
+from ..core.ports import FileEntry, Item
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_MAGIC = re.compile(r"[*?[]")
+_ESCAPED = re.compile(r"\[([*?[])\]")
+_UNSAFE = re.compile(r"[^\w.-]")
+_STRANGE = re.compile(r"[^A-Za-z0-9._/-]")
+#: Names that start so are the dispatcher's own and never travel.
+_OURS = ".dispatcher"
+
+
+def clean(path: str, key: str) -> str:
+    """A path of the user's as one below its directory, posix, "" for that directory itself.
+
+    ConfigError when it could lead anywhere else; `key` says in the message where it was written.
+    """
+    name, why = _judged(path)
+    if why:
+        raise ConfigError(f"{key}: {path!r} is not allowed: {why}; write a path below that directory")
+    return name
+
+
+@lru_cache(maxsize=65536)
+def _judged(path: str) -> tuple[str, str]:
+    """The path as `clean` gives it, and what speaks against it."""
+    posix = path.replace("\\", "/")
+    parts = [part for part in posix.split("/") if part not in ("", ".")]
+    faults = (
+        ("\0" in path, "it contains a NUL character"),
+        (posix.startswith("/"), "it is absolute"),
+        (parts and _DRIVE.match(parts[0]), "it begins with a drive letter"),
+        (".." in parts, "'..' would leave the directory"),
+        (any(part.startswith(_OURS) for part in parts), f"names that begin with {_OURS!r} belong to the dispatcher"),
+    )
+    return "/".join(parts), next((why for bad, why in faults if bad), "")
+
+
+def check_paths(spec: SubmissionSpec) -> None:
+    """Raise ConfigError for the first path of a submission that is not below its directory, or names no file."""
+    _check("", forward_common_files=spec.forward_common_files, backward_common_files=spec.backward_common_files)
+    for position, task in enumerate(spec.tasks):
+        where = f"task_list[{position}]."
+        clean(task.task_work_path, f"{where}task_work_path")
+        _check(where, forward_files=task.forward_files, backward_files=task.backward_files)
+        for key, log in (("outlog", task.outlog), ("errlog", task.errlog)):
+            if log is not None and not clean(log, where + key):
+                raise ConfigError(f"{where}{key}: {log!r} is a directory; write a file name, or null")
+
+
+def _check(where: str, **lists: tuple[str, ...]) -> None:
+    for key, paths in lists.items():
+        for path in paths:
+            if not path:
+                raise ConfigError(f"{where}{key}: an empty name; write '.' for the whole directory, or leave it out")
+            clean(path, where + key)
+
+
+def escape(path: str) -> str:
+    """A pattern that means this path and nothing else."""
+    return _MAGIC.sub(r"[\g<0>]", path)
+
+
+def readable(pattern: str) -> str:
+    """A pattern as its user wrote it, without the marks of `escape`."""
+    return _ESCAPED.sub(r"\1", pattern)
+
+
+def encoded(path: str) -> str:
+    """A path of letters, digits, `._-/`, and `=xx` for every other byte: a name for any file system and any shell."""
+    data = path.encode("utf-8", "surrogateescape").decode("latin-1")
+    return _STRANGE.sub(lambda found: f"={ord(found[0]):02x}", data)
+
+
+@lru_cache(maxsize=65536)
+def _literal(part: str) -> str | None:
+    """The one name a part of a pattern means, None when it may mean many."""
+    plain = _ESCAPED.sub("", part)
+    return None if _MAGIC.search(plain) else _ESCAPED.sub(r"\1", part)
+
+
+def _below(task: TaskSpec, paths: Iterable[str], key: str, mark: Callable[[str], str] = str) -> list[str]:
+    """Patterns of a task, relative to work_base and R; its directory is a name, never a pattern."""
+    directory = escape(clean(task.task_work_path, "task_work_path"))
+    return [_joined(directory, mark(clean(path, key))) for path in paths]
+
+
+def _joined(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory and name else directory or name
+
+
+def _common(paths: Iterable[str], key: str) -> list[str]:
+    return [clean(path, key) for path in paths]
+
+
+def _logs(task: TaskSpec) -> list[str]:
+    return _below(task, [log for log in (task.outlog, task.errlog) if log is not None], "outlog", escape)
+
+
+def common(spec: SubmissionSpec) -> list[str]:
+    """Patterns, relative to work_base and to R, of what is forwarded for every task."""
+    return _common(spec.forward_common_files, "forward_common_files")
+
+
+def output(task: TaskSpec) -> str:
+    """The file that a task's output goes to, relative to R; "" when it has none."""
+    if task.outlog is None:
+        return ""
+    return _joined(clean(task.task_work_path, "task_work_path"), clean(task.outlog, "outlog"))
+
+
+def sources(spec: SubmissionSpec, positions: Sequence[int] | None = None) -> list[str]:
+    """Patterns, relative to work_base and to R, of everything that is forwarded: for all tasks, or for these."""
+    patterns = _common(spec.forward_common_files, "forward_common_files")
+    for task in spec.tasks if positions is None else (spec.tasks[position] for position in positions):
+        patterns += _below(task, task.forward_files, "forward_files")
+    return list(dict.fromkeys(patterns))
+
+
+def wanted(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
+    """Patterns, relative to R, of what these tasks must bring back, the common files included."""
+    patterns = _common(spec.backward_common_files, "backward_common_files")
+    for position in positions:
+        patterns += _below(spec.tasks[position], spec.tasks[position].backward_files, "backward_files")
+    return list(dict.fromkeys(patterns))
+
+
+def evidence(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
+    """Patterns, relative to R, of what failed tasks may have left: logs and backward files, none required."""
+    patterns: list[str] = []
+    for task in (spec.tasks[position] for position in positions):
+        patterns += _logs(task) + _below(task, task.backward_files, "backward_files")
+    return list(dict.fromkeys(patterns))
+
+
+def left(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
+    """Patterns, relative to R, of all that these tasks leave and that may be brought back."""
+    return list(dict.fromkeys(wanted(spec, positions) + evidence(spec, positions)))
+
+
+def roots(patterns: Iterable[str]) -> list[str]:
+    """What to list so that all patterns can be answered: names, and the directories that wildcards start from.
+
+    Nothing that lies below another one is listed again; "" is the whole directory.
+    """
+    starts = {_start(pattern): None for pattern in patterns}
+    return [path for path in starts if not any(above in starts for above in _parents(path))]
+
+
+def _start(pattern: str) -> str:
+    parts: list[str] = []
+    for part in pattern.split("/"):
+        name = _literal(part)
+        if name is None:
+            break
+        parts.append(name)
+    return "/".join(parts)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+class _Directory:
+    """A directory of a listing: its names, and the names in both orders once a wildcard asked for them."""
+
+    __slots__ = ("_backward", "_forward", "names")
+
+    def __init__(self) -> None:
+        self.names: dict[str, _Directory | int] = {}
+        self._forward: list[str] = []
+        self._backward: list[str] = []
+
+    def matching(self, part: str) -> list[str]:
+        """Names that one part of a pattern means, in order."""
+        name = _literal(part)
+        if name is not None or part in self.names:
+            return [name for name in (name or part,) if name in self.names]
+        means = _compiled(part)
+        return sorted(n for n in self._candidates(part) if means(n) and (n[0] != "." or part[0] == "."))
+
+    def _candidates(self, part: str) -> list[str]:
+        """Names that begin, or end, as the part does: 10,000 patterns over one large directory stay cheap."""
+        if not self._forward:
+            self._forward = sorted(self.names)
+            self._backward = sorted(name[::-1] for name in self.names)
+        head, tail = re.split(r"[*?[]", part, maxsplit=1)[0], re.split(r"[*?\]]", part)[-1]
+        if len(head) >= len(tail):
+            return _range(self._forward, head)
+        return [name[::-1] for name in _range(self._backward, tail[::-1])]
+
+
+def _range(ordered: list[str], start: str) -> list[str]:
+    return ordered[bisect_left(ordered, start) : bisect_right(ordered, start, key=lambda name: name[: len(start)])]
+
+
+@lru_cache(maxsize=4096)
+def _compiled(part: str) -> Callable[[str], object]:
+    return re.compile(translate(part)).match
+
+
+class Listing:
+    """What is there, ready to be asked by pattern; built once from the entries of a `tree`."""
+
+    def __init__(self, entries: Iterable[FileEntry]) -> None:
+        self._top = _Directory()
+        for entry in entries:
+            if not (entry.path.startswith(_OURS) or f"/{_OURS}" in entry.path):
+                self._add(entry)
+
+    def _add(self, entry: FileEntry) -> None:
+        *above, name = entry.path.split("/")
+        at = self._top
+        for part in above:
+            below = at.names.get(part)
+            if not isinstance(below, _Directory):
+                below = at.names[part] = _Directory()
+            at = below
+        if entry.size >= 0:
+            at.names[name] = entry.size
+        elif name and name not in at.names:
+            at.names[name] = _Directory()
+
+    def match(self, pattern: str) -> list[str]:
+        """Paths that a pattern means, sorted, directories as themselves."""
+        return sorted(self._match(pattern))
+
+    def files(self, pattern: str) -> list[FileEntry]:
+        """Files and empty directories that a pattern means, directories with everything below them, sorted."""
+        found = {path: size for top, node in self._match(pattern).items() for path, size in _everything(top, node)}
+        return [FileEntry(path, size) for path, size in sorted(found.items())]
+
+    def _match(self, pattern: str) -> dict[str, _Directory | int]:
+        here: dict[str, _Directory | int] = {"": self._top}
+        parts = pattern.split("/") if pattern else []
+        for nth, part in enumerate(parts):
+            if part != "**":
+                here = dict(_step(here, part))
+            elif nth == 0 or parts[nth - 1] != "**":  # a second `**` beside the first adds nothing
+                here = _descend(here, last=set(parts[nth:]) == {"**"})
+        return here
+
+
+def _step(here: dict[str, _Directory | int], part: str) -> Iterator[tuple[str, _Directory | int]]:
+    for path, node in here.items():
+        if isinstance(node, _Directory):
+            yield from ((_joined(path, name), node.names[name]) for name in node.matching(part))
+
+
+def _descend(here: dict[str, _Directory | int], last: bool) -> dict[str, _Directory | int]:
+    """What `**` means: every directory below, no hidden ones; as the last part the files and empty directories."""
+    found: dict[str, _Directory | int] = {}
+    stack = [(path, node) for path, node in here.items() if isinstance(node, _Directory)]
+    walked: set[str] = set()
+    while stack:
+        path, node = stack.pop()
+        if path in walked:
+            continue
+        walked.add(path)
+        if not last or (path and not node.names):
+            found[path] = node
+        for name, child in node.names.items():
+            below = _joined(path, name)
+            if name[0] != "." and isinstance(child, _Directory):
+                stack.append((below, child))
+            elif name[0] != "." and last:
+                found[below] = child
+    return found
+
+
+def _everything(top: str, node: _Directory | int) -> Iterator[tuple[str, int]]:
+    stack = [(top, node)]
+    while stack:
+        path, node = stack.pop()
+        if not isinstance(node, _Directory):
+            yield path, node
+        elif node.names:
+            stack += [(_joined(path, name), child) for name, child in node.names.items()]
+        elif path:
+            yield path, -1
+
+
+def uploads(spec: SubmissionSpec, entries: Sequence[FileEntry], near: str) -> list[Item]:
+    """Everything to be sent, each target once: forward files, their empty directories, and every task's directory.
+
+    `entries` list the near side at `roots(sources(spec))`, `near` is where they lie, absolute. InputMissing
+    names the patterns that nothing answers, ConfigError a name that cannot be sent.
+    """
+    found, unanswered = _found(sources(spec), entries)
+    if unanswered:
+        raise InputMissing(_missing(spec, unanswered, near))
+    for position, task in enumerate(spec.tasks):
+        directory = clean(task.task_work_path, "task_work_path")
+        if directory and found.setdefault(directory, -1) >= 0:
+            raise ConfigError(f"task_list[{position}].task_work_path: {near}/{directory} is a file; name a directory")
+    return [Item(f"{near}/{_sendable(path)}", path, size) for path, size in found.items()]
+
+
+def _found(patterns: Sequence[str], entries: Iterable[FileEntry]) -> tuple[dict[str, int], list[str]]:
+    """Sizes of everything that the patterns mean, by path, and the patterns that mean nothing."""
+    listing = Listing(entries)
+    found: dict[str, int] = {}
+    unanswered: list[str] = []
+    for pattern in patterns:
+        files = listing.files(pattern)
+        found.update((file.path, file.size) for file in files)
+        if pattern and not files:
+            unanswered.append(pattern)
+    return found, unanswered
+
+
+def _missing(spec: SubmissionSpec, unanswered: Sequence[str], near: str) -> str:
+    asked = dict.fromkeys(_common(spec.forward_common_files, "forward_common_files"), "forward_common_files")
+    for position, task in enumerate(spec.tasks):
+        for pattern in _below(task, task.forward_files, "forward_files"):
+            asked.setdefault(pattern, f"forward_files of task {position}: {task.command[:60]}")
+    lines = [f"{readable(pattern)} ({asked[pattern]})" for pattern in unanswered[:10]]
+    lines += [f"… and {len(unanswered) - 10} more"] if len(unanswered) > 10 else []
+    head = f"{len(unanswered)} forward file(s) not found below {near}; create them or correct the names:"
+    return "\n  ".join([head, *lines])
+
+
+def _sendable(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"forward file {path!a}: its name is not valid UTF-8; rename it") from None
+    return path
+
+
+def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> set[str]:
+    """Targets whose bytes belong to the submission's identity: all that is sent, but for what tasks rewrite.
+
+    A file that any task names in backward_files, outlog or errlog (or that is in backward_common_files) changes
+    while the submission runs; if it counted, a resumed run would not know itself again.
+    """
+    patterns = left(spec, range(len(spec.tasks)))
+    rewritten, _ = _found(patterns, (FileEntry(item.target, item.size) for item in items))
+    return {item.target for item in items if item.size >= 0 and item.target not in rewritten}
+
+
+def downloads(patterns: Sequence[str], entries: Sequence[FileEntry]) -> tuple[list[Item], list[str]]:
+    """What to fetch, each file once, and the patterns (as their user wrote them) that nothing answers.
+
+    `entries` list R at `roots(patterns)`; sources are relative to R, targets to the near side.
+    """
+    found, unanswered = _found(patterns, entries)
+    return [Item(path, path, size) for path, size in found.items()], [readable(pattern) for pattern in unanswered]
+
+
+def marker(name: str) -> str:
+    """Name of the empty file that stands for a result that is missing: `out/*.nc` -> `tag_failure_download_out_*.nc`.
+
+    Only letters, digits and `.-_` are kept, everything else becomes `_`.
+    """
+    return f"tag_failure_download_{_UNSAFE.sub('_', name)}"
+
+
+def markers(spec: SubmissionSpec, positions: Sequence[int], missing: Sequence[str]) -> list[str]:
+    """Where these tasks' markers go, relative to the near side, for what `downloads` said is missing."""
+    lost = set(missing)
+    found = [marker(name) for name in spec.backward_common_files if clean(name, "backward_common_files") in lost]
+    for task in (spec.tasks[position] for position in positions):
+        directory = clean(task.task_work_path, "task_work_path")
+        patterns = zip(task.backward_files, _below(task, task.backward_files, "backward_files"), strict=True)
+        found += [_joined(directory, marker(name)) for name, pattern in patterns if readable(pattern) in lost]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,254 @@
+"""The loop: look at each job, do what is due, journal what happened. The only place that does both.
+
+    due    submit ─▶ ⏎submitting ─▶ scheduler.submit ─▶ context.ask ─▶ ⏎submitted | postponed | refused
+           look   ─▶ observer.look ─▶ ⏎running | waiting | finished | terminated | …
+           retry  ─▶ ⏎retried
+
+⏎ is a commit: on disk before the next arrow. Starting and recovering are the
+same thing: the history is folded before, then the loop goes round. Whatever is
+unclear (a reply that was lost, a job that is not listed) is looked at again,
+never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..core import events as ev
+from ..core.errors import Unreachable
+from ..core.history import History
+from ..core.lifecycle import Policy, Progress, State, Todo, todo
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.ports import Accepted, Answer, Ask, Context, Later, Scheduler, TurnedUp
+from ..scripts.render import job_script, render
+from .environment import Outside
+from .observer import Observer, understood
+from .recorder import Ledger, Log
+
+_LIVE = (State.waiting, State.running, State.completing)
+
+
+class Engine:
+    """Runs the jobs of one submission to their end."""
+
+    def __init__(
+        self,
+        spec: SubmissionSpec,
+        jobs: Sequence[JobSpec],
+        history: History,
+        log: Log,
+        scheduler: Scheduler,
+        context: Context,
+        outside: Outside,
+        template: str | None = None,
+    ) -> None:
+        self.spec, self.history, self.scheduler, self.context = spec, history, scheduler, context
+        self.outside, self.template = outside, template
+        self.tasks = {job.hash: job.tasks for job in jobs}
+        self.policy = Policy(retries=spec.machine.retry_count)
+        self.ledger = Ledger(history, log, lambda: outside.show(self))
+        self.observer = Observer(self.ledger, scheduler, context, outside)
+        self.next_look = 0.0
+        self._pause = scheduler.pace
+        self._burst = scheduler.batch
+
+    # -- what others want to know -------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> Mapping[str, Progress]:
+        """The progress of every job, by hash."""
+        return self.history.jobs
+
+    @property
+    def trouble(self) -> str:
+        """Why the last look gave no good answer; "" when it did."""
+        return self.observer.trouble
+
+    def over(self) -> bool:
+        """Nothing is due for any job."""
+        return all(todo(job, self.policy) is Todo.nothing for job in self.jobs.values())
+
+    def failed(self) -> list[Progress]:
+        """Jobs that are terminated for good, those abandoned on purpose not counted."""
+        return [job for job in self.jobs.values() if self._lost(job)]
+
+    def _lost(self, job: Progress) -> bool:
+        abandoned = job.cause is not None and job.cause.kind == "abandoned"
+        return job.state is State.terminated and not abandoned and todo(job, self.policy) is Todo.nothing
+
+    def done_tasks(self) -> int:
+        """How many tasks have ended with code 0, as far as the last look showed."""
+        partial = self.observer.partial
+        return sum(
+            (job.done | (partial.get(job.job, 0) if job.state in _LIVE else 0)).bit_count()
+            for job in self.jobs.values()
+        )
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self, check_interval: float, exit_on_submit: bool = False, stop_on_failure: bool = False) -> None:
+        """Go round until every job is over, or as the arguments say; `check_interval` is the longest pause (s)."""
+        while not self.over() and not self.outside.stop():
+            news = self.step()
+            if (exit_on_submit and self._all_asked()) or (stop_on_failure and self.failed()):
+                return
+            if not self.over():
+                self._wait(news, check_interval)
+
+    def _all_asked(self) -> bool:
+        """Every job that may be submitted now is; those held back by max_running wait for a later run."""
+        room = self._room()
+        due = [job for job in self.jobs.values() if todo(job, self.policy) in (Todo.submit, Todo.retry) or job.asking]
+        return not due or (room is not None and room <= 0)
+
+    def step(self) -> bool:
+        """One round; true when something changed."""
+        before = self._shape()
+        if self.outside.cancelled():
+            self.policy = Policy(retries=-1, site_retries=-1)  # nothing is tried again
+            self.stop_jobs(self.jobs.values(), "cancelled")
+        due = self._due()
+        self._drop(due[Todo.drop])
+        self.ledger.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
+        self.ledger.commit()
+        self._submit(self._due()[Todo.submit])
+        self.look(self._due()[Todo.look])
+        return before != self._shape()
+
+    def _shape(self) -> list[tuple[State, int, bool]]:
+        return [(job.state, job.attempt, job.asking) for job in self.jobs.values()]
+
+    def _due(self) -> dict[Todo, list[Progress]]:
+        due: dict[Todo, list[Progress]] = {what: [] for what in Todo}
+        for job in self.jobs.values():
+            due[todo(job, self.policy)].append(job)
+        return due
+
+    def _wait(self, news: bool, longest: float) -> None:
+        """Short after news, longer while there is none, up to what the user allows."""
+        pace = min(self.scheduler.pace, longest)
+        self._pause = pace if news else min(max(self._pause, pace, 0.01) * 1.5, longest)
+        self.next_look = self.outside.elapsed() + self._pause
+        self.outside.show(self)
+        self.outside.sleep(self._pause)
+
+    def look(self, jobs: Sequence[Progress]) -> None:
+        """End what is to be ended among these jobs, look at all of them, record what that shows."""
+        if not jobs:
+            return
+        self._end([job for job in jobs if job.stopping])
+        self.observer.look(jobs)
+        self._abandon()
+        self.ledger.commit()
+
+    # -- submitting ---------------------------------------------------------------------------------------------
+
+    def _room(self) -> int | None:
+        """How many more jobs may be queued or running; None without a limit."""
+        limit = self.spec.machine.max_running
+        busy = sum(1 for job in self.jobs.values() if job.state in _LIVE or job.asking)
+        return None if limit is None else limit - busy
+
+    def _submit(self, due: list[Progress]) -> None:
+        """In bursts, as long as everything is accepted; after a "not now" one job feels the way."""
+        room = self._room()
+        due = due if room is None else due[: max(room, 0)]
+        while due and not self.outside.stop():
+            batch, due = due[: self._burst], due[self._burst :]
+            if not self._submit_batch(batch):
+                self._burst = 1
+                return
+            self._burst = min(self._burst * 2, self.scheduler.batch)
+
+    def _submit_batch(self, due: list[Progress]) -> bool:
+        """Ask for these jobs in one call; false when there is no use in asking for more now."""
+        asks = {job.job: self._ask(job) for job in due}
+        self.ledger.record(*(ev.Submitting(job.job, max(job.attempt, 1), asks[job.job].nonce) for job in due))
+        self.ledger.commit()
+        call = self.scheduler.submit(list(asks.values()), self.context.place)
+        try:
+            answers = understood(self.scheduler.submitted, self.context.ask(call), list(asks.values()))
+        except Unreachable as error:
+            self.observer.troubled(str(error))
+            return False
+        for name, ask in asks.items():
+            if answer := answers.get(ask.nonce):
+                self.ledger.record(_answered(name, answer))
+        self.ledger.commit()
+        return len(answers) == len(asks) and not any(isinstance(answer, Later) for answer in answers.values())
+
+    def _ask(self, job: Progress) -> Ask:
+        nonce = job.nonce or self.outside.nonce()
+        name = f"{nonce}{self._title(job)}"
+        script = job_script(self.spec, job.job, nonce, name, self._unfinished(job), self.context.place, self.template)
+        return Ask(
+            nonce=nonce,
+            name=name,
+            script=f"{nonce}.sub",
+            files=render(script, self.scheduler).files(nonce),
+            resources=self.spec.resources,
+            tasks=len(script.tasks),
+            # the stray ones first: a call for one that is still under way asks whether the last attempt is withdrawn
+            revoke=(*((nonce, 0) for nonce in job.stray), *((nonce, job.lines) for nonce in job.past[-1:])),
+            forward=script.forward,
+            backward=script.backward,
+            common=script.common,
+            log=script.log,
+        )
+
+    def _unfinished(self, job: Progress) -> dict[int, int]:
+        """Position in the job -> position in the submission, of the tasks that have not ended with code 0."""
+        return {index: self.tasks[job.job][index] for index in job.unfinished}
+
+    def _title(self, job: Progress) -> str:
+        """What people recognize a job by, behind its nonce: the task's name for one-task jobs, or kwargs' job_name."""
+        title = str(self.spec.resources.kwargs.get("job_name") or "")
+        if job.size == 1:
+            title = self.spec.tasks[self.tasks[job.job][0]].task_name or title
+        kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in title).strip("-")
+        return f"-{kept[:40]}" if kept else ""
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def stop_jobs(self, jobs: Iterable[Progress], why: str) -> None:
+        """Write down that these jobs are to be killed; the rounds that follow do it until they are gone."""
+        live = [job for job in jobs if not job.stopping and job.state not in (State.finished, State.terminated)]
+        if live:
+            self.ledger.record(*(ev.Stopping(job.job, why) for job in live))
+            self.ledger.commit()
+
+    def _drop(self, due: Sequence[Progress]) -> None:
+        """End jobs that were not accepted; where they were asked for, a part may be in the queue all the same."""
+        if self._end([job for job in due if job.nonce]):
+            self.ledger.record(
+                *(ev.Terminated(job.job, ev.Cause(job.stopping, "before it was submitted")) for job in due)
+            )
+
+    def _end(self, jobs: Sequence[Progress]) -> bool:
+        """Kill these jobs, by what names them in the queue; false when that could not be asked for."""
+        if not jobs:
+            return True
+        watches = [self.observer.watch(job) for job in jobs]
+        try:
+            self.context.ask(self.scheduler.kill(watches, self.context.place))
+        except Unreachable as error:
+            self.observer.troubled(str(error))
+            return False
+        return True
+
+    def _abandon(self) -> None:
+        """When enough tasks are done (strategy/ratio_unfinished), the stragglers are killed."""
+        ratio = self.spec.resources.strategy.ratio_unfinished
+        total = sum(job.size for job in self.jobs.values())
+        if ratio and self.done_tasks() >= total * (1 - ratio):
+            self.stop_jobs(self.jobs.values(), "abandoned")
+
+
+def _answered(name: str, answer: Answer) -> ev.JobEvent:
+    if isinstance(answer, Accepted):
+        return ev.Submitted(name, answer.id)
+    if isinstance(answer, Later):
+        return ev.Postponed(name, answer.why)
+    if isinstance(answer, TurnedUp):
+        return ev.Revived(name, answer.nonce)
+    return ev.Refused(name, ev.Cause("refused", answer.why, source="submit"))

@@ -1,0 +1,77 @@
+"""The end of a run: what is brought to the near side, and what is told of the jobs that failed for good.
+
+fetch(spec, planned, history, context, near)  ->  Delivered(jobs, files=12, bytes=3400000, missing=("t1/out.nc",))
+failed_job(history, job, "/scratch/R", log)   ->  FailedJob: job 5f1c (4211), 2 attempt(s): memory, on n7 …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core import events as ev
+from ..core.errors import FailedJob
+from ..core.history import History
+from ..core.lifecycle import Progress, State
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.ports import Context
+from ..files import local as near
+from ..files import patterns as staging
+
+
+def fetch(
+    spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, context: Context, near_side: Path
+) -> ev.Delivered:
+    """Bring back what finished tasks promised and what may explain the failed ones; verified by the context."""
+    promised = staging.wanted(spec, done) if (done := _positions(planned, history, done=True)) else []
+    evidence = staging.evidence(spec, _positions(planned, history, done=False))
+    entries = context.tree(staging.roots([*promised, *evidence]))
+    items, absent = staging.downloads(promised, entries)
+    extra, _ = staging.downloads(evidence, entries)
+    known = {item.source for item in items}
+    arrived = context.get([*items, *(item for item in extra if item.source not in known)])
+    files = [item for item in arrived if item.size >= 0]
+    if context.place.root != context.place.near:
+        near.settle(near_side, [item.target for item in files])  # what is here now may be removed there next
+    finished = tuple(job.hash for job in planned if history.jobs[job.hash].state is State.finished)
+    missing = _never_here(absent, spec, planned, history, near_side)
+    return ev.Delivered(finished, len(files), sum(item.size for item in files), tuple(missing))
+
+
+def _positions(planned: Sequence[JobSpec], history: History, done: bool) -> list[int]:
+    """Tasks, by position in the submission, that have ended well, or not; without what an earlier submission ran."""
+    return [
+        position
+        for job in planned
+        for index, position in enumerate(job.tasks)
+        if bool(history.jobs[job.hash].done >> index & 1) is done and not history.jobs[job.hash].inherited >> index & 1
+    ]
+
+
+def _never_here(
+    absent: Sequence[str], spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, near_side: Path
+) -> list[str]:
+    """Of what is not there, what was not brought here before: the other side may have been cleaned since."""
+    home = [p for job in planned for i, p in enumerate(job.tasks) if history.home.get(job.hash, 0) >> i & 1]
+    patterns = staging.wanted(spec, home) if absent and home else []
+    _, gone = staging.downloads(patterns, near.tree(near_side, staging.roots(patterns)))
+    here = {staging.readable(pattern) for pattern in patterns}.difference(gone, history.lacking)
+    return [name for name in absent if name not in here]
+
+
+def missing_text(missing: Sequence[str], root: str) -> str:
+    """What to tell of backward files that are not there."""
+    shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    return (
+        f"finished tasks did not write {len(missing)} of their backward_files: {shown}. Everything else was "
+        f"downloaded and nothing was removed; look into {root}, or correct backward_files"
+    )
+
+
+def failed_job(history: History, job: Progress, root: str, log: str) -> FailedJob:
+    """All that is known of a job that failed for good; `log` is where its script's own output went, "" if unknown."""
+    cause = job.cause or ev.Cause("lost")
+    tasks = history.planned[job.job].tasks
+    task = tasks[cause.task] if cause.task is not None and 0 <= cause.task < len(tasks) else None
+    where = f"{root}/{task.task_work_path}" if task else (log if job.id else "") or root
+    return FailedJob(job.job, job.id, job.attempt, cause, task.command if task else "", where)

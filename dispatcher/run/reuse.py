@@ -1,0 +1,71 @@
+"""What an earlier submission of the same tasks has finished, so that other resources do not run it again.
+
+    submission.json   previous_submission_hash: 5f1c…      partition and walltime have changed since
+
+    of(spec, profile, "5f1c…")()   ->   Inheritance("5f1c…", {0, 3, 4})     their results are on the near side, verified
+
+Only resources may differ (manual of 1.1, previous_submission_hash). The earlier
+one must be at rest: with its lock held, what its tasks left is downloaded by its
+own session, and only then does the new journal say that they are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..core.errors import ConfigError
+from ..core.model import JobSpec, ResourcesSpec, SubmissionSpec, plan_hash, submission_hash
+from .opening import Inheritance
+from .session import Session, open_session, survey
+from .store import KEPT, near_of, read_history, settled
+
+_KEY = "submission/previous_submission_hash"
+
+
+def of(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str | None) -> Callable[[], Inheritance]:
+    """Asked when the journal of `spec` is begun; raises ConfigError when `previous` is not fit to inherit from."""
+
+    def inherit() -> Inheritance:
+        return _harvest(spec, profile, previous) if previous else Inheritance()
+
+    return inherit
+
+
+def _harvest(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str) -> Inheritance:
+    path = near_of(spec) / KEPT / previous / "journal"
+    history = read_history(path) if path.is_dir() else None
+    if history is None or history.opened is None:
+        raise ConfigError(f"{_KEY}: there is no journal of {previous} in {near_of(spec) / KEPT}")
+    old = _with_resources(spec, history.opened.resources)
+    if submission_hash(plan_hash(old), survey(old)[1]) != previous:
+        raise ConfigError(
+            f"{_KEY}: {previous} differs in more than its resources (tasks, files, machine or the bytes of its "
+            "inputs); leave the key out to run everything anew"
+        )
+    if not settled(history):
+        raise ConfigError(f"{_KEY}: jobs of {previous} are in the queue; `dispatcher cancel {path.parent}` first")
+    planned = [JobSpec(job, event.positions) for job, event in history.planned.items()]
+    with open_session(old, profile, jobs=planned) as session:
+        return Inheritance(previous, _brought_home(session))
+
+
+def _with_resources(spec: SubmissionSpec, resources: Mapping[str, Any]) -> SubmissionSpec:
+    return msgspec.structs.replace(spec, resources=msgspec.convert(resources, ResourcesSpec))
+
+
+def _brought_home(session: Session) -> frozenset[int]:
+    """Positions of all tasks that have ended well, once their results are here."""
+    jobs = session.progress
+    if not settled(session.history):
+        raise ConfigError(f"{_KEY}: another dispatcher has gone on with {session.submission}; wait for it to end")
+    if not session.history.cleaned and any(job.done for job in jobs.values()):
+        session.download()
+    return frozenset(
+        position
+        for job in session.planned
+        for index, position in enumerate(job.tasks)
+        if jobs[job.hash].done >> index & 1
+    )

@@ -1,0 +1,364 @@
+"""A submission opened for work: what was asked, its journal, its history, its scheduler and its context, joined.
+
+    with open_session(spec, profile) as session:
+        session.run(check_interval=30)
+
+    <local_root>/<work_base>/.dispatcher/<submission>/journal/    the journal (see docs/journal-format.md)
+    R/.dispatcher/<submission>/jobs/                              scripts, receipts and claims, where the jobs run
+
+Opening takes the lock of the journal and folds what it holds: whatever died
+before, the session starts where the records end.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+import journal as journals
+
+from .. import contexts, schedulers
+from ..core import events as ev
+from ..core.errors import ConfigError, FailedJob, Interrupted, JobsFailed, ResultMissing
+from ..core.history import History
+from ..core.lifecycle import Progress, State, Todo, todo
+from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
+from ..core.plan import plan
+from ..core.ports import Context, Item, Scheduler
+from ..files import local as near
+from ..files import patterns as staging
+from ..scripts.render import check_header, job_script, render
+from . import results as homecoming
+from .engine import Engine
+from .environment import Outside
+from .fencing import Fenced
+from .opening import Inheritance, first_records
+from .recorder import Ledger
+from .store import KEPT, RULES, fold, journal_errors, near_of, refuse_changed
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+def new_nonce() -> str:
+    """Twelve characters that are safe in every scheduler's job name, new for every attempt."""
+    return "d" + "".join(secrets.choice(_ALPHABET) for _ in range(11))
+
+
+def real_outside(**extra: Any) -> Outside:
+    """The real clock, the real sleep, random nonces."""
+    return Outside(**{"now": time.time, "elapsed": time.monotonic, "sleep": time.sleep, "nonce": new_nonce, **extra})
+
+
+class Session:
+    """One submission, open for work in this process. Use `open_session`."""
+
+    def __init__(
+        self,
+        spec: SubmissionSpec,
+        jobs: Sequence[JobSpec],
+        submission: str,
+        scheduler: Scheduler,
+        open_context: Callable[[], Context],
+        log: journals.Journal[Any],
+        history: History,
+        outside: Outside,
+        uploads: Sequence[Item],
+    ) -> None:
+        self.spec, self.planned, self.submission = spec, jobs, submission
+        self.scheduler, self.journal, self.history = scheduler, log, history
+        self.outside, self.uploads = outside, uploads
+        self.near = near_of(spec)
+        self._ledger = Ledger(history, log)
+        self._open_context = open_context
+        self._engine: Engine | None = None
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """The progress of every job, by hash."""
+        return self.history.jobs
+
+    @property
+    def engine(self) -> Engine:
+        """The loop; made, and the context opened, when it is first needed."""
+        if self._engine is None:
+            self._engine = Engine(
+                self.spec,
+                self.planned,
+                self.history,
+                self.journal,
+                self.scheduler,
+                Fenced(self._open_context(), self.journal),
+                self.outside,
+                _template(self.spec),
+            )
+        return self._engine
+
+    @property
+    def context(self) -> Context:
+        """The place where the jobs run."""
+        return self.engine.context
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._engine is not None:
+            self._engine.context.close()
+        self.journal.__exit__(kind, error, None)
+
+    def record(self, *events: ev.Event) -> None:
+        """Check, journal, believe; durable on return."""
+        self._ledger.record(*events)
+        self._ledger.commit()
+
+    # -- verbs --------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        check_interval: float = 30.0,
+        exit_on_submit: bool = False,
+        dry_run: bool = False,
+        clean: bool = True,
+        stop_on_failure: bool = False,
+    ) -> None:
+        """The whole way: stage, run every job to its end, download, clean. See Submission.run_submission."""
+        with journal_errors(self.journal.path):
+            self._grant_new_round()
+            if self.history.concluded is None:
+                self.upload()
+                if dry_run:
+                    self.write_scripts()
+                    return None
+                self._go_round(check_interval, exit_on_submit, stop_on_failure)
+                if not self.finished():
+                    return self._left_early(stop_on_failure)
+                self._bring_home()
+            if clean:
+                self.clean()
+            return None
+
+    def _go_round(self, check_interval: float, exit_on_submit: bool, stop_on_failure: bool) -> None:
+        try:
+            self.engine.run(check_interval, exit_on_submit, stop_on_failure)
+        except KeyboardInterrupt:
+            self.record(ev.Note("interrupted; the jobs were left running"))
+            raise
+        if self.outside.stop() and not self.finished():
+            self.record(ev.Note("interrupted; the jobs were left running"))
+            raise Interrupted(
+                f"interrupted: the jobs run on. Run the same command again to resume submission {self.submission}"
+            )
+
+    def _left_early(self, stop_on_failure: bool) -> None:
+        if stop_on_failure and self.engine.failed():
+            raise self._failure("the other jobs were left running; run the same command again to go on with them")
+
+    def _grant_new_round(self) -> None:
+        """Running again after a failure gives the failed jobs a new round of attempts."""
+        if self.history.concluded is not None and self.history.concluded.outcome == "failed":
+            over = [job for job in self.progress.values() if job.state is State.terminated]
+            self.record(*(ev.Retried(job.job, fresh=True) for job in over))
+
+    def look(self) -> None:
+        """Look at everything that is in the queue until what is missing is settled; nothing is submitted."""
+        self._look_once()
+        while (wait := self.engine.observer.unsettled()) is not None:
+            self.outside.sleep(wait)
+            self._look_once()
+
+    def _look_once(self) -> None:
+        self.engine.look([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.look])
+
+    def finished(self) -> bool:
+        """Nothing is due any more for any job."""
+        return self.engine.over()
+
+    def upload(self) -> None:
+        """Stage the forward files and verify them; later sessions send only what is not there any more."""
+        self.context.put(self.uploads, replace=not self.history.staged)
+        if not self.history.staged:
+            files = [item for item in self.uploads if item.size >= 0]
+            self.record(ev.Staged(len(files), sum(item.size for item in files)))
+
+    def write_scripts(self) -> Path:
+        """What a dry run shows: the script of every job, as it would be submitted, in a folder on the near side."""
+        folder = self.near / KEPT / self.submission / "dry-run"
+        for job in self.planned:
+            tasks = dict(enumerate(job.tasks))
+            script = job_script(
+                self.spec, job.hash, "dryrun", "dryrun", tasks, self.context.place, _template(self.spec)
+            )
+            for name, text in render(script, self.scheduler).files(job.hash).items():
+                near.write_atomic(folder / name, text.encode())
+        return folder
+
+    def download(self) -> None:
+        """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
+        told = homecoming.fetch(self.spec, self.planned, self.history, self.context, self.near)
+        self.record(told)
+        if told.missing:
+            raise ResultMissing(homecoming.missing_text(told.missing, self.context.place.root))
+
+    def _bring_home(self) -> None:
+        """Download and conclude. What finished tasks did not write must not hide that others have failed."""
+        missing = ""
+        try:
+            self.download()
+        except ResultMissing as error:
+            if not self.engine.failed():
+                raise
+            missing = f"{error}\n"
+        self._conclude(missing)
+
+    def _conclude(self, missing: str) -> None:
+        failed = self.engine.failed()
+        self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
+        if failed:
+            here = "what finished is here, nothing was removed there"
+            raise self._failure(f"{missing}{here}; run the same command again to try the failed jobs again")
+
+    def _failure(self, resume: str) -> JobsFailed:
+        jobs = [self._explained(job) for job in self.engine.failed()]
+        return JobsFailed(
+            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.near})"
+        )
+
+    def _explained(self, job: Progress) -> FailedJob:
+        place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
+        shared = not self.scheduler.context and template is None
+        return homecoming.failed_job(self.history, job, place.root, f"{place.home}/{job.nonce}*.log" if shared else "")
+
+    def clean(self) -> None:
+        """Remove what is ours on the execution side; only what was verified on this side ever goes."""
+        if self.history.cleaned or self.history.concluded is None or self.history.concluded.outcome != "finished":
+            return
+        self.context.remove()
+        self.record(ev.Cleaned())
+
+    def kill(self, *jobs: str) -> None:
+        """Ask for these jobs (all when none is named) to be ended; `run` sees it through."""
+        chosen = [self.progress[job] for job in jobs] if jobs else list(self.progress.values())
+        self.engine.stop_jobs(chosen, "cancelled")
+
+
+@contextmanager
+def open_session(
+    spec: SubmissionSpec,
+    profile: Mapping[str, Any],
+    jobs: Sequence[JobSpec] | None = None,
+    outside: Outside | None = None,
+    inherit: Callable[[], Inheritance] = Inheritance,
+) -> Iterator[Session]:
+    """Check everything that was asked, take the journal's lock, fold its history.
+
+    `inherit` is asked once, when a journal is begun: which tasks need not be run.
+    Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
+    this submission, JournalDamaged when its journal cannot be trusted.
+    """
+    scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
+    scheduler.check(spec.resources)
+    check_header(spec.resources, scheduler, _template(spec))
+    staging.check_paths(spec)
+    planned = tuple(jobs) if jobs else plan(spec)
+    uploads, inputs = survey(spec)
+    submission = submission_hash(plan_hash(spec), inputs)
+    place = near_of(spec)
+    refuse_changed(spec, submission, inputs)
+    kind = contexts.load(spec.machine.context_type)
+    check_pair(spec.machine, scheduler, kind)
+
+    def open_context() -> Context:
+        return kind.open(spec.machine, profile, submission, spec.work_base)
+
+    history = History()
+    with journal_errors(place / KEPT / submission / "journal"):
+        log = journals.Journal.open(
+            place / KEPT / submission / "journal",
+            ev.Event,
+            application=f"dispatcher {version()}",
+            rules=RULES,
+            replay=lambda frame: fold(history, frame),
+        )
+    request = place / KEPT / submission / "cancel"
+    request.unlink(missing_ok=True)  # one that nobody obeyed was meant for a dispatcher that is gone
+    outside = msgspec.structs.replace(outside or real_outside(), cancelled=request.exists)
+    session = Session(spec, planned, submission, scheduler, open_context, log, history, outside, uploads)
+    with session:
+        begin(session, inputs, inherit)
+        yield session
+
+
+def check_pair(machine: MachineSpec, scheduler: Scheduler, kind: type[contexts.Opens]) -> None:
+    """Refuse a batch system in a place where it does not run."""
+    if scheduler.context and scheduler.context != contexts.canonical(machine.context_type):
+        raise ConfigError(
+            f"machine/context_type: {machine.batch_type} works with {scheduler.context} only, not with "
+            f"{machine.context_type}"
+        )
+    if kind.batch_type and kind.batch_type != scheduler.name:
+        raise ConfigError(
+            f"machine/batch_type: {machine.context_type} works with {kind.batch_type} only, not with "
+            f"{machine.batch_type}"
+        )
+
+
+def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
+    """Every forward file with its digest, and those digests that enter the submission's identity."""
+    place = near_of(spec)
+    if not place.is_dir():
+        raise ConfigError(
+            f"machine/local_root + work_base: {place} is no directory; create it with the tasks' files in it"
+        )
+    entries = near.tree(place, staging.roots(staging.sources(spec)))
+    items = staging.uploads(spec, entries, str(place))
+    digests = near.digests(place, [item.source for item in items if item.size >= 0])
+    known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
+    counted = staging.inputs(spec, known)
+    return known, {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
+
+
+def begin(session: Session, inputs: Mapping[str, str], inherit: Callable[[], Inheritance] = Inheritance) -> None:
+    """The first records of a new journal; refused when the journal is another submission's."""
+    if session.history.opened is not None:
+        if session.history.opened.submission != session.submission:
+            raise ConfigError(
+                f"{session.journal.path} is the journal of another submission "
+                f"({session.history.opened.submission}); move it away and run again"
+            )
+        return
+    session.history.began = session.history.began or session.outside.now()
+    first = first_records(session.spec, session.planned, session.submission, str(session.near), inputs, inherit())
+    with journal_errors(session.journal.path):
+        session.record(*first)
+
+
+def _template(spec: SubmissionSpec) -> str | None:
+    name = spec.resources.strategy.customized_script_header_template_file
+    if name is None:
+        return None
+    try:
+        return Path(name).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"resources/strategy/customized_script_header_template_file: {name} cannot be read: {error}"
+        ) from None
+
+
+def version() -> str:
+    """The version of this package."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("dispatcher")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,128 @@
+"""What a submission leaves on the near side: its journals, where they are, and reading them without a lock.
+
+<local_root>/<work_base>/.dispatcher/<submission>/journal/
+
+read_history(path).jobs["5f1c…"].state   ->  State.running
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import journal as journals
+
+from ..core import events as ev
+from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, SubmissionBusy
+from ..core.history import History
+from ..core.lifecycle import TRANSITIONS, Progress, State
+from ..core.model import SubmissionSpec, digest, plan_hash, work_hash
+
+#: The journal's directory below the near side, by submission hash.
+KEPT = ".dispatcher"
+#: Digest of the table of transitions, stored in every journal it rules.
+RULES = digest([(name, [source.value for source in sources], dest) for name, sources, dest in TRANSITIONS])
+
+_OF_THE_JOURNAL = frozenset({journals.Open, journals.Close, journals.Unknown})
+
+
+def near_of(spec: SubmissionSpec) -> Path:
+    """The near side of a submission: local_root/work_base, absolute."""
+    return Path(spec.machine.local_root).expanduser().absolute() / spec.work_base
+
+
+def fold(history: History, frame: journals.Frame[Any]) -> None:
+    """Apply the records of a frame; JournalDamaged for a kind that this version does not know."""
+    history.began = history.began or frame.at
+    for record in frame.records:
+        if type(record) in _OF_THE_JOURNAL:
+            if isinstance(record, journals.Unknown):
+                raise JournalDamaged(f"record kind {record.kind!r} was written by a newer version: update dispatcher")
+        else:
+            history.fold(record)
+
+
+def kept_journals(place: Path) -> list[Path]:
+    """The journals below a near side, oldest first."""
+    found = [path.parent for path in (place / KEPT).glob("*/journal/00000001.jsonl")]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def read_history(path: Path) -> History:
+    """Fold a journal without its lock: safe while a dispatcher is at work."""
+    history = History()
+    with journal_errors(path):
+        for frame in journals.frames(path, ev.Event):
+            fold(history, frame)
+    return history
+
+
+def read_progress(spec: SubmissionSpec) -> Mapping[str, Progress]:
+    """How far the newest run of this plan is, from its journal, without a lock; {} when there is none."""
+    asked = plan_hash(spec)
+    for path in reversed(kept_journals(near_of(spec))):
+        opened = opening_of(path)
+        if opened is not None and opened.plan == asked:
+            return read_history(path).jobs
+    return {}
+
+
+def opening_of(path: Path) -> ev.Opened | None:
+    """The first record of a journal; None when it does not hold one yet."""
+    with journal_errors(path):
+        for frame in journals.frames(path, ev.Event):
+            for record in frame.records:
+                if isinstance(record, ev.Opened):
+                    return record
+    return None
+
+
+def refuse_changed(spec: SubmissionSpec, submission: str, inputs: Mapping[str, str]) -> None:
+    """The same tasks, unfinished, but with other inputs or resources: they would run twice, and mix their results."""
+    work, asked = work_hash(spec), plan_hash(spec)
+    for path in kept_journals(near_of(spec)):
+        if path.parent.name == submission:
+            continue
+        opened = opening_of(path)
+        if opened is None or (opened.plan != asked and opened.work != work) or settled(read_history(path)):
+            continue
+        advice = f"or give it up with `dispatcher cancel {path.parent}` and run again"
+        if opened.plan != asked:
+            raise InputsChanged(
+                f"submission {opened.submission} of the same tasks is not finished, and what was asked for has changed "
+                f"since (its resources, or its machine). Put that back to continue it, {advice}; what it has finished "
+                f"is kept if you then give previous_submission_hash: {opened.submission}."
+            )
+        changed = sorted(name for name in {*opened.inputs, *inputs} if opened.inputs.get(name) != inputs.get(name))
+        raise InputsChanged(
+            f"submission {opened.submission} of the same tasks is not finished, and its inputs have changed since: "
+            f"{', '.join(changed[:10])}. Put them back to continue it, {advice}. (Files that tasks rewrite themselves "
+            "belong into their backward_files; then they do not count as inputs.)"
+        )
+
+
+def settled(history: History) -> bool:
+    """Whether nothing of this run is in a queue or may be."""
+    over = (State.unsubmitted, State.finished, State.terminated)
+    return all(job.state in over and not job.asking for job in history.jobs.values())
+
+
+@contextmanager
+def journal_errors(path: Path) -> Iterator[None]:
+    """The journal's errors in this package's words."""
+    try:
+        yield
+    except journals.JournalBusy as error:
+        raise SubmissionBusy(str(error)) from error
+    except journals.JournalFenced as error:
+        raise SubmissionBusy(f"{error}; this process has stopped, the jobs run on") from error
+    except journals.JournalCorrupt as error:
+        raise JournalDamaged(str(error)) from error
+    except journals.JournalError as error:
+        raise DispatcherError(str(error)) from error
+    except OSError as error:
+        if isinstance(error, DispatcherError):
+            raise
+        raise DispatcherError(f"the journal {path} cannot be written: {error}; nothing is lost, run again") from error

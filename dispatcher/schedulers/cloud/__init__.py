@@ -1,0 +1,1 @@
+"""Bohrium by both of its APIs."""

@@ -1,0 +1,12 @@
+"""Bohrium by its first API (manual, 4.6); all that it says is in `cloud`."""
+
+from __future__ import annotations
+
+from .dialect import CloudQueue
+
+
+class Bohrium(CloudQueue):
+    """Jobs that are added in one request: their name carries the nonce, and the listing is asked for it."""
+
+    name = "Bohrium"
+    context = "BohriumContext"

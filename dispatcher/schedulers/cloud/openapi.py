@@ -1,0 +1,12 @@
+"""Bohrium by its open API; all that it says is in `cloud`."""
+
+from __future__ import annotations
+
+from .dialect import CloudQueue
+
+
+class OpenAPI(CloudQueue):
+    """Jobs that have a record before they run: an attempt that is unclear is asked for by the record's id."""
+
+    name = "OpenAPI"
+    context = "OpenAPIContext"

@@ -1,0 +1,1 @@
+"""LSF, and JH_UniScheduler, whose commands are like LSF's."""

@@ -1,0 +1,48 @@
+"""JH_UniScheduler: commands and words like LSF's.
+
+    #JSUB -J dq3v81kx0mza-relax               jsub -J dq3v81kx0mza-relax < dq3v81kx0mza.sub    Job <4211> has been …
+    #JSUB -n 8                                jjobs -a -u USER -o "jobid stat job_name …"
+    #JSUB -R 'span[ptile=4]'                  jhist -l ID …
+    #JSUB -gpgpu 2                            jctrl kill ID …
+    #JSUB -q normal
+    #JSUB -o /scratch/R/.dispatcher/5f1c/jobs/dq3v81kx0mza.log
+
+By its command reference, versions 6.0 to 6.6; memory is in MB, run time in
+minutes. kwargs: custom_gpu_line, walltime, memory, account (-P).
+Public job scripts confirm -J -n -q -o -W -gpgpu and -R span[ptile=N]; -M, -P, rusage[mem=N/host] and the options of
+jjobs, jctrl and jhist could not be confirmed by a second source.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...core.model import ResourcesSpec
+from .. import limits as asked
+from .dialect import LSF
+
+
+class JHUniScheduler(LSF):
+    """One jsub a job; see the module."""
+
+    name = "JH_UniScheduler"
+    native_id = "${JH_JOBID:-none}"
+    MARK: ClassVar[str] = "JSUB"
+    SUBMIT: ClassVar[str] = "jsub"
+    LIST: ClassVar[str] = 'jjobs -a -u "$dsp_user" -o'
+    FIELDS: ClassVar[str] = "jobid stat job_name exec_host"
+    ENDED: ClassVar[str] = "jobid stat job_name exec_host exit_code"
+    HISTORY: ClassVar[str] = "jhist -n 0 -l"
+    KILL: ClassVar[str] = "jctrl kill"
+
+    def memory(self, resources: ResourcesSpec) -> list[str]:
+        """A limit, and as much set aside on each host."""
+        memory = asked.megabytes(resources)
+        return [f"-M {memory}", f"-R 'rusage[mem={memory}/host]'"] if memory else []
+
+    def gpus(self, resources: ResourcesSpec) -> list[str]:
+        """custom_gpu_line instead of ours."""
+        custom, gpus = resources.kwargs.get("custom_gpu_line"), resources.gpu_per_node
+        if custom is not None:
+            return [str(custom)] if custom else []
+        return [f"#JSUB -gpgpu {gpus}"] if gpus else []

@@ -1,0 +1,1 @@
+"""PBS and Torque, and their job arrays."""

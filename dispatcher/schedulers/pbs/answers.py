@@ -1,0 +1,249 @@
+"""What PBS and Torque say: states, queue lines, records of jobs, and the causes they amount to.
+
+    qstat -u USER -s -w   4211.pbshost  jane  workq  dq3v81kx0mza-re  --  1  4  --  --  Q  --
+                             Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 4 T: 4)
+    qstat -x -f ID …      Job Id: 4211.pbshost
+                              Job_Name = dq3v81kx0mza-re
+                              comment = Job run at Sun Nov 22 at 10:26 on (pbshost:ncpus=1) and exceeded
+                          <tab>resource walltime                  long values go on behind a tab
+                              Exit_status = -29
+
+The text is read and not the JSON: asked for several ids, `qstat -f -F json`
+of OpenPBS 23.06 prints the first one only, and Torque's `-x` prints one XML
+document after another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ...core.errors import Unreachable
+from ...core.events import Cause
+from ...core.ports import Answer, Later, Look, Native, Never, Watch
+from ..command_line import Row
+
+#: Job states of qstat(1B), OpenPBS and Torque together.
+STATES: Mapping[str, Native] = {
+    "B": Native.running,  # an array of which elements have begun
+    "C": Native.ended,  # Torque: completed, listed for keep_completed seconds
+    "E": Native.completing,  # exiting; half a minute and more when its output cannot be delivered
+    "F": Native.ended,
+    "H": Native.waiting,
+    "M": Native.unknown,  # moved to another server
+    "Q": Native.waiting,
+    "R": Native.running,
+    "S": Native.waiting,
+    "T": Native.waiting,
+    "U": Native.waiting,  # suspended because the workstation is in use
+    "W": Native.waiting,
+    "X": Native.ended,  # an array element that has ended
+}
+
+#: Of several causes: what the user has to act on first.
+_URGENCY = ("memory", "timeout", "scheduler", "node")
+_PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
+_QUEUE_LINE = re.compile(r"(\d\S*)\s+\S+\s+\S+\s+(\S+)(?:\s+\S+){5}\s+([A-Z])\s+\S+.*")
+_HEAD = re.compile(r"Job Id: (\S+)")
+_ATTRIBUTE = re.compile(r"    (\S+) = (.*)")
+_NEVER_STARTS = re.compile(r"Can Never Run|job held, too many failed attempts")
+
+#: Exit codes of qstat with ids: all known; unknown ones among them; finished ones among them.
+_GOOD = (0, 35, 153)
+_NO_HISTORY = "PBS is not configured to maintain job history"
+
+# What a failed qsub said. Here the server may have taken the job all the same:
+_OPEN = re.compile(
+    r"[Tt]imed? ?-?out|Premature|End of [Ff]ile|reset by peer|[Bb]roken pipe|[Cc]ommunication (?:failure|error)"
+    r"|[Pp]rotocol|[Ii]nternal|System error|No reply|Interrupted"
+)
+# and here it has not, but may do so later.
+_LATER = re.compile(
+    r"would exceed|Maximum number of jobs already|limit on the number of jobs|cannot connect to server"
+    r"|Connection refused|Unable to communicate|reserved ports in use|trqauthd|shut ?down|Queue is not enabled"
+    r"|Cannot resolve|Unknown Host"
+)
+_FAILED = re.compile(r"^\[?qsub: ?|^\[.* is not a valid option|^usage: qsub", re.M)
+
+#: Exit codes that are PBS's own: OpenPBS has -24 to -29, Torque -10 to -12.
+_OWN: Mapping[int, tuple[str, str]] = {
+    -10: ("memory", "its memory limit was exceeded"),
+    -11: ("timeout", "its wall time limit was exceeded"),
+    -12: ("timeout", "its cpu time limit was exceeded"),
+    -24: ("scheduler", "it used more cpus than it asked for"),
+    -25: ("scheduler", "it used more cpus than it asked for"),
+    -26: ("memory", "its virtual memory limit was exceeded"),
+    -27: ("memory", "its memory limit was exceeded"),
+    -28: ("timeout", "its cpu time limit was exceeded"),
+    -29: ("timeout", "its wall time limit was exceeded"),
+}
+_EXCEEDED = re.compile(r"exceeded\s+(?:resource )?(walltime|cput|mem|pmem|vmem|pvmem)")
+_BY = re.compile(r"terminated by (\S+)")
+_UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
+
+
+def nonce_of(name: str) -> str:
+    """The nonce at the head of a job name of ours."""
+    return name.partition("-")[0]
+
+
+def refusal(code: str, said: str) -> Answer | None:
+    """What a failed qsub means; None when the job may be in the queue all the same."""
+    said = said.partition("usage:")[0]  # in which words of all kinds stand
+    if code == "124" or _OPEN.search(said):
+        return None
+    if _LATER.search(said):
+        return Later(said)
+    return Never(said) if code == "127" or _FAILED.search(said) else None
+
+
+def rows(text: str, code: int, name: str) -> list[Row]:
+    """The jobs that `qstat -s -u` lists; Unreachable with whatever exit code but 0. No job: no line at all."""
+    if code != 0:
+        raise Unreachable(f"{name} qstat: {'no answer in time' if code == 124 else said(text, code)}")
+    found: list[Row] = []
+    for line in text.split("\n"):
+        if match := _QUEUE_LINE.fullmatch(line):
+            found.append(Row(match[1], nonce_of(match[2]), match[3]))
+        elif found and line.startswith("   ") and line.strip():
+            found[-1] = msgspec.structs.replace(found[-1], reason=line.strip())
+    return found
+
+
+def said(text: str, code: int) -> str:
+    """The last lines of a complaint, in which PBS says what is wrong."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return "; ".join(dict.fromkeys(lines[-2:]))[:300] or f"exit code {code}"
+
+
+def standing(listed: Sequence[Row]) -> Look:
+    """All rows of one nonce (a ghost and its twin) as one."""
+    row = min(listed, key=lambda row: _PRECEDENCE.index(STATES.get(row.code, Native.unknown)))
+    native = STATES.get(row.code, Native.unknown)
+    stuck = native is Native.waiting and (row.code == "H" or _NEVER_STARTS.match(row.reason))
+    why = row.reason or "it is held"
+    hint = f"job {row.id} ({row.code}): {why}: as it is, it will not start by itself" if stuck else ""
+    code = f"{row.code} {row.reason}".strip() if native is Native.waiting else row.code
+    return Look(native, code, row.id, "queue", row.node, hint=hint)
+
+
+def complaint(text: str, code: int) -> str:
+    """What is wrong with an answer about jobs by id; "" for a good one. History may be off although it exits 0."""
+    if _NO_HISTORY in text:
+        return _NO_HISTORY
+    if code in _GOOD:
+        return ""
+    return "no answer in time" if code == 124 else said(text, code)
+
+
+Record = dict[str, str]
+
+
+def records(text: str) -> dict[str, Record]:
+    """The attributes of each job that `qstat -f` prints, by native id; lines behind a tab go on the one before."""
+    found: dict[str, Record] = {}
+    current: Record = {}
+    last = ""
+    for line in text.split("\n"):
+        if head := _HEAD.fullmatch(line):
+            current = found[head[1]] = {}
+        elif attribute := _ATTRIBUTE.fullmatch(line):
+            last = attribute[1].lower()
+            current[last] = attribute[2]
+        elif line.startswith("\t") and last in current:
+            current[last] += line[1:]
+    return found
+
+
+def told(watch: Watch, known: Mapping[str, Record]) -> Look | None:
+    """What the records tell of one job; None when they have nothing on it. An id with another name is another job."""
+    mine = {id: job for id, job in known.items() if nonce_of(job.get("job_name", "")) == watch.nonce}
+    if not mine:
+        return None
+    id, job = next(((id, job) for id, job in mine.items() if id == watch.id), next(iter(mine.items())))
+    state = job.get("job_state", "")
+    native, node = STATES.get(state, Native.unknown), _node(job)
+    if native is not Native.ended:
+        return Look(native, state, id, "accounting", node)
+    elements = [each for known_id, each in mine.items() if "[" in id and "[]" not in known_id]
+    cause = _worst(elements) if elements else explained(job)
+    return Look(native, cause.native if cause else state, id, "accounting", node, cause=cause)
+
+
+def _worst(elements: Sequence[Record]) -> Cause | None:
+    """Of the causes of an array's elements what the user has to act on first."""
+    causes = filter(None, map(explained, elements))
+    return min(causes, key=lambda cause: _URGENCY.index(cause.kind), default=None)
+
+
+def explained(job: Record) -> Cause | None:
+    """Why a job ended; None when as far as PBS knows it went well. Exit_status alone is not enough."""
+    status = _number(job.get("exit_status"))
+    kind, reason = _verdict(job, status)
+    if not kind:
+        return None
+    signal = None if status is None or status <= 128 else status - (256 if status > 256 else 128)
+    return Cause(
+        kind,
+        reason,
+        code=status if status and signal is None else None,
+        signal=signal,
+        native=_native(job),
+        node=_node(job),
+        elapsed=_seconds(job.get("resources_used.walltime", "")),
+        maxrss=_bytes(job.get("resources_used.mem", "")),
+        source="accounting",
+    )
+
+
+def _verdict(job: Record, status: int | None) -> tuple[str, str]:
+    comment = job.get("comment", "")
+    if exceeded := _EXCEEDED.search(comment):
+        what = exceeded[1]
+        return ("memory" if "mem" in what else "timeout"), f"its {what} limit was exceeded"
+    if job.get("substate") == "91":  # set by qdel, whatever the exit status is: 271, 143, 265, even 0
+        by = _BY.search(comment)
+        return "scheduler", f"deleted{f' by {by[1]}' if by else ''}, not by the dispatcher"
+    if status is None:
+        return "scheduler", "it never ran: deleted before its start, or a job it depends on failed"
+    if status < 0:
+        return _OWN.get(status, ("node", "it could not be started (prologue, staging or the node itself failed)"))
+    lives = _number(job.get("run_count") or job.get("start_count")) or 1
+    if status == 0:
+        return ("node", f"run again by the site ({lives} times)") if lives > 1 else ("", "")
+    return "scheduler", _ended(status)
+
+
+def _ended(status: int) -> str:
+    if status == 271:
+        return "ended by signal 15: deleted, not by the dispatcher"
+    return "ended by a signal" if status > 128 else "its script ended without an exit marker"
+
+
+def _native(job: Record) -> str:
+    facts = (("exit", job.get("exit_status")), ("substate", job.get("substate")))
+    return " ".join([job.get("job_state", ""), *(f"{name} {value}" for name, value in facts if value)])
+
+
+def _node(job: Record) -> str:
+    return re.split(r"[/+:]", job.get("exec_host", ""), maxsplit=1)[0]
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch(r"-?[0-9]{1,9}", text) else None
+
+
+def _seconds(text: str) -> float | None:
+    if not re.fullmatch(r"[0-9]{1,9}(?::[0-9]{1,9}){0,3}", text):
+        return None
+    total = 0
+    for part in text.split(":"):
+        total = total * 60 + int(part)
+    return float(total)
+
+
+def _bytes(text: str) -> int | None:
+    found = re.fullmatch(r"([0-9]{1,15})([kmgt]?b)", text)
+    return int(found[1]) * _UNITS[found[2]] if found else None

@@ -1,0 +1,276 @@
+"""What Slurm says: states, queue lines, accounting lines, and the causes they amount to.
+
+    squeue   4211|R|c1|None|dq3v81kx0mza-relax                     id, state, nodes, reason, job name (it comes last:
+             4212_[3-5,7%3]|PD||Resources|da9w…                    a separator in a name is not escaped)
+    sacct    4211|OUT_OF_MEMORY|0:125|0:0|61||c1|dq3v81kx0mza-relax
+             4211.batch|OUT_OF_MEMORY|0:125||61|2048000K|c1|batch  steps know MaxRSS
+
+The accounting lags and revises itself, and shows every life of a requeued job
+(-D): the last one counts. A record whose name is not ours is a job of
+somebody else who got the id of one that a controller forgot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from ...core.errors import Unreachable
+from ...core.events import Cause
+from ...core.ports import Answer, Later, Look, Native, Never, Watch
+from ..command_line import Row
+
+#: squeue -o; the name is last.
+QUEUE_FORMAT = "%i|%t|%N|%r|%j"
+#: sacct -o; the name is last.
+ACCOUNT_FIELDS = "JobID,State,ExitCode,DerivedExitCode,ElapsedRaw,MaxRSS,NodeList,JobName"
+
+_WORDS: tuple[tuple[str, str, Native, str], ...] = (
+    # short, long, what it is to us, and the kind of cause when it is the end
+    ("BF", "BOOT_FAIL", Native.ended, "node"),
+    ("CA", "CANCELLED", Native.ended, "scheduler"),
+    ("CD", "COMPLETED", Native.ended, ""),
+    ("CF", "CONFIGURING", Native.waiting, ""),
+    ("CG", "COMPLETING", Native.completing, ""),
+    ("DL", "DEADLINE", Native.ended, "timeout"),
+    ("F", "FAILED", Native.ended, "scheduler"),
+    ("LF", "LAUNCH_FAILED", Native.waiting, ""),  # the site puts it back into the queue, or holds it there
+    ("NF", "NODE_FAIL", Native.ended, "node"),
+    ("OOM", "OUT_OF_MEMORY", Native.ended, "memory"),
+    ("PD", "PENDING", Native.waiting, ""),
+    ("PO", "POWER_UP_NODE", Native.waiting, ""),
+    ("PR", "PREEMPTED", Native.ended, "preempted"),
+    ("R", "RUNNING", Native.running, ""),
+    ("RD", "RESV_DEL_HOLD", Native.waiting, ""),
+    ("RF", "REQUEUE_FED", Native.waiting, ""),
+    ("RH", "REQUEUE_HOLD", Native.waiting, ""),
+    ("RQ", "REQUEUED", Native.waiting, ""),
+    ("RS", "RESIZING", Native.running, ""),
+    ("RV", "REVOKED", Native.ended, "node"),
+    ("S", "SUSPENDED", Native.waiting, ""),
+    ("SE", "SPECIAL_EXIT", Native.waiting, ""),
+    ("SI", "SIGNALING", Native.running, ""),
+    ("SO", "STAGE_OUT", Native.completing, ""),
+    ("ST", "STOPPED", Native.waiting, ""),
+    ("TO", "TIMEOUT", Native.ended, "timeout"),
+)
+#: Every state code of squeue(1) and sacct(1), short and long.
+STATES: Mapping[str, Native] = {code: native for short, long, native, _ in _WORDS for code in (short, long)}
+_LONG = {short: long for short, long, _, _ in _WORDS}
+_KINDS = {long: kind for _, long, _, kind in _WORDS if kind}
+
+#: While it is completing, only the reason says what it will be called.
+_BY_REASON = {"OutOfMemory": "OUT_OF_MEMORY", "TimeLimit": "TIMEOUT", "NodeDown": "NODE_FAIL"}
+
+#: Of several elements of an array, or parts of a job, the first of these says how the whole is.
+_PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
+#: Of several causes: what the user has to act on first.
+_URGENCY = ("memory", "timeout", "scheduler", "node", "preempted")
+
+_QUEUE_LINE = re.compile(r"(\d+)([^|]*)\|(\w+)\|([^|]*)\|([^|]*)\|(.*)")
+_COMPLAINT = re.compile(r"^(?:squeue|slurm_\w+|sacct):? (?:error|fatal)|^Slurm accounting storage is disabled", re.M)
+# Reasons for which a waiting job is not started until somebody does something.
+_STUCK = re.compile(
+    r"Partition(?:\w*Limit|Config|Down|Inactive)|BadConstraints|Invalid(?:Account|QOS)|DependencyNeverSatisfied"
+    r"|JobHeld\w+|.*requeued (?:held|in held state)|(?:QOS|Assoc)(?:Max|Min)\w+PerJob\w*"
+)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+# What a failed sbatch said. First the limit it names: only the number of submitted jobs changes by itself.
+_LIMIT = re.compile(r"error: (?:QOS|Assoc|Part)(\w+)$", re.M)
+# Then the reason. Here the controller may have taken the job all the same:
+_OPEN = re.compile(
+    r"timed out|Unable to contact|Zero Bytes|[Cc]onnection |[Cc]ommunication|Broken pipe|[Mm]essage |endpoint"
+    r"|[Uu]nexpected"
+)
+# and here it has not, but may do so later.
+_LATER = re.compile(
+    r"violates accounting/QOS policy|temporarily un|standby mode|authentication error|presently disabled|are busy"
+    r"|not available (?:now|\()|submission .*disabled|configuration source|cannot stat file|for SlurmUser"
+)
+_FAILED = re.compile(r"^sbatch: (?:error|fatal|unrecognized|invalid|option)|submission failed|failed to run", re.M)
+
+
+def refusal(code: str, said: str) -> Answer | None:
+    """What a failed sbatch means; None when the job may be in the queue all the same."""
+    limit = _LIMIT.search(said)
+    if limit:
+        return Later(said) if "Submit" in limit[1] else Never(said)
+    why = said.rpartition("submission failed: ")[2]
+    if _OPEN.search(why):
+        return None
+    if _LATER.search(why):
+        return Later(said)
+    return Never(said) if code == "127" or _FAILED.search(said) else None
+
+
+def nonce_of(name: str) -> str:
+    """The nonce at the head of a job name of ours."""
+    return name.partition("-")[0]
+
+
+def complaint(text: str, code: int) -> str:
+    """What Slurm complains of; "" for a good answer. Exit code 0 alone does not make one."""
+    said = _COMPLAINT.search(text)
+    if code == 0 and said is None:
+        return ""
+    if code == 124:
+        return "no answer in time"
+    return (text[said.start() :] if said else text).strip()[:300] or f"exit code {code}"
+
+
+def rows(text: str, code: int) -> list[Row]:
+    """The jobs that squeue lists; Unreachable when it complains, with whatever exit code."""
+    trouble = complaint(text, code)
+    if trouble:
+        raise Unreachable(f"squeue: {trouble}")
+    found = filter(None, map(_QUEUE_LINE.fullmatch, text.split("\n")))
+    return [Row(line[1], nonce_of(line[6]), line[3], line[4], line[5]) for line in found]
+
+
+def standing(listed: Sequence[Row], join: bool) -> Look:
+    """All rows of one job (elements, parts, several copies) as one. `join`: its id is all of their ids."""
+    row = min(listed, key=lambda row: _PRECEDENCE.index(STATES.get(row.code, Native.unknown)))
+    native = STATES.get(row.code, Native.unknown)
+    ids = sorted({each.id for each in listed}, key=int)
+    reason = "" if row.reason in ("", "None") else f" {row.reason}"
+    ended = [cause_of(_LONG.get(each.code, each.code), each.reason, each.node) for each in listed]
+    return Look(
+        native,
+        f"{row.code}{reason}",
+        ",".join(ids) if join else row.id,
+        "queue",
+        row.node,
+        cause=_worst(ended) if native in (Native.ended, Native.completing) else None,
+        hint=_hint(row) if native is Native.waiting else "",
+    )
+
+
+def _hint(row: Row) -> str:
+    stuck = _STUCK.fullmatch(row.reason)
+    return f"Slurm job {row.id} waits for {row.reason}: as it is, it will not start by itself" if stuck else ""
+
+
+def cause_of(state: str, reason: str = "", node: str = "") -> Cause | None:
+    """The cause that a final state of the queue amounts to; None when it says nothing."""
+    state = _BY_REASON.get(reason, state)
+    kind = _KINDS.get(state)
+    if kind is None:
+        return None
+    why = reason if reason not in ("", "None") else state.lower().replace("_", " ")
+    return Cause(kind, why, native=state, node=node, source="queue")
+
+
+def _worst(causes: Iterable[Cause | None]) -> Cause | None:
+    known = [cause for cause in causes if cause is not None]
+    return min(known, key=lambda cause: _URGENCY.index(cause.kind), default=None)
+
+
+class Life(msgspec.Struct):
+    """One life of a job or array element in the accounting."""
+
+    id: str
+    name: str
+    state: str
+    exit: str
+    derived: str
+    elapsed: str
+    node: str
+    maxrss: int | None = None
+
+    @property
+    def base(self) -> str:
+        """The job's id without element or part."""
+        return re.split(r"[_+.]", self.id, maxsplit=1)[0]
+
+    @property
+    def word(self) -> str:
+        """The state without what follows it: `CANCELLED by 1001`, and `CANCELLED+` at default width."""
+        return re.split(r"[ +]", self.state, maxsplit=1)[0]
+
+    @property
+    def native(self) -> Native:
+        """What the state is to us."""
+        return STATES.get(self.word, Native.unknown)
+
+
+def lives(text: str) -> list[Life]:
+    """The last life of every job and element that sacct lists, with the largest MaxRSS of its steps."""
+    found: dict[str, Life] = {}
+    for line in text.split("\n"):
+        fields = line.split("|", 7)
+        if len(fields) != 8 or not fields[0][:1].isdigit():
+            continue
+        job, dot, _ = fields[0].partition(".")
+        if not dot:
+            found[job] = Life(job, fields[7], fields[1], fields[2], fields[3], fields[4], fields[6])
+        elif job in found and fields[5]:
+            found[job].maxrss = max(found[job].maxrss or 0, _bytes(fields[5]))
+    return list(found.values())
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([\d.]+)([KMGT]?)", text)
+    return int(float(match[1]) * _UNITS[match[2]]) if match else 0
+
+
+def told(watch: Watch, known: Sequence[Life]) -> Look | None:
+    """What the accounting tells of one job; None when it has no record of it (yet)."""
+    ids = watch.id.split(",") if watch.id else []
+    same = [life for life in known if life.base in ids]
+    mine = [life for life in (same if ids else known) if nonce_of(life.name) == watch.nonce]
+    if not mine:
+        # For some seconds a job that is known by id may be called `allocation`.
+        early = any(life.name == "allocation" for life in same)
+        return Look(Native.completing, "allocation") if early else None
+    first = min(mine, key=lambda life: _PRECEDENCE.index(life.native))
+    found = ",".join(sorted({life.base for life in mine}, key=int))
+    if first.native is not Native.ended:
+        return Look(first.native, first.state, found, "accounting")
+    worst = _worst(map(explained, mine))
+    if worst is not None and len(mine) > 1:
+        worst = msgspec.structs.replace(worst, reason=_summary(mine))
+    node = worst.node if worst else first.node
+    return Look(Native.ended, worst.native if worst else first.state, found, "accounting", node, cause=worst)
+
+
+def explained(life: Life) -> Cause | None:
+    """The cause that one life of a job ended for; None when it completed or goes on."""
+    kind = _KINDS.get(life.word)
+    if kind is None:
+        return None
+    code, _, signal = life.exit.partition(":")
+    return Cause(
+        kind,
+        _reason(life),
+        code=int(code) if code.isdigit() and code != "0" else None,
+        signal=int(signal) if signal.isdigit() and signal != "0" else None,
+        native=life.state,
+        node=life.node if life.node != "None assigned" else "",
+        elapsed=float(life.elapsed) if life.elapsed.isdigit() else None,
+        maxrss=life.maxrss,
+        source="accounting",
+    )
+
+
+def _reason(life: Life) -> str:
+    if life.word == "CANCELLED":
+        by = life.state.partition(" by ")[2]
+        return f"cancelled by uid {by}, not by the dispatcher" if by else "cancelled, not by the dispatcher"
+    if life.exit == "0:53":
+        return "it could not be started: its directory or its log cannot be opened"
+    if life.word == "FAILED":
+        return "its script ended without an exit marker"
+    return life.word.lower().replace("_", " ")
+
+
+def _summary(ended: Sequence[Life]) -> str:
+    states: dict[str, list[str]] = {}
+    for life in ended:
+        if life.word != "COMPLETED":
+            states.setdefault(life.state, []).append(life.id)
+    parts = (f"{state}: {', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}" for state, ids in states.items())
+    return "; ".join(parts)

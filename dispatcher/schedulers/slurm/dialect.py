@@ -1,0 +1,173 @@
+"""Slurm.
+
+    #SBATCH --nodes 1                                 sbatch --parsable --job-name=dq3v81kx0mza-relax dq3v81kx0mza.sub
+    #SBATCH --ntasks-per-node 4                       squeue -h -a -t all -u UID -o '%i|%t|%N|%r|%j'
+    #SBATCH --gres=gpu:a100:2                         sacct -n -P -D -S START -o … -j 4211,4212
+    #SBATCH --partition gpu                           scancel of those ids whose name begins with the nonce
+    #SBATCH --time 24:00:00
+
+squeue lists what has ended, too, until the controller forgets it (MinJobAge);
+then the accounting is asked, once for all that left. A job is known by the
+nonce at the head of its name, never by its id alone: a controller that lost
+its state gives an acknowledged id to the next job.
+
+Sources: sbatch(1), squeue(1), sacct(1) and scancel(1) of Slurm 22.05.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.errors import ConfigError, Unreachable
+from ...core.model import ResourcesSpec
+from ...core.ports import Answer, Ask, Look, Looks, Place, Reply, Shell, Watch
+from ...scripts.render import quoted
+from ..command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from . import answers
+
+#: Directives that are made of one key of kwargs each, in their order.
+_OPTIONS = (
+    ("walltime", "--time"),
+    ("memory", "--mem"),
+    ("account", "--account"),
+    ("qos", "--qos"),
+    ("constraint", "--constraint"),
+)
+#: What sbatch would read as more than one word, as a quote or as the begin of a comment.
+_UNFIT = re.compile(r"[\s\"'\\#\x00-\x1f\x7f]")
+
+#: Variables like SQUEUE_PARTITION would hide jobs, and what is hidden looks lost.
+_ENV = "for dsp_v in $(env | sed -n 's/^\\(SQUEUE_[A-Z_]*\\)=.*/\\1/p'); do unset \"$dsp_v\"; done\n"
+#: By number: names with a domain, or unknown to this node, are no problem then.
+_QUEUE = f'{_ENV}dsp_within 60 squeue -h -a -u "$(id -u)"'
+
+_KILL = """\
+dsp_ids=$({queue} -o '%F|%j' | grep -F -e '{names}' | cut -d '|' -f 1 | sort -u)
+[ -z "$dsp_ids" ] || dsp_within 60 scancel -Q $dsp_ids
+"""
+
+_SACCT = f'dsp_within 40 sacct -n -P -D -S "$dsp_since" -o {answers.ACCOUNT_FIELDS}'
+_BY_NAME = f"""\
+dsp_list=$({_SACCT} -u "$(id -u)") || return
+printf '%s\\n' "$dsp_list" | grep -F -e '{{names}}' || :"""
+
+
+class Slurm(CommandLine):
+    """One sbatch a job; see the module."""
+
+    name = "Slurm"
+    native_id = "${SLURM_JOB_ID:-none}"
+    restarts = "${SLURM_RESTART_COUNT:-0}"
+    STATES = answers.STATES
+    ID = re.compile(r"^\s*(?:Submitted batch job )?(\d+)(?:;[\w.-]+)?\s*$", re.MULTILINE)
+
+    # -- submitting ---------------------------------------------------------------------------------------------
+
+    def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
+        """The #SBATCH lines; what is not set has none."""
+        kwargs = resources.kwargs
+        cpus, queue = resources.cpu_per_node, resources.queue_name
+        lines = [
+            f"--nodes {resources.number_node}",
+            *([f"--ntasks-per-node {cpus}"] if cpus else []),
+            *([f"--partition {queue}"] if queue else []),
+            *(f"{option} {kwargs[key]}" for key, option in _OPTIONS if kwargs.get(key)),
+            *(["--exclusive"] if kwargs.get("exclusive") else []),
+            f"--job-name {name}",
+            f"--output {_file_name(log)}",
+            "--open-mode append",  # a requeued life goes on where the one before it stopped
+        ]
+        directives = [f"#SBATCH {line}" for line in lines]
+        return [*directives[: 2 if cpus else 1], *_gpu_lines(resources), *directives[2 if cpus else 1 :]]
+
+    def check(self, resources: ResourcesSpec) -> None:
+        """Refuse values that would not stay one word of a directive."""
+        _fit("queue_name", resources.queue_name)
+        for key in (*(key for key, _ in _OPTIONS), "gres_type"):
+            _fit(f"kwargs/{key}", resources.kwargs.get(key))
+
+    def submit_line(self, ask: Ask, place: Place) -> str:
+        """sbatch tries again by itself for two minutes when the controller is full: that is cut short."""
+        return f"dsp_within 90 sbatch --parsable --job-name={ask.name} {ask.script}"
+
+    def refusal(self, code: str, said: str) -> Answer | None:
+        """Not now, never, or nobody knows; see slurm_answers."""
+        return answers.refusal(code, said)
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def queue_lines(self, watches: Sequence[Watch]) -> str:
+        """One squeue for all jobs of this user, also those that have ended and those in hidden partitions."""
+        return f"{_QUEUE} -t all -o '{answers.QUEUE_FORMAT}'"
+
+    def rows(self, text: str, code: int) -> list[Row]:
+        """What squeue lists; see slurm_answers."""
+        return answers.rows(text, code)
+
+    def standing(self, rows: Sequence[Row]) -> Look:
+        """The rows of one job as one."""
+        return answers.standing(rows, join=False)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def kill_lines(self, watches: Sequence[Watch]) -> str:
+        """scancel those jobs of the queue whose names begin with our nonces; ids alone are not trusted."""
+        return _KILL.format(queue=_QUEUE, names="\n".join(f"|{watch.nonce}" for watch in watches))
+
+    # -- accounting ---------------------------------------------------------------------------------------------
+
+    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+        """One sacct for the jobs with an id; for those without, one that lists what this user had since then."""
+        ids = ",".join(watch.id for watch in watches if watch.id)
+        mark = f"@@{watches[0].nonce}"
+        names = "\n".join(f"|{watch.nonce}" for watch in watches if not watch.id)
+        asked = [f"{_SACCT} -j {ids} || return"] if ids else []
+        asked += [_BY_NAME.format(names=names)] if names else []
+        lines = "\n".join(asked)
+        # A day of slack, because the clocks there and here may differ, and time zones do.
+        since = int(min(watch.since for watch in watches)) - 86400
+        return Shell(
+            f"{PREAMBLE.format(home=quoted(place.home))}"
+            f"dsp_since=$(date -d @{max(since, 0)} +%Y-%m-%dT%H:%M:%S)\n"
+            f"dsp_account() {{\n{lines}\n}}\n"
+            f"{framed_call('account', mark)}echo {mark} done\n"
+        )
+
+    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+        """Only what the accounting knows has an entry; an empty answer is no answer."""
+        said = framed(reply.out, f"@@{watches[0].nonce}")
+        if "done" not in said:
+            raise Unreachable(f"sacct: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
+        text = "\n".join(said.get("account", []))
+        trouble = answers.complaint(text, int((said.get("account-code") or ["255"])[0]))
+        if trouble:
+            return Looks({}, f"sacct: {trouble}")
+        known = answers.lives(text)
+        found = {watch.nonce: answers.told(watch, known) for watch in watches}
+        return Looks({nonce: look for nonce, look in found.items() if look is not None})
+
+
+def _fit(key: str, value: Any) -> None:
+    if value is not None and _UNFIT.search(str(value)):
+        raise ConfigError(
+            f"resources/{key}: {value!r} must be one word without quotes, backslashes, # and control characters"
+        )
+
+
+def _gpu_lines(resources: ResourcesSpec) -> list[str]:
+    """custom_gpu_line instead of ours, and none at all when it is empty."""
+    custom = resources.kwargs.get("custom_gpu_line")
+    if custom is not None:
+        return [str(custom)] if custom else []
+    if not resources.gpu_per_node:
+        return []
+    kind = resources.kwargs.get("gres_type")
+    return [f"#SBATCH --gres=gpu:{f'{kind}:' if kind else ''}{resources.gpu_per_node}"]
+
+
+def _file_name(path: str) -> str:
+    """A path in which sbatch expands nothing: it reads quotes, and %j and the like in file names."""
+    plain = re.sub(r'(["\\])', r"\\\1", path.replace("%", "%%"))
+    return f'"{plain}"'

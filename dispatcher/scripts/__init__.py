@@ -1,0 +1,1 @@
+"""What a job runs: its script as text."""

@@ -1,0 +1,218 @@
+"""Whole runs on a simulated cluster under faults drawn from a seed: the engine, the rules and the journal as they are.
+
+    python -m tests.simulation.simulation --seeds 2000        every seed, or the first that breaks a promise
+    python -m tests.simulation.simulation --seed 17           one seed; a failure becomes a short script
+    python -m tests.simulation.simulation --dialect PBS --seeds 20      its shell text run by sh; a second each
+
+A life is one dispatcher process; a seed kills and starts as many as it likes,
+on two hosts, one after the other or at once (see `fleet`). What is promised,
+and when it is looked at: see `promises`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dispatcher.cli.asked import submission as as_asked
+from dispatcher.core import events as ev
+from dispatcher.core.history import History
+from dispatcher.core.model import SubmissionSpec
+from dispatcher.core.plan import plan
+from dispatcher.core.ports import Context, Item, Scheduler
+from dispatcher.run.session import Session, begin, real_outside
+from dispatcher.run.store import fold
+from journal import Journal, frames
+
+from .cluster import Cluster
+from .dialects import KITS, DialectPlace, FarSide
+from .faults import Faulty
+from .hosts import BrokenPromise, FileServer, Host, HostFiles, HostLock, Process
+from .ports import SimulatedPlace, SimulatedQueue
+from .promises import Watch, check_verdicts, replayed
+from .shrink import shortest
+from .world import World
+
+if TYPE_CHECKING:
+    from .turns import Turns
+
+#: What must never be written anywhere: the profile that every simulated submission is asked with.
+SECRETS = ("hunter2-password", "hunter2-passphrase", "JBSWY3DPEHPK3PXP")
+
+
+class Simulated:
+    """One submission on a simulated cluster: `run()` is one life of a dispatcher; what it leaves is in `path`."""
+
+    def __init__(self, path: Path, spec: SubmissionSpec, world: World, dialect: str = "") -> None:
+        self.path, self.spec, self.world = path / "journal", spec, world
+        self.cluster = self._cluster()
+        self.far = FarSide(self.cluster, dialect, path / "far") if dialect else None
+        self.scheduler: Scheduler = self.far.scheduler if self.far else SimulatedQueue()
+        where = [task.task_work_path for task in spec.tasks]
+        self.uploads = [Item(f"/near/{task}/in", f"{task}/in", 3, "00") for task in where]
+        self.host = Host("login1")
+        self.server = FileServer(lambda: self.cluster.now, world, getattr(world, "excludes", True))
+        self.watch = Watch(self.path, self.cluster, self.server, SECRETS)
+        self.turns: Turns | None = None
+        self.jobs = plan(spec)
+        self.nonces = (f"d{number:08d}sim" for number in itertools.count())
+
+    def sleep(self, seconds: float) -> None:
+        """Let the cluster's time pass, and others do what they do meanwhile."""
+        self.turns.pause(seconds) if self.turns else self.cluster.sleep(seconds)
+
+    def run(self, process: Process | None = None, outside: dict[str, Any] | None = None, **how: Any) -> History:
+        """From the start of a process to its end, whatever that is; see Session.run for `how`."""
+        process = process or Process(self.host, 1)
+        files = HostFiles(self.server, process, self.watch.wrote)
+        try:
+            return self._run(process, files, outside or {}, how)
+        finally:
+            if process.dead:
+                self.server.bury(process, files)
+
+    def _run(self, process: Process, files: HostFiles, outside: dict[str, Any], how: dict[str, Any]) -> History:
+        history = History()
+        cluster, host = self.cluster, process.host
+        now = lambda: cluster.now + self.world.skew + host.ahead  # noqa: E731
+        log: Journal[Any] = Journal.open(
+            self.path,
+            ev.Event,
+            replay=lambda frame: fold(history, frame),
+            files=files,
+            lock=HostLock(self.server, process, self.path),
+            clock=now,
+            durability="commit",
+        )
+        world: dict[str, Any] = {
+            "now": now,
+            "elapsed": lambda: cluster.now + host.up,
+            "sleep": self.sleep,
+            "nonce": lambda: next(self.nonces),
+            "show": lambda engine: self.watch.committed(process, engine.history),
+        }
+        session = Session(
+            self.spec,
+            self.jobs,
+            "sim",
+            self.scheduler,
+            lambda: self._place(process),
+            log,
+            history,
+            real_outside(**{**world, **outside}),
+            self.uploads,
+        )
+        with session:
+            begin(session, {"in": "00"})
+            session.run(check_interval=8.0, **how)
+        return history
+
+    def _cluster(self) -> Cluster:
+        return Cluster(self.world)
+
+    def _place(self, process: Process) -> Context:
+        if self.far:
+            return DialectPlace(self.far, process, self.watch.asked)
+        return SimulatedPlace(self.cluster, process, self.watch.asked)
+
+    def close(self) -> None:
+        """Let go of the machine that the commands of a dialect are typed on."""
+        if self.far:
+            self.far.close()
+            self.far = None
+
+    def records(self) -> list[Any]:
+        """Every record of the journal."""
+        return [record for frame in frames(self.path, ev.Event) for record in frame.records]
+
+    def replayed(self) -> History:
+        """The history as the journal tells it."""
+        return replayed(self.path)
+
+
+@cache
+def submission(tasks: int = 5, group_size: int = 2, retries: int = 2, max_running: int | None = None) -> SubmissionSpec:
+    """A small submission, asked for as users do, with a profile full of secrets."""
+    password, passphrase, totp = SECRETS
+    profile = {"hostname": "far", "username": "me", "password": password}
+    data = {
+        "work_base": "w",
+        "machine": {
+            "batch_type": "Slurm",
+            "context_type": "SSHContext",
+            "local_root": "/near",
+            "remote_root": "/R",
+            "retry_count": retries,
+            "max_running": max_running,
+            "remote_profile": {**profile, "passphrase": passphrase, "totp_secret": totp},
+        },
+        "resources": {"number_node": 1, "cpu_per_node": 1, "queue_name": "", "group_size": group_size},
+        "task_list": [
+            {"command": f"run {i}", "task_work_path": f"t{i}", "forward_files": ["in"], "backward_files": ["out"]}
+            for i in range(tasks)
+        ],
+    }
+    return as_asked(data, "simulation").spec
+
+
+def simulate(
+    seed: int, allowed: Collection[int] | None = None, tasks: int | None = None, dialect: str = ""
+) -> tuple[Simulated, Faulty]:
+    """Run one seed to its end. Raises BrokenPromise; its `faults` say what happened.
+
+    `allowed`: only these of its faults, by number; `tasks`: that many instead of what the seed draws; `dialect`: in
+    the words of this batch system instead of the simulation's own.
+    """
+    from .fleet import Fleet
+
+    world = Faulty(seed, allowed)
+    drawn, group, limit = world.rng.randint(1, 7), world.rng.randint(0, 3), world.rng.choice([None, None, 1, 2])
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        simulated = Simulated(Path(folder), submission(tasks or drawn, group, 2, limit), world, dialect)
+        try:
+            with simulated.watch.listening():
+                simulated.watch.ended(Fleet(simulated, world).run())
+            if not world.rates["listed late"]:
+                check_verdicts(simulated.records(), simulated.cluster)
+        except BrokenPromise as broken:
+            broken.faults = world.faults
+            raise
+        finally:
+            simulated.close()
+        return simulated, world
+
+
+def main() -> int:
+    """Many seeds, or one in full."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.simulation", description=(__doc__ or "")[:118])
+    parser.add_argument("--seeds", type=int, default=2000, help="how many seeds to run (default 2000)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
+    parser.add_argument("--seed", type=int, help="only this one; a failure is made as short as it gets")
+    parser.add_argument("--dialect", choices=list(KITS), default="", help="a real dialect on the simulated cluster")
+    asked = parser.parse_args()
+    seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
+    started, faults, runs = time.monotonic(), 0, 0
+    for seed in seeds:
+        try:
+            simulated, world = simulate(seed, dialect=asked.dialect)
+        except BrokenPromise as broken:
+            sys.stdout.write(f"seed {seed}: {broken}\nmaking it short; this takes a while\n\n")
+            sys.stdout.flush()
+            sys.stdout.write(shortest(seed, simulate, asked.dialect))
+            return 1
+        faults, runs = faults + len(world.faults), runs + len(simulated.cluster.runs)
+    seconds = time.monotonic() - started
+    sys.stdout.write(f"{len(seeds)} seeds, {faults} faults, {runs} task bodies, {seconds:.0f} s: no promise broken\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
