@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from tests.simulation.cluster import World
+from tests.simulation.cluster import Conditions
 from tests.simulation.faults import Killed
 from tests.simulation.simulation import Simulated
 
@@ -47,7 +47,7 @@ def submission(
     """A small submission for the rules and the simulation."""
     return SubmissionSpec(
         work_base="w",
-        machine=MachineSpec("Shell", "LazyLocal", "/near", **{"retry_count": 2, **(machine or {})}),
+        machine=MachineSpec("Shell", "LazyLocal", "/local", **{"retry_count": 2, **(machine or {})}),
         resources=ResourcesSpec(1, 1, 0, "", group_size, **(resources or {})),
         tasks=tuple(TaskSpec(f"run {i}", f"t{i}", ("in",), tuple(backward)) for i in range(tasks)),
     )
@@ -63,9 +63,9 @@ def simulate(tmp_path: Path, dialect: str) -> Iterator[Callable[..., Simulated]]
     """Make a simulated submission: `simulate(world, spec, name)`."""
     made: list[Simulated] = []
 
-    def make(world: World | None = None, spec: SubmissionSpec | None = None, name: str = "run") -> Simulated:
+    def make(conditions: Conditions | None = None, spec: SubmissionSpec | None = None, name: str = "run") -> Simulated:
         kind = simulated_cloud() if dialect in CLOUDS else Simulated
-        made.append(kind(tmp_path / name, spec or submission(), world or World(), dialect))
+        made.append(kind(tmp_path / name, spec or submission(), conditions or Conditions(), dialect))
         return made[-1]
 
     yield make

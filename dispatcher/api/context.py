@@ -58,7 +58,7 @@ class BaseContext:
         self.remote_profile: dict[str, Any] = deepcopy(dict(remote_profile))
         self.submission: Submission | None = None
         # fixed now: a later change of the working directory does not move the project
-        self._near = str(Path(self.init_local_root).expanduser().absolute())
+        self._local = str(Path(self.init_local_root).expanduser().absolute())
         self._opened: Context | None = None
 
     @classmethod
@@ -86,12 +86,12 @@ class BaseContext:
     @property
     def local_root(self) -> str:
         """Absolute: local_root/work_base once a submission is bound, before that local_root."""
-        return os.path.normpath(Path(self._near, self.submission.work_base if self.submission else ""))
+        return os.path.normpath(Path(self._local, self.submission.work_base if self.submission else ""))
 
     @property
     def remote_root(self) -> str | None:
         """R, where the tasks run, once a submission is bound; before that remote_root as given."""
-        return self._core().place.root if self.submission else self.init_remote_root
+        return self._core().place.remote_root if self.submission else self.init_remote_root
 
     @property
     def profile(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class BaseContext:
 
     def spec(self) -> MachineSpec:
         """Where it is, without the profile."""
-        return MachineSpec("", type(self).__name__, self._near, self.init_remote_root)
+        return MachineSpec("", type(self).__name__, self._local, self.init_remote_root)
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -128,21 +128,23 @@ class BaseContext:
         `mark_failure` an empty file `tag_failure_download_<name>` stands in its place. `back_error` brings files
         named error* too.
         """
-        from ..files import patterns as staging
+        from ..files import patterns
 
         spec, core = submission.spec(), self._core(submission)
         everyone = range(len(spec.tasks))
-        wanted = staging.wanted(spec, everyone)
-        extra = [f"{staging.escape(staging.clean(task.task_work_path, 'task'))}/error*" for task in spec.tasks]
-        entries = core.tree(staging.roots([*wanted, *(extra if back_error else [])]))
-        items, missing = staging.downloads(wanted, entries)
+        wanted = patterns.wanted(spec, everyone)
+        extra = [f"{patterns.escape(patterns.clean(task.task_work_path, 'task'))}/error*" for task in spec.tasks]
+        entries = core.tree(patterns.roots([*wanted, *(extra if back_error else [])]))
+        items, missing = patterns.downloads(wanted, entries)
         known = {item.source for item in items}
-        more, _ = staging.downloads(extra if back_error else [], entries)
+        more, _ = patterns.downloads(extra if back_error else [], entries)
         core.get([*items, *(item for item in more if item.source not in known)])
         if missing and not check_exists:
-            raise ResultMissing(f"{core.place.root} does not have: {', '.join(missing)}; all else was downloaded")
-        for name in staging.markers(spec, everyone, missing) if missing and mark_failure else []:
-            marker = Path(core.place.near, name)
+            raise ResultMissing(
+                f"{core.place.remote_root} does not have: {', '.join(missing)}; all else was downloaded"
+            )
+        for name in patterns.markers(spec, everyone, missing) if missing and mark_failure else []:
+            marker = Path(core.place.local, name)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
 
@@ -166,17 +168,17 @@ class BaseContext:
 
     def check_file_exists(self, fname: str) -> bool:
         """True when there is something of that name below R."""
-        return self._ask(f"[ -e {_word(fname)} ]").code == 0
+        return self._request(f"[ -e {_word(fname)} ]").code == 0
 
     def get_job_root(self) -> str:
         """R, absolute."""
-        return self._core().place.root
+        return self._core().place.remote_root
 
     # -- commands -----------------------------------------------------------------------------------------------
 
     def block_call(self, cmd: str) -> tuple[int, Output, Output, Output]:
         """Run a command in R and wait: exit code, stdin (empty), stdout, stderr. Raises Unreachable."""
-        reply = self._ask(cmd)
+        reply = self._request(cmd)
         return reply.code, Output(), Output(reply.out), Output(reply.err)
 
     def block_checkcall(
@@ -204,7 +206,7 @@ class BaseContext:
 
     def kill(self, job_id: int | str) -> None:
         """Send SIGTERM to a process of that number on the execution side; one that is gone is no error."""
-        self._ask(f"kill -TERM {int(job_id)} 2> /dev/null || :")
+        self._request(f"kill -TERM {int(job_id)} 2> /dev/null || :")
 
     # -- documentation ------------------------------------------------------------------------------------------
 
@@ -238,11 +240,11 @@ class BaseContext:
             self._opened = kind.open(self.spec(), self.profile, name, self.submission.work_base)
         return self._opened
 
-    def _ask(self, text: str) -> Reply:
-        return self._core().ask(Shell(text, LONGEST))
+    def _request(self, text: str) -> Reply:
+        return self._core().run(Shell(text, LONGEST))
 
     def _must(self, text: str) -> Reply:
-        reply = self._ask(text)
+        reply = self._request(text)
         if reply.code != 0:
             said = (reply.err or reply.out).strip()[-1000:]
             raise DispatcherError(f"in {self.get_job_root()}: {text[:200]!r} ended with code {reply.code}: {said}")

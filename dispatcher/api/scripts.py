@@ -82,14 +82,14 @@ def preview(machine: MachineSpec, job: Job) -> Script:
 def _place(machine: MachineSpec, job: Job) -> Place:
     """Where the job would run, without making it."""
     submission = job.submission
-    near = Path(machine.local_root) / (submission.work_base if submission else "")
+    local = Path(machine.local_root) / (submission.work_base if submission else "")
     name = submission.submission_hash if submission else job.job_hash
-    root = str(near)
+    root = str(local)
     if machine.context_type != "LazyLocalContext":
         root = posixpath.join(machine.remote_root or "", name)
     if machine.context_type == "LocalContext":
         root = str(Path(root).expanduser().absolute())
-    return Place(str(near), root, f"{root}/.dispatcher/{name}/jobs")
+    return Place(str(local), root, f"{root}/.dispatcher/{name}/jobs")
 
 
 def _template(resources: ResourcesSpec) -> str | None:

@@ -34,7 +34,7 @@ class Started:
 
     def __init__(self, context: Context, cmd: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1)
-        self._reply: Future[Reply] = self._pool.submit(context.ask, Shell(cmd, LONGEST))
+        self._reply: Future[Reply] = self._pool.submit(context.run, Shell(cmd, LONGEST))
         self._pool.shutdown(wait=False)
 
     def done(self) -> bool:

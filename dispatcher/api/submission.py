@@ -211,15 +211,15 @@ class Submission:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
-        from ..run import reuse as inheritance
+        from ..run import reuse
         from ..run.session import open_session
 
         machine = self._machine()
         profile = machine.profile
         if not self.belonging_jobs:
             self.generate_jobs()
-        inherit = inheritance.of(self.spec(), profile, self.previous_submission_hash)
-        with open_session(self.spec(), profile, jobs=self._planned, inherit=inherit) as session:
+        finished = reuse.of(self.spec(), profile, self.previous_submission_hash)
+        with open_session(self.spec(), profile, jobs=self._planned, reuse=finished) as session:
             self._hash = session.submission
             try:
                 yield session
@@ -250,7 +250,7 @@ class Submission:
     def update_submission_state(self) -> None:
         """One look at all jobs that are in the queue; nothing is submitted. Raises SubmissionBusy."""
         with self._session() as session:
-            session.look()
+            session.observe()
 
     def handle_unexpected_submission_state(self) -> None:
         """Submit what is due, and again what failed and may be tried again; do not wait. Raises as run_submission."""
@@ -276,7 +276,7 @@ class Submission:
         """End the jobs that are not finished, and keep only finished tasks on this object."""
         with self._session() as session:
             session.kill()
-            session.look()
+            session.observe()
         self.belonging_tasks = [task for task in self.belonging_tasks if task.task_state is JobStatus.finished]
         for job in self.belonging_jobs:
             job.job_task_list = [task for task in job.job_task_list if task.task_state is JobStatus.finished]
@@ -288,7 +288,7 @@ class Submission:
         """End these jobs, all when none is named, with everything they started."""
         with self._session() as session:
             session.kill(*(job.job_hash for job in jobs))
-            session.look()
+            session.observe()
 
     def upload_jobs(self) -> None:
         """Send the forward files and verify them."""
@@ -315,10 +315,10 @@ class Submission:
     def raise_for_failed_jobs(self) -> None:
         """Raise JobsFailed when there are failed jobs, as last looked at."""
         if failed := self.failed_jobs():
-            told = [self._told(job) for job in failed]
-            raise JobsFailed(told, len(self.belonging_jobs), self.submission_hash, "run again to try them again")
+            reported = [self._reported(job) for job in failed]
+            raise JobsFailed(reported, len(self.belonging_jobs), self.submission_hash, "run again to try them again")
 
-    def _told(self, job: Job) -> FailedJob:
+    def _reported(self, job: Job) -> FailedJob:
         found = self._progress[job.job_hash]
         cause = found.cause or Cause("lost")
         first = job.job_task_list[cause.task] if cause.task is not None else None

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _obey(given)
         flush()
     except BaseException as error:
-        return _explained(error, debug="--debug" in given)
+        return _report_error(error, debug="--debug" in given)
     return code
 
 
@@ -125,7 +125,7 @@ def _stand_in_for_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _explained(error: BaseException, debug: bool) -> int:
+def _report_error(error: BaseException, debug: bool) -> int:
     """One message for people, the exit code for programs."""
     if isinstance(error, SystemExit):  # argparse, after it printed a help text
         return error.code if isinstance(error.code, int) else 0

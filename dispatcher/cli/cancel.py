@@ -17,14 +17,14 @@ from ..core.errors import DispatcherError, Interrupted
 from ..core.lifecycle import Policy, State
 from ..run.session import Session
 from . import report
-from .asked import read_profile
 from .display import chosen
 from .execute import seconds
 from .find import journal_of
-from .reopen import held_session
+from .monitor import REQUEST, Monitor
+from .reopen import reopened_session
+from .requested import read_profile
 from .say import flush, say
 from .status import holder_of
-from .watch import REQUEST, Watch
 
 EXAMPLES = """\
 examples:
@@ -56,29 +56,31 @@ def run(args: Namespace) -> int:
     profile = read_profile(args.machine, args.allow_ref) if args.machine else None
     end = time.monotonic() + args.timeout
     while True:
-        watch = Watch(chosen(json=False))
-        watch.deadline = end
+        monitor = Monitor(chosen(json=False))
+        monitor.deadline = end
         try:
-            with watch, held_session(path, profile, watch.outside()) as session:
-                watch.follow(session)
-                ended = _end(session, watch)
+            with monitor, reopened_session(path, profile, monitor.environment()) as session:
+                monitor.follow(session)
+                ended = _end(session, monitor)
                 after = report.tally(session.progress.values())
         except journals.JournalBusy as busy:
-            if _ask(path, busy.holder, end):
+            if _request(path, busy.holder, end):
                 return 0
             continue  # it ended before it saw the request
         say(f"cancelled {report.count(ended, 'job') if ended else 'nothing, all had ended'}; jobs: {after}\n")
         return 0
 
 
-def _end(session: Session, watch: Watch) -> int:
+def _end(session: Session, monitor: Monitor) -> int:
     """Kill what lives and look until it is gone; how many jobs were ended."""
     live = [job.job for job in session.progress.values() if job.state not in _OVER]
     session.kill()
     session.engine.policy = Policy(retries=-1, site_retries=-1)  # what failed earlier is not tried again either
     session.engine.run(check_interval=5.0)
     if not session.finished():
-        kind, why = (Interrupted, "interrupted") if watch.signum else (DispatcherError, "not all jobs are gone in time")
+        kind, why = (
+            (Interrupted, "interrupted") if monitor.signum else (DispatcherError, "not all jobs are gone in time")
+        )
         raise kind(f"{why}: that they are to be killed is written down; run the same command again to see it through")
     failed = sum(job.state is State.terminated for job in session.progress.values())
     if failed:  # where all had finished after all, the next run brings the results home and concludes
@@ -86,7 +88,7 @@ def _end(session: Session, watch: Watch) -> int:
     return sum(session.progress[job].state is State.terminated for job in live)
 
 
-def _ask(path: Path, holder: str, end: float) -> bool:
+def _request(path: Path, holder: str, end: float) -> bool:
     """Ask the dispatcher at work, wait until every job is over; False when it let go before."""
     request = path.parent / REQUEST
     say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")

@@ -16,7 +16,7 @@ from .report import Tally, clock, count
 from .say import flush, harmless, say
 
 if TYPE_CHECKING:
-    from .watch import Display, Snapshot, Watch
+    from .monitor import Display, Monitor, Snapshot
 
 #: What the first signal is answered with.
 STOPPING = "stopping when what is under way is done; the jobs run on (again: stop at once)"
@@ -35,7 +35,7 @@ def chosen(json: bool) -> Display:
     return PlainLines()
 
 
-def told(seen: Snapshot) -> str:
+def line_of(seen: Snapshot) -> str:
     """A run in one line."""
     return f"{seen.tally.done:,} of {seen.tally.tasks:,} tasks done; jobs: {seen.tally}"
 
@@ -49,7 +49,7 @@ class PlainLines:
         self._last = ""
         self._trouble = ""
 
-    def start(self, watch: Watch) -> None:
+    def start(self, monitor: Monitor) -> None:
         """Nothing to say yet."""
 
     def opened(self, submission: str, where: str, begun: Tally) -> None:
@@ -64,8 +64,8 @@ class PlainLines:
         if seen.trouble != self._trouble:
             self._trouble = seen.trouble
             self._say(f"no good answer: {seen.trouble}; asking again" if seen.trouble else "answers are good again")
-        if told(seen) != self._last:
-            self._last = told(seen)
+        if line_of(seen) != self._last:
+            self._last = line_of(seen)
             self._say(self._last)
 
     def interrupted(self, signum: int) -> None:

@@ -14,14 +14,14 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import AbstractContextManager
 
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
-from ..run import reuse as inheritance
+from ..run import reuse
 from ..run.session import Session, open_session
-from ..run.store import KEPT
-from .asked import Asked
+from ..run.store import CONTROL
 from .display import chosen, say_json
+from .monitor import Monitor
 from .report import Tally, count, duration, pairs, tally
+from .requested import Loaded
 from .say import paint, say, warn
-from .watch import Watch
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -48,15 +48,15 @@ def seconds(text: str) -> float:
     return number
 
 
-def carry_out(asked: Asked, args: Namespace) -> int:
+def execute(requested: Loaded, args: Namespace) -> int:
     """Run it to its end, or as far as the options say; raises what went wrong after the account was given."""
-    watch = Watch(chosen(args.json))
+    monitor = Monitor(chosen(args.json))
     session: Session | None = None
     try:
-        with watch, _opened(asked, watch) as session:
+        with monitor, _opened(requested, monitor) as session:
             for warning in session.journal.warnings:
                 warn(f"dispatcher: warning: {warning}\n")
-            watch.follow(session)
+            monitor.follow(session)
             session.run(
                 check_interval=args.check_interval,
                 exit_on_submit=args.exit_on_submit,
@@ -66,17 +66,17 @@ def carry_out(asked: Asked, args: Namespace) -> int:
             )
     except DispatcherError as error:
         if isinstance(error, Interrupted):
-            error.exit_code = 128 + watch.signum
+            error.exit_code = 128 + monitor.signum
         if session is not None:
-            _account(session, _outcome_of(error), time.time() - watch.began, args)
+            _account(session, _outcome_of(error), time.time() - monitor.began, args)
         raise
-    _account(session, _outcome(session, args), time.time() - watch.began, args)
+    _account(session, _outcome(session, args), time.time() - monitor.began, args)
     return 0
 
 
-def _opened(asked: Asked, watch: Watch) -> AbstractContextManager[Session]:
-    inherit = inheritance.of(asked.spec, asked.profile, asked.previous)
-    return open_session(asked.spec, asked.profile, outside=watch.outside(), inherit=inherit)
+def _opened(requested: Loaded, monitor: Monitor) -> AbstractContextManager[Session]:
+    finished = reuse.of(requested.spec, requested.profile, requested.previous)
+    return open_session(requested.spec, requested.profile, environment=monitor.environment(), reuse=finished)
 
 
 def _outcome(session: Session, args: Namespace) -> str:
@@ -94,15 +94,15 @@ def _outcome_of(error: DispatcherError) -> str:
 def _account(session: Session, outcome: str, seconds: float, args: Namespace) -> None:
     """The summary, for people or for programs."""
     seen = tally(session.progress.values())
-    kept = session.near / KEPT / session.submission
+    stored = session.local / CONTROL / session.submission
     facts = {
         "submission": session.submission,
-        "results": str(session.near),
-        "journal": str(kept / "journal"),
+        "results": str(session.local),
+        "journal": str(stored / "journal"),
         "position": str(session.journal.position),
     }
     if args.dry_run and outcome == "dry run":
-        facts["scripts"] = str(kept / "dry-run")
+        facts["scripts"] = str(stored / "dry-run")
     if args.json:
         numbers = {"jobs": seen.jobs, "tasks": seen.tasks, "done": seen.done, "retries": seen.retries}
         say_json({"event": "end", "outcome": outcome, "seconds": round(seconds, 3), **numbers, **facts})

@@ -56,10 +56,10 @@ def _at(path: Path) -> list[Path]:
     for candidate in (path, path / "journal"):
         if (candidate / _FIRST).is_file():
             return [candidate]
-    return _kept(path / OURS if path.name != OURS else path, "*")
+    return _stored(path / OURS if path.name != OURS else path, "*")
 
 
-def _kept(ours: Path, pattern: str) -> list[Path]:
+def _stored(ours: Path, pattern: str) -> list[Path]:
     return sorted((first.parent for first in ours.glob(f"{pattern}/journal/{_FIRST}")), key=_age)
 
 
@@ -68,7 +68,7 @@ def _below(start: Path, pattern: str) -> Iterator[Path]:
     level = [start]
     for _ in range(DEPTH + 1):
         for place in level:
-            yield from _kept(place / OURS, pattern)
+            yield from _stored(place / OURS, pattern)
         level = [below for place in level for below in _directories(place)]
 
 

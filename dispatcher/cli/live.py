@@ -24,7 +24,7 @@ from .report import SHORT, Tally, duration
 from .say import harmless
 
 if TYPE_CHECKING:
-    from .watch import Snapshot, Watch
+    from .monitor import Monitor, Snapshot
 
 _STYLES = {"finished": "green", "terminated": "red", "running": "cyan", "completing": "cyan", "waiting": "yellow"}
 
@@ -36,15 +36,15 @@ class Live:
 
     def __init__(self) -> None:
         self._seen: Snapshot | None = None
-        self._watch: Watch | None = None
+        self._audit: Monitor | None = None
         self._name = ""
         self._spinner = Spinner("dots")
         self._console = Console(highlight=False)
         self._screen = Screen(console=self._console, get_renderable=self._drawn, refresh_per_second=4, transient=True)
 
-    def start(self, watch: Watch) -> None:
+    def start(self, monitor: Monitor) -> None:
         """Begin to draw."""
-        self._watch = watch
+        self._audit = monitor
         self._screen.start()
 
     def opened(self, submission: str, where: str, begun: Tally) -> None:
@@ -72,12 +72,12 @@ class Live:
             if seen.trouble:
                 why = harmless(f"  no good answer: {seen.trouble}; asking again").replace("\n", " ")
                 lines.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
-        if self._watch is not None and self._watch.signum:
+        if self._audit is not None and self._audit.signum:
             lines.append(Text(f"  {STOPPING}", style="bold", no_wrap=True, overflow="ellipsis"))
         return Group(*lines)
 
     def _bar(self, seen: Snapshot | None) -> RenderableType:
-        began = self._watch.began if self._watch else time.time()
+        began = self._audit.began if self._audit else time.time()
         elapsed = duration(time.time() - began)
         grid = Table.grid(padding=(0, 1))
         for _ in range(4):
@@ -98,5 +98,5 @@ class Live:
     def _next(self, seen: Snapshot) -> str:
         if seen.over:
             return "bringing the results back"
-        left = seen.next_look - time.monotonic()
+        left = seen.next_query - time.monotonic()
         return f"next look in {duration(left + 0.99)}" if left > 0 else "looking"

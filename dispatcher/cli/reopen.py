@@ -4,7 +4,7 @@
         session.look()
 
 Inputs are not looked at: what runs was started with those that were there
-then. The near side is where the journal is now, wherever it was made.
+then. The local side is where the journal is now, wherever it was made.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from ..core import events as ev
 from ..core.errors import ConfigError, JournalDamaged
 from ..core.history import History
 from ..core.model import JobSpec, MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from ..run.environment import Outside
-from ..run.session import Session, real_outside, version
+from ..run.environment import Environment
+from ..run.session import Session, real_environment, version
 from ..run.store import RULES
 from .report import Replay
 
 
 @contextmanager
-def held_session(path: Path, profile: Mapping[str, Any] | None, outside: Outside | None = None) -> Iterator[Session]:
+def reopened_session(
+    path: Path, profile: Mapping[str, Any] | None, environment: Environment | None = None
+) -> Iterator[Session]:
     """Take the lock and fold the journal. Raises JournalBusy when a dispatcher is at work, ConfigError without profile.
 
     `profile` is what the context is told of the other side; None when the user gave none.
@@ -48,7 +50,7 @@ def held_session(path: Path, profile: Mapping[str, Any] | None, outside: Outside
         replay=fold,
     )
     try:
-        session = _session(path, log, replay, profile, outside or real_outside())
+        session = _session(path, log, replay, profile, environment or real_environment())
     except BaseException:
         log.close()
         raise
@@ -57,7 +59,7 @@ def held_session(path: Path, profile: Mapping[str, Any] | None, outside: Outside
 
 
 def _session(
-    path: Path, log: journals.Journal[Any], replay: Replay, profile: Mapping[str, Any] | None, outside: Outside
+    path: Path, log: journals.Journal[Any], replay: Replay, profile: Mapping[str, Any] | None, environment: Environment
 ) -> Session:
     history = replay.history
     if replay.unknown:
@@ -84,19 +86,19 @@ def _session(
         lambda: kind.open(spec.machine, profile or {}, submission, spec.work_base),
         log,
         history,
-        outside,
+        environment,
         uploads=(),
     )
 
 
 def _spec(path: Path, history: History) -> SubmissionSpec:
-    """What was asked, with the near side where the journal lies."""
+    """What was asked, with the local side where the journal lies."""
     opened = history.opened
     assert opened is not None
     tasks: dict[int, TaskSpec] = {}
     for planned in history.planned.values():
         tasks.update(zip(planned.positions, planned.tasks, strict=True))
-    # Both together are the near side: where the journal is now, whatever it was when it was made.
+    # Both together are the local side: where the journal is now, whatever it was when it was made.
     machine = {**opened.machine, "local_root": str(path.absolute().parents[2])}
     return SubmissionSpec(
         work_base=".",

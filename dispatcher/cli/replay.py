@@ -66,7 +66,7 @@ def _following(path: Path, replay: report.Replay) -> Iterator[journals.Frame[Any
         flush()
 
 
-def _of(job: str, rows: Iterable[report.Row], with_runs: bool) -> Iterator[report.Row]:
+def _of(job: str, rows: Iterable[report.ReplayRow], with_runs: bool) -> Iterator[report.ReplayRow]:
     """The rows of one job, all rows without one; a table keeps the lines between runs."""
     for row in rows:
         if not job or row.job.startswith(job) or (with_runs and row.event == "open"):
@@ -76,7 +76,7 @@ def _of(job: str, rows: Iterable[report.Row], with_runs: bool) -> Iterator[repor
 # -- the three formats ----------------------------------------------------------------------------------------------
 
 
-def _table(rows: Iterator[report.Row], replay: report.Replay) -> None:
+def _table(rows: Iterator[report.ReplayRow], replay: report.Replay) -> None:
     """The head needs the record that says what was asked; the few lines before it wait for that."""
     early: list[str] | None = []
     for text in table.lines(rows, width(), paint):
@@ -92,17 +92,17 @@ def _table(rows: Iterator[report.Row], replay: report.Replay) -> None:
 
 
 def _head(replay: report.Replay) -> str:
-    return harmless(report.pairs(report.asked(replay.history))) + "\n" + paint(table.head(), "strong")
+    return harmless(report.pairs(report.requested(replay.history))) + "\n" + paint(table.head(), "strong")
 
 
-def _json(rows: Iterator[report.Row], replay: report.Replay) -> None:
+def _json(rows: Iterator[report.ReplayRow], replay: report.Replay) -> None:
     say('{"rows":[')
     for nth, row in enumerate(rows):
         say(",\n" if nth else "\n")
         say(_text(row))
 
 
-def _jsonl(rows: Iterator[report.Row], replay: report.Replay) -> None:
+def _jsonl(rows: Iterator[report.ReplayRow], replay: report.Replay) -> None:
     for row in rows:
         say(_text(row) + "\n")
 

@@ -31,7 +31,7 @@ from ..core.lifecycle import Progress, State
 SHORT = 12
 
 
-class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class ReplayRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One record: its number, when, in which run (and by whom: host:pid), and what it says.
 
     `source` and `target` are the job's states before and after; equal when the state stayed.
@@ -66,7 +66,7 @@ class Replay:
         self.since: dict[str, float] = {}
         self.unknown: Counter[str] = Counter()
 
-    def rows(self, frames: Iterable[journals.Frame[Any]]) -> Iterator[Row]:
+    def rows(self, frames: Iterable[journals.Frame[Any]]) -> Iterator[ReplayRow]:
         """Every record in order. Raises IllegalTransition, with its place, at one that cannot follow."""
         for frame in frames:
             self.history.began, self.ended = self.history.began or frame.at, frame.at
@@ -83,26 +83,30 @@ class Replay:
             pass
         return self
 
-    def _row(self, number: int, at: float, record: Any) -> Row:
+    def _row(self, number: int, at: float, record: Any) -> ReplayRow:
         if isinstance(record, journals.Open):
             return self._opening(number, at, record)
         if isinstance(record, journals.Close):
             self.closed = True
-            return Row(number, at, self.run, self.by, "close", why=record.reason)
+            return ReplayRow(number, at, self.run, self.by, "close", why=record.reason)
         if isinstance(record, journals.Unknown):
             self.unknown[record.kind] += 1
-            return Row(number, at, self.run, self.by, record.kind, why="this version does not know this kind of record")
+            return ReplayRow(
+                number, at, self.run, self.by, record.kind, why="this version does not know this kind of record"
+            )
         return self._event(number, at, record)
 
-    def _opening(self, number: int, at: float, record: journals.Open) -> Row:
+    def _opening(self, number: int, at: float, record: journals.Open) -> ReplayRow:
         """A new run, unless the same one goes on in its next segment."""
         self.closed = False
         if self.run and record.session == self._session:
-            return Row(number, at, self.run, self.by, "segment", why=f"the journal goes on in {record.seg:08d}.jsonl")
+            return ReplayRow(
+                number, at, self.run, self.by, "segment", why=f"the journal goes on in {record.seg:08d}.jsonl"
+            )
         self.run, self.by, self._session = self.run + 1, f"{record.host}:{record.pid}", record.session
-        return Row(number, at, self.run, self.by, "open", why=record.application)
+        return ReplayRow(number, at, self.run, self.by, "open", why=record.application)
 
-    def _event(self, number: int, at: float, event: Any) -> Row:
+    def _event(self, number: int, at: float, event: Any) -> ReplayRow:
         name = str(event.__struct_config__.tag)
         job = getattr(event, "job", "")
         before = self.history.jobs.get(job)
@@ -110,13 +114,15 @@ class Replay:
         after = self.history.jobs.get(job)
         why = _WHY.get(type(event), _nothing)(event)
         if after is None or isinstance(event, ev.Note):
-            return Row(number, at, self.run, self.by, name, job=job, why=why)
+            return ReplayRow(number, at, self.run, self.by, name, job=job, why=why)
         source = before.state.value if before else ""
         if source != after.state.value:
             self.since[job] = at
-        told = getattr(event, "id", "")
+        reported = getattr(event, "id", "")
         tasks = getattr(event, "tasks", ()) if isinstance(event, (ev.Finished, ev.Terminated)) else ()
-        return Row(number, at, self.run, self.by, name, job, after.attempt, source, after.state.value, told, why, tasks)
+        return ReplayRow(
+            number, at, self.run, self.by, name, job, after.attempt, source, after.state.value, reported, why, tasks
+        )
 
 
 # -- what an event says ---------------------------------------------------------------------------------------------
@@ -149,16 +155,16 @@ _WHY: dict[type, Callable[[Any], str]] = {
     ev.Staged: lambda event: f"{count(event.files, 'file')}, {size(event.bytes)}",
     ev.Submitting: lambda event: f"as {event.nonce}",
     ev.Submitted: lambda event: "" if event.how == "reply" else f"found by its {event.how}",
-    ev.Postponed: lambda event: str(event.why),
-    ev.Void: lambda event: str(event.why),
-    ev.Refused: lambda event: str(event.cause),
+    ev.Deferred: lambda event: str(event.why),
+    ev.NotFound: lambda event: str(event.why),
+    ev.Rejected: lambda event: str(event.cause),
     ev.Waiting: lambda event: str(event.why),
     ev.Running: lambda event: f"on {event.node}" if event.node else "",
-    ev.Adopted: lambda event: str(event.why),
+    ev.OwnerChanged: lambda event: str(event.why),
     ev.Stopping: lambda event: str(event.why),
     ev.Terminated: lambda event: str(event.cause),
-    ev.Inherited: lambda event: f"{count(len(event.tasks), 'task')} done by submission {event.previous}",
-    ev.Revived: lambda event: f"{event.nonce} had been given up and turned up",
+    ev.Reused: lambda event: f"{count(len(event.tasks), 'task')} done by submission {event.previous}",
+    ev.EarlierAttemptFound: lambda event: f"{event.nonce} had been given up and was found",
     ev.Retried: lambda event: "a new round of attempts" if event.fresh else "",
     ev.Delivered: _delivered,
     ev.Concluded: _concluded,
@@ -234,7 +240,7 @@ class Tally(msgspec.Struct, frozen=True):
     done: int
     tasks: int
     retries: int
-    asking: int = 0
+    submission_pending: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{number:,} {state}" for state, number in self.jobs.items()) or "none"
@@ -249,7 +255,7 @@ def tally(jobs: Iterable[Progress], done: int | None = None) -> Tally:
         done=sum(job.done.bit_count() for job in listed) if done is None else done,
         tasks=sum(job.size for job in listed),
         retries=sum(max(job.attempt - 1, 0) for job in listed),
-        asking=sum(job.asking for job in listed),
+        submission_pending=sum(job.submission_pending for job in listed),
     )
 
 
@@ -268,7 +274,7 @@ def _failure(history: History, job: Progress) -> str:
     return "\n".join([*lines, *(f"  | {line}" for line in cause.stderr.splitlines()[-5:])])
 
 
-def asked(history: History) -> list[tuple[str, str]]:
+def requested(history: History) -> list[tuple[str, str]]:
     """What was asked, as pairs of a word and a value; [] for a journal that has no first record yet."""
     opened = history.opened
     if opened is None:

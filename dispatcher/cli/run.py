@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError, InputMissing
-from .asked import Asked, submission
+from .requested import Loaded, submission
 
 EXAMPLES = """\
 examples:
@@ -52,22 +52,22 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Carry it out."""
-    from .execute import carry_out
+    from .execute import execute
 
-    return carry_out(read_script(args.script, args.allow_ref), args)
+    return execute(read_script(args.script, args.allow_ref), args)
 
 
-def read_script(name: str, allow_ref: bool) -> Asked:
-    """What a script asks for; its copy for the execution side is written to the near side."""
+def read_script(name: str, allow_ref: bool) -> Loaded:
+    """What a script asks for; its copy for the execution side is written to the local side."""
     from ..schema.documents import resolve_refs
 
     text = _text(Path(name))
     table = dict(resolve_refs(metadata(text, name), allow_ref, Path(name).parent))
     staged = f"script_{sha1(text.encode(), usedforsecurity=False).hexdigest()}.py"
-    near = _near(table)
-    asked = submission(completed(table, staged, near), name)
-    _stage(near / staged, text)
-    return asked
+    local = _local(table)
+    requested = submission(completed(table, staged, local), name)
+    _stage(local / staged, text)
+    return requested
 
 
 def _text(path: Path) -> str:
@@ -101,31 +101,31 @@ def _toml(content: str, name: str) -> dict[str, Any]:
         raise ConfigError(f"{name}: its script block is not valid TOML: {error}") from None
 
 
-def completed(table: Mapping[str, Any], staged: str, near: Path) -> dict[str, Any]:
+def completed(table: Mapping[str, Any], staged: str, local: Path) -> dict[str, Any]:
     """The table as a submission: the script in the commands, patterns replaced by the directories that match."""
     tasks = table.get("task_list")
     if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
         raise ConfigError("task_list: missing, or no array of tables; write [[tool.dispatcher.task_list]]")
     common = [*table.get("forward_common_files", []), staged]
-    listed = [expanded for task in tasks for expanded in _expanded(task, staged, near)]
+    listed = [expanded for task in tasks for expanded in _expanded(task, staged, local)]
     return {"work_base": "./", **table, "forward_common_files": common, "task_list": listed}
 
 
-def _expanded(task: Mapping[str, Any], staged: str, near: Path) -> Iterator[dict[str, Any]]:
+def _expanded(task: Mapping[str, Any], staged: str, local: Path) -> Iterator[dict[str, Any]]:
     # in quotes: a blank in remote_root must not cut the name in two
     given = {**task, "command": f'{task.get("command", "python")} "$REMOTE_ROOT/{staged}"'}
     pattern = str(task.get("task_work_path", ""))
     if not set(pattern) & set("*?["):
         yield given
         return
-    found = sorted(path.relative_to(near).as_posix() for path in near.glob(pattern) if path.is_dir())
+    found = sorted(path.relative_to(local).as_posix() for path in local.glob(pattern) if path.is_dir())
     if not found:
-        raise InputMissing(f"task_list/task_work_path: no directory matches {pattern!r} below {near}")
+        raise InputMissing(f"task_list/task_work_path: no directory matches {pattern!r} below {local}")
     for path in found:
         yield {**given, "task_work_path": path}
 
 
-def _near(table: Mapping[str, Any]) -> Path:
+def _local(table: Mapping[str, Any]) -> Path:
     """local_root/work_base, as the submission will have it."""
     machine = table.get("machine")
     root = machine.get("local_root") if isinstance(machine, Mapping) else None
@@ -133,7 +133,7 @@ def _near(table: Mapping[str, Any]) -> Path:
 
 
 def _stage(path: Path, text: str) -> None:
-    """The script under its own name on the near side; rewriting what is there would only change its time."""
+    """The script under its own name on the local side; rewriting what is there would only change its time."""
     from ..files.local import write_atomic
 
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:

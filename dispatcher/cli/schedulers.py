@@ -31,8 +31,8 @@ def run(args: Namespace) -> int:
     if args.table:
         say(_table(args.table))
         return 0
-    outside = {point.name: point.value for point in entry_points(group="dispatcher.schedulers")}
-    say("".join(f"{name}\n" for name in schedulers.BUILTIN | outside))
+    environment = {point.name: point.value for point in entry_points(group="dispatcher.schedulers")}
+    say("".join(f"{name}\n" for name in schedulers.BUILTIN | environment))
     aliases = ", ".join(f"{alias} = {name}" for alias, name in schedulers.ALIASES.items())
     say(f"\nNames are also valid in lower case; {aliases}.\n")
     return 0

@@ -30,7 +30,7 @@ from ..core import events as ev
 from ..core.errors import ConfigError, DispatcherError
 from ..core.history import History
 from ..core.model import SubmissionSpec
-from ..run.store import kept_journals, near_of, read_history
+from ..run.store import local_directory, read_history, stored_journals
 from .display import say_json
 from .execute import seconds
 from .report import count, duration, pairs, tally
@@ -53,8 +53,8 @@ exit codes:
   0  passed   1  a task ran twice, was lost, or the run ended badly   2  not valid as asked
 """
 
-_CALLS = ("ask", "put", "tree", "get", "remove")
-_COMMANDS = ("submit", "look", "account", "kill")
+_CALLS = ("run", "put", "tree", "get", "remove")
+_COMMANDS = ("submit", "observe", "account", "kill")
 #: Notes that tell of the dispatcher or of moments, not of the site.
 _OURS = ("no good answer", "answers are good", "accounting", "a second copy", "interrupted")
 
@@ -106,11 +106,11 @@ def _some(text: str) -> int:
 
 def run(args: Namespace) -> int:
     """Test, count, tell; 1 when it did not hold."""
-    from ..testing.selftest import asked, put_to_the_test
+    from ..testing.selftest import put_to_the_test, requested
 
     seed = secrets.randbelow(1_000_000) if args.seed is None else args.seed
     plan = _plan(args)
-    spec = asked(plan, 0).spec
+    spec = requested(plan, 0).spec
     _check(spec)
     Path(plan.work).mkdir(mode=0o700)
     name = f"{spec.machine.batch_type} behind {spec.machine.context_type}"
@@ -178,21 +178,21 @@ def _found(plan: Plan, ran: Ran) -> Found:
 
 def _read_round(plan: Plan, nth: int, found: Found, wrong: list[str]) -> None:
     """Count what one round left behind; `wrong` gets what is wrong with it."""
-    from ..testing.selftest import asked
+    from ..testing.selftest import requested
 
-    spec = asked(plan, nth).spec
-    near = near_of(spec)
+    spec = requested(plan, nth).spec
+    local = local_directory(spec)
     found.tasks += plan.tasks
-    journal = _read_journal(near, found, wrong)
+    journal = _read_journal(local, found, wrong)
     accepted = _accepted(journal)
     found.accepted += accepted
     if accepted < plan.tasks:
         wrong.append(f"only {accepted} of {plan.tasks} tasks were ever accepted")
     ids = {id for move in journal.moves for id in move.id.split(",")}
     ids.add(schedulers.load(spec.machine.batch_type).native_id)  # a container may not know its id: it says a fixed word
-    known = ids | {ask.nonce for ask in journal.asks}
+    known = ids | {request.nonce for request in journal.requests}
     for number in range(plan.tasks):
-        _read_task(f"t{number}", near / f"t{number}" / "ran", known, found, wrong)
+        _read_task(f"t{number}", local / f"t{number}" / "ran", known, found, wrong)
     _read_calls(plan, nth, found, cleaned=journal.history.cleaned)
 
 
@@ -200,8 +200,8 @@ class _Told(NamedTuple):
     """What the journal of a round tells: the state at the end, what was asked for, and which native ids were given."""
 
     history: History
-    asks: list[ev.Submitting]
-    moves: list[ev.Submitted | ev.Adopted]
+    requests: list[ev.Submitting]
+    moves: list[ev.Submitted | ev.OwnerChanged]
 
 
 def _accepted(journal: _Told) -> int:
@@ -209,35 +209,37 @@ def _accepted(journal: _Told) -> int:
     return sum(len(journal.history.planned[job].positions) for job in jobs)
 
 
-def _read_journal(near: Path, found: Found, wrong: list[str]) -> _Told:
+def _read_journal(local: Path, found: Found, wrong: list[str]) -> _Told:
     """Whole, legal, and only one."""
-    kept = kept_journals(near)
-    if len(kept) != 1:
-        wrong.append(f"{len(kept)} journals in {near}")
+    stored = stored_journals(local)
+    if len(stored) != 1:
+        wrong.append(f"{len(stored)} journals in {local}")
         return _Told(History(), [], [])
-    whole = journals.verify(kept[0])
+    whole = journals.verify(stored[0])
     if whole.status != "clean":
         wrong.append(f"the journal is {whole.status}: {whole.problem}")
     try:
-        history = read_history(kept[0])
+        history = read_history(stored[0])
     except DispatcherError as error:
         wrong.append(f"the journal: {error}")
         return _Told(History(), [], [])
     numbers = tally(history.jobs.values())
     found.jobs += sum(numbers.jobs.values())
     found.retries += numbers.retries
-    records = [record for frame in journals.frames(kept[0], ev.Event) for record in frame.records]
+    records = [record for frame in journals.frames(stored[0], ev.Event) for record in frame.records]
     _read_notes([record.text for record in records if isinstance(record, ev.Note)], found)
-    asks = [record for record in records if isinstance(record, ev.Submitting)]
-    return _Told(history, asks, [record for record in records if isinstance(record, (ev.Submitted, ev.Adopted))])
+    requests = [record for record in records if isinstance(record, ev.Submitting)]
+    return _Told(
+        history, requests, [record for record in records if isinstance(record, (ev.Submitted, ev.OwnerChanged))]
+    )
 
 
 def _read_notes(texts: list[str], found: Found) -> None:
     """Hints of the batch system and trouble with the accounting are of the site; outages of our own making are not."""
     for text in texts:
         found.turned_away += text.startswith("a second copy")
-        told = text.startswith("accounting gave no answer") or not text.startswith(_OURS)
-        found.lacks += [text] if told and text not in found.lacks else []
+        reported = text.startswith("accounting gave no answer") or not text.startswith(_OURS)
+        found.lacks += [text] if reported and text not in found.lacks else []
 
 
 def _read_task(name: str, path: Path, known: set[str], found: Found, wrong: list[str]) -> None:
@@ -298,7 +300,7 @@ def _rate(numbers: dict[str, int], ran: Ran) -> float:
 
 
 def _where(plan: Plan, found: Found) -> dict[str, Any]:
-    return {"near": plan.work, "far": found.roots}
+    return {"local": plan.work, "far": found.roots}
 
 
 def _lines(plan: Plan, spec: SubmissionSpec, ran: Ran, found: Found, passed: bool) -> list[tuple[str, str]]:
@@ -320,7 +322,7 @@ def _lines(plan: Plan, spec: SubmissionSpec, ran: Ran, found: Found, passed: boo
     lines += [("problem", ran.problem)] if ran.problem else []
     lines += [("found", "\n".join(found.facts[:20]))] if found.facts else []
     lines += [] if passed else [("where", "\n".join([f"{plan.work} (kept)", *found.roots]))]
-    lines = [(word, harmless(told)) for word, told in lines]
+    lines = [(word, harmless(reported)) for word, reported in lines]
     return [*lines, ("verdict", paint(_verdict(found, passed), "finished" if passed else "terminated"))]
 
 

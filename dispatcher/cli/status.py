@@ -101,7 +101,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
 
 def _lines(path: Path, replay: report.Replay, problem: str) -> list[tuple[str, str]]:
     history, seen, held = replay.history, report.tally(replay.history.jobs.values()), holder_of(path)
-    lines = [pair for pair in report.asked(history) or [("submission", path.parent.name)] if pair[0] != "asked"]
+    lines = [pair for pair in report.requested(history) or [("submission", path.parent.name)] if pair[0] != "asked"]
     lines += [("jobs", str(seen)), ("tasks", f"{seen.done:,} of {seen.tasks:,} done")]
     running = [replay.since[name] for name, job in history.jobs.items() if job.state is State.running]
     if running:
@@ -118,8 +118,8 @@ def _ago(at: float) -> str:
 
 def _shortest(path: Path) -> str:
     """A name that finds this journal and no other: the work directory, if it has only this one."""
-    near = path.absolute().parents[2]
-    return os.path.relpath(path.parent if len(journals_of(str(near))) > 1 else near)
+    local = path.absolute().parents[2]
+    return os.path.relpath(path.parent if len(journals_of(str(local))) > 1 else local)
 
 
 def _next(path: Path, replay: report.Replay, held: bool, problem: str) -> str:

@@ -13,9 +13,9 @@ from ..core.errors import ConfigError, DispatcherError
 from ..core.lifecycle import State
 from ..run.session import Session
 from . import report
-from .asked import read_profile
 from .find import journal_of
-from .reopen import held_session
+from .reopen import reopened_session
+from .requested import read_profile
 from .say import say
 
 EXAMPLES = """\
@@ -51,9 +51,9 @@ def run(args: Namespace) -> int:
         raise ConfigError(f"nothing to do: give at least one of {flags}")
     path = journal_of(args.path)
     profile = read_profile(args.machine, args.allow_ref) if args.machine else None
-    with held_session(path, profile) as session:
+    with reopened_session(path, profile) as session:
         if args.download_terminated_log or args.download_finished_task or args.clean:
-            session.look()
+            session.observe()
         if args.download_terminated_log or args.download_finished_task:
             _download(session)
         if args.reset_fail_count:
@@ -67,7 +67,7 @@ def _download(session: Session) -> None:
     """One download brings both: promised files of what finished, and the logs of what did not."""
     session.download()
     finished = report.count(sum(job.state is State.finished for job in session.progress.values()), "finished job")
-    say(f"fetched the results of {finished}, and the logs of the others, into {session.near}\n")
+    say(f"fetched the results of {finished}, and the logs of the others, into {session.local}\n")
 
 
 def _reset(session: Session) -> None:
@@ -77,17 +77,17 @@ def _reset(session: Session) -> None:
 
 
 def _clean(session: Session) -> None:
-    live = [job for job in session.progress.values() if job.asking or job.state in _LIVE]
+    live = [job for job in session.progress.values() if job.submission_pending or job.state in _LIVE]
     if live:
         raise DispatcherError(
             f"not cleaned: {report.count(len(live), 'job')} may still run; cancel or await them first"
         )
-    home = session.history.home
-    if any(job.done & ~job.inherited & ~home.get(job.job, 0) for job in session.progress.values()):
+    home = session.history.downloaded
+    if any(job.done & ~job.reused & ~home.get(job.job, 0) for job in session.progress.values()):
         raise DispatcherError("not cleaned: there are results that were not fetched; add --download-finished-task")
     session.context.remove()
     session.record(ev.Cleaned())
-    say(f"removed what was made in {session.context.place.root}\n")
+    say(f"removed what was made in {session.context.place.remote_root}\n")
 
 
 _LIVE = (State.waiting, State.running, State.completing)

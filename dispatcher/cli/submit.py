@@ -30,7 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Carry it out."""
-    from .asked import read_submission
-    from .execute import carry_out
+    from .execute import execute
+    from .requested import read_submission
 
-    return carry_out(read_submission(args.file, args.allow_ref), args)
+    return execute(read_submission(args.file, args.allow_ref), args)

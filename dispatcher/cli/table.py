@@ -15,7 +15,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from .report import SHORT, Row, clock, codes, count, date
+from .report import SHORT, ReplayRow, clock, codes, count, date
 from .say import harmless
 
 #: Columns of the event and of the states.
@@ -34,7 +34,7 @@ def head() -> str:
     return f"{'TIME':8}  {'JOB':{SHORT}}  {'TRY':>3}  {'EVENT':{_EVENT}}  {'FROM → TO':{_STATES}}  WHAT\n"
 
 
-def lines(rows: Iterable[Row], width: int = 0, paint: Paint = plain) -> Iterator[str]:
+def lines(rows: Iterable[ReplayRow], width: int = 0, paint: Paint = plain) -> Iterator[str]:
     """The text of the rows, piece by piece; `width` 0: no limit. Jobs planned together become one line."""
     day = ""
     for row in _gathered(rows):
@@ -48,7 +48,7 @@ def lines(rows: Iterable[Row], width: int = 0, paint: Paint = plain) -> Iterator
         yield _line(row, width, paint)
 
 
-def _gathered(rows: Iterable[Row]) -> Iterator[Row]:
+def _gathered(rows: Iterable[ReplayRow]) -> Iterator[ReplayRow]:
     """A submission of 10,000 jobs starts with as many `planned`: one row says it."""
     first, number = None, 0
     for row in rows:
@@ -63,10 +63,10 @@ def _gathered(rows: Iterable[Row]) -> Iterator[Row]:
         yield _together(first, number)
 
 
-def _together(first: Row, number: int) -> Row:
+def _together(first: ReplayRow, number: int) -> ReplayRow:
     if number == 1:
         return first
-    return Row(first.number, first.at, first.run, first.by, "planned", why=count(number, "job"))
+    return ReplayRow(first.number, first.at, first.run, first.by, "planned", why=count(number, "job"))
 
 
 def _ruled(text: str, width: int, paint: Paint) -> str:
@@ -74,7 +74,7 @@ def _ruled(text: str, width: int, paint: Paint) -> str:
     return paint(line.ljust(min(width or 80, 80), "─"), "faint") + "\n"
 
 
-def _line(row: Row, width: int, paint: Paint) -> str:
+def _line(row: ReplayRow, width: int, paint: Paint) -> str:
     attempt = str(row.attempt) if row.attempt else ""
     job, event = (harmless(word).replace("\n", " ") for word in (row.job[:SHORT], row.event))
     left = f"{clock(row.at)}  {job:{SHORT}}  {attempt:>3}  {event:{_EVENT}}"

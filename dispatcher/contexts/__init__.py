@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 #: Where each context is, "module:Class".
 BUILTIN: dict[str, str] = {
-    "LazyLocalContext": "dispatcher.contexts.local.lazy_local:LazyLocalContext",
-    "LocalContext": "dispatcher.contexts.local.local:LocalContext",
-    "SSHContext": "dispatcher.contexts.ssh.context:SSHContext",
-    "HDFSContext": "dispatcher.contexts.hdfs.context:HDFSContext",
-    "BohriumContext": "dispatcher.contexts.cloud.bohrium:BohriumContext",
-    "OpenAPIContext": "dispatcher.contexts.cloud.openapi:OpenAPIContext",
+    "LazyLocalContext": "dispatcher.contexts.local.lazy_local:LazyLocalConnection",
+    "LocalContext": "dispatcher.contexts.local.local:LocalConnection",
+    "SSHContext": "dispatcher.contexts.ssh.context:SSHConnection",
+    "HDFSContext": "dispatcher.contexts.hdfs.context:HDFSConnection",
+    "BohriumContext": "dispatcher.contexts.cloud.bohrium:BohriumConnection",
+    "OpenAPIContext": "dispatcher.contexts.cloud.openapi:OpenAPIConnection",
 }
 
 _SAME = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}
@@ -62,7 +62,7 @@ class Opens(Context, Protocol):
 
 
 def _spellings() -> dict[str, str]:
-    names = {name: name for name in (*_strangers(), *BUILTIN)} | _SAME
+    names = {name: name for name in (*_installed(), *BUILTIN)} | _SAME
     short = {name.removesuffix("Context"): known for name, known in names.items()}
     return {spelling: known for name, known in (short | names).items() for spelling in (name.lower(), name)}
 
@@ -72,10 +72,10 @@ def canonical(name: str) -> str:
     spellings = _spellings()
     if name in spellings:
         return spellings[name]
-    near = get_close_matches(name.lower(), spellings, n=1, cutoff=0.5)
+    close = get_close_matches(name.lower(), spellings, n=1, cutoff=0.5)
     advice = (
-        f"did you mean {spellings[near[0]]!r}?"
-        if near
+        f"did you mean {spellings[close[0]]!r}?"
+        if close
         else f"choose one of {', '.join(dict.fromkeys(spellings.values()))}"
     )
     raise ConfigError(f"context_type: {name!r} is not the name of a context; {advice}")
@@ -85,12 +85,12 @@ def load(name: str) -> type[Opens]:
     """The class behind a name; ConfigError when nobody knows it."""
     known = canonical(name)
     if known not in BUILTIN:
-        return cast("type[Opens]", _strangers()[known].load())
+        return cast("type[Opens]", _installed()[known].load())
     module, _, attribute = BUILTIN[known].partition(":")
     return cast("type[Opens]", getattr(import_module(module), attribute))
 
 
-def _strangers() -> dict[str, EntryPoint]:
+def _installed() -> dict[str, EntryPoint]:
     # here and not above: reading what is installed takes longer than the rest of this import
     from importlib.metadata import entry_points
 

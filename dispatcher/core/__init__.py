@@ -1,1 +1,1 @@
-"""What can happen: the values that are asked for, the events, the table of states, the two ports, the errors. No I/O."""
+"""What can happen: what is asked for, the events, the table of states, the two ports, the errors. No I/O."""

@@ -45,7 +45,7 @@ class Unsupported(ConfigError):
 
 
 class InputMissing(DispatcherError, FileNotFoundError):
-    """A forward file that does not exist or cannot be read on the near side."""
+    """A forward file that does not exist or cannot be read on the local side."""
 
     exit_code = 2
 

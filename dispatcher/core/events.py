@@ -11,6 +11,7 @@ one row in `lifecycle.TRANSITIONS` and one case in `lifecycle.apply`.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Union, get_args
 
 import msgspec
@@ -18,7 +19,11 @@ import msgspec
 from .model import TaskSpec
 
 
-class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="k", tag=str.lower, omit_defaults=True):
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="k", tag=_snake, omit_defaults=True):
     pass
 
 
@@ -78,7 +83,7 @@ class Planned(_Event, frozen=True, gc=False):
     tasks: tuple[TaskSpec, ...]
 
 
-class Inherited(_Event, frozen=True, gc=False):
+class Reused(_Event, frozen=True, gc=False):
     """These tasks (positions in the job) ended with code 0 in an earlier submission, and their results are here."""
 
     job: str
@@ -109,22 +114,22 @@ class Submitted(_Event, frozen=True, gc=False):
     how: str = "reply"
 
 
-class Postponed(_Event, frozen=True, gc=False):
+class Deferred(_Event, frozen=True, gc=False):
     """Not now (a queue limit, a quota): stays unsubmitted, costs no attempt."""
 
     job: str
     why: str
 
 
-class Void(_Event, frozen=True, gc=False):
+class NotFound(_Event, frozen=True, gc=False):
     """Asked, unanswered, and found nowhere after the grace: may be asked again, under the same nonce."""
 
     job: str
     why: str
 
 
-class Refused(_Event, frozen=True, gc=False):
-    """The scheduler will never take it as it is."""
+class Rejected(_Event, frozen=True, gc=False):
+    """The scheduler will never take it is."""
 
     job: str
     cause: Cause
@@ -150,7 +155,7 @@ class Completing(_Event, frozen=True, gc=False):
     job: str
 
 
-class Adopted(_Event, frozen=True, gc=False):
+class OwnerChanged(_Event, frozen=True, gc=False):
     """Another native id than the one recorded holds the claim of this attempt; that one counts."""
 
     job: str
@@ -191,15 +196,15 @@ class Retried(_Event, frozen=True, gc=False):
     fresh: bool = False
 
 
-class Revived(_Event, frozen=True, gc=False):
-    """An earlier attempt that had been given up has turned up; it counts, and nothing was submitted beside it."""
+class EarlierAttemptFound(_Event, frozen=True, gc=False):
+    """An earlier attempt that had been given up was found; it counts, and nothing was submitted beside it."""
 
     job: str
     nonce: str
 
 
 class Delivered(_Event, frozen=True, gc=False):
-    """The backward files of these jobs are on the near side and verified."""
+    """The backward files of these jobs are on the local side and verified."""
 
     jobs: tuple[str, ...]
     files: int
@@ -226,21 +231,21 @@ class Note(_Event, frozen=True, gc=False):
 
 
 JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
-    Inherited,
+    Reused,
     Submitting,
     Submitted,
-    Postponed,
-    Void,
-    Refused,
+    Deferred,
+    NotFound,
+    Rejected,
     Waiting,
     Running,
     Completing,
-    Adopted,
+    OwnerChanged,
     Finished,
     Stopping,
     Terminated,
     Retried,
-    Revived,
+    EarlierAttemptFound,
 ]
 Event = Union[JobEvent, Opened, Planned, Staged, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
 #: The structs of JobEvent: events that move a job.

@@ -19,8 +19,8 @@ from .lifecycle import Progress, apply
 class History:
     """The state of a submission. `fold` is the only way it changes; refused events change nothing.
 
-    `began` is when its first record was written, seconds since the epoch. `home`: by job, the tasks (as bits, see
-    Progress.done) whose results were brought to the near side; `lacking`: what the last download did not find.
+    `began` is when its first record was written, seconds since the epoch. `downloaded`: by job, the tasks (as bits, see
+    Progress.done) whose results were brought to the local side; `lacking`: what the last download did not find.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class History:
         self.planned: dict[str, ev.Planned] = {}
         self.jobs: dict[str, Progress] = {}
         self.staged = False
-        self.home: dict[str, int] = {}
+        self.downloaded: dict[str, int] = {}
         self.lacking: frozenset[str] = frozenset()
         self.cleaned = False
         self.concluded: ev.Concluded | None = None
@@ -80,7 +80,7 @@ class History:
         self.staged = True
 
     def _delivered(self, event: ev.Delivered) -> None:
-        self.home = {name: job.done for name, job in self.jobs.items()}
+        self.downloaded = {name: job.done for name, job in self.jobs.items()}
         self.lacking = frozenset(event.missing)
 
     def _cleaned(self, event: ev.Cleaned) -> None:

@@ -22,7 +22,7 @@ import msgspec
 
 from . import events as ev
 from .errors import IllegalTransition
-from .ports import Claim, Look, Native
+from .ports import Claim, Native, Observation
 
 if TYPE_CHECKING:
     import transitions
@@ -45,27 +45,27 @@ _IN_QUEUE = (State.waiting, State.running, State.completing)
 
 #: Event, from which states, to which state (None: the state stays). The order is that of the diagram.
 TRANSITIONS: tuple[tuple[str, tuple[State, ...], State | None], ...] = (
-    ("inherited", (State.unsubmitted,), None),
+    ("reused", (State.unsubmitted,), None),
     ("submitting", (State.unsubmitted,), None),
-    ("postponed", (State.unsubmitted,), None),
-    ("void", (State.unsubmitted,), None),
+    ("deferred", (State.unsubmitted,), None),
+    ("not_found", (State.unsubmitted,), None),
     ("submitted", (State.unsubmitted,), State.waiting),
-    ("refused", (State.unsubmitted,), State.terminated),
+    ("rejected", (State.unsubmitted,), State.terminated),
     ("running", (State.waiting, State.completing), State.running),
     ("waiting", (State.running, State.completing), State.waiting),
     ("completing", (State.waiting, State.running), State.completing),
-    ("adopted", _IN_QUEUE, None),
+    ("owner_changed", _IN_QUEUE, None),
     ("stopping", (State.unsubmitted, *_IN_QUEUE), None),
     ("finished", (State.unsubmitted, *_IN_QUEUE), State.finished),
     ("terminated", (State.unsubmitted, *_IN_QUEUE), State.terminated),
     ("retried", (State.terminated,), State.unsubmitted),
-    ("revived", (State.unsubmitted,), State.waiting),
+    ("earlier_attempt_found", (State.unsubmitted,), State.waiting),
 )
 
 #: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
 SITE = frozenset({"preempted", "node"})
 #: Causes after which trying again is not wanted or cannot help.
-FINAL = frozenset({"cancelled", "abandoned", "refused"})
+FINAL = frozenset({"cancelled", "abandoned", "rejected"})
 
 
 @cache
@@ -97,7 +97,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     `fails` attempts that count against retry_count, `site` those that were the site's doing;
     `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts,
     `lines` how much of the last one's claim is known; `stray` nonces that were asked for and then not needed, because
-    an earlier attempt turned up: a call for one may still be under way, so each later question withdraws them;
+    an earlier attempt was found: a call for one may still be under way, so each later question withdraws them;
     `inherited` the tasks of `done` that an earlier submission ran.
     """
 
@@ -107,7 +107,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     attempt: int = 0
     nonce: str = ""
     id: str = ""
-    asking: bool = False
+    submission_pending: bool = False
     stopping: str = ""
     fails: int = 0
     site: int = 0
@@ -116,7 +116,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     past: tuple[str, ...] = ()
     lines: int = 0
     stray: tuple[str, ...] = ()
-    inherited: int = 0
+    reused: int = 0
 
     @property
     def unfinished(self) -> list[int]:
@@ -142,44 +142,44 @@ def apply(progress: Progress, event: ev.JobEvent) -> Progress:
 
 
 def _said(progress: Progress) -> str:
-    return f"{progress.state.value} and being asked for" if progress.asking else progress.state.value
+    return f"{progress.state.value} and being asked for" if progress.submission_pending else progress.state.value
 
 
 def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
     """Only an asked question can be answered, and a job that may be in the queue is not given up."""
-    if isinstance(event, (ev.Submitted, ev.Postponed, ev.Void, ev.Refused)):
-        return progress.asking
-    if isinstance(event, ev.Revived):
-        return progress.asking and event.nonce in (*progress.past, *progress.stray)
+    if isinstance(event, (ev.Submitted, ev.Deferred, ev.NotFound, ev.Rejected)):
+        return progress.submission_pending
+    if isinstance(event, ev.EarlierAttemptFound):
+        return progress.submission_pending and event.nonce in (*progress.past, *progress.stray)
     if isinstance(event, ev.Submitting):
         same = progress.nonce in ("", event.nonce)  # asking again for the same attempt keeps its nonce
-        return not progress.asking and same and event.attempt == max(progress.attempt, 1)
-    if isinstance(event, ev.Inherited):
+        return not progress.submission_pending and same and event.attempt == max(progress.attempt, 1)
+    if isinstance(event, ev.Reused):
         return progress.attempt == 0 and all(0 <= index < progress.size for index in event.tasks)
     if isinstance(event, ev.Finished):
-        return not progress.asking and not progress.unfinished  # all was inherited
-    return not (isinstance(event, ev.Terminated) and progress.asking)
+        return not progress.submission_pending and not progress.unfinished  # all was inherited
+    return not (isinstance(event, ev.Terminated) and progress.submission_pending)
 
 
 def _plain(progress: Progress, event: Any, after: State) -> Progress:
     return msgspec.structs.replace(progress, state=after)
 
 
-def _inherited(progress: Progress, event: ev.Inherited, after: State) -> Progress:
+def _reused(progress: Progress, event: ev.Reused, after: State) -> Progress:
     done = sum(1 << index for index in set(event.tasks))
-    return msgspec.structs.replace(progress, done=progress.done | done, inherited=progress.inherited | done)
+    return msgspec.structs.replace(progress, done=progress.done | done, reused=progress.reused | done)
 
 
 def _submitting(progress: Progress, event: ev.Submitting, after: State) -> Progress:
-    return msgspec.structs.replace(progress, attempt=event.attempt, nonce=event.nonce, asking=True)
+    return msgspec.structs.replace(progress, attempt=event.attempt, nonce=event.nonce, submission_pending=True)
 
 
 def _answered(progress: Progress, event: Any, after: State) -> Progress:
-    return msgspec.structs.replace(progress, asking=False)
+    return msgspec.structs.replace(progress, submission_pending=False)
 
 
 def _identified(progress: Progress, event: Any, after: State) -> Progress:
-    return msgspec.structs.replace(progress, state=after, id=event.id, asking=False)
+    return msgspec.structs.replace(progress, state=after, id=event.id, submission_pending=False)
 
 
 def _stopping(progress: Progress, event: ev.Stopping, after: State) -> Progress:
@@ -196,7 +196,7 @@ def _terminated(progress: Progress, event: Any, after: State) -> Progress:
     return msgspec.structs.replace(
         progress,
         state=after,
-        asking=False,
+        submission_pending=False,
         cause=event.cause,
         done=done,
         lines=getattr(event, "lines", 0),
@@ -219,7 +219,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
     )
 
 
-def _revived(progress: Progress, event: ev.Revived, after: State) -> Progress:
+def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, after: State) -> Progress:
     """The verdict on that attempt was wrong: it does not count as a failure."""
     past = tuple(nonce for nonce in progress.past if nonce != event.nonce)
     stray = (*(nonce for nonce in progress.stray if nonce != event.nonce), progress.nonce)
@@ -227,26 +227,34 @@ def _revived(progress: Progress, event: ev.Revived, after: State) -> Progress:
     if progress.cause and progress.cause.kind in SITE:
         fails, site = progress.fails, max(site - 1, 0)
     return msgspec.structs.replace(
-        progress, state=after, nonce=event.nonce, id="", asking=False, past=past, stray=stray, fails=fails, site=site
+        progress,
+        state=after,
+        nonce=event.nonce,
+        id="",
+        submission_pending=False,
+        past=past,
+        stray=stray,
+        fails=fails,
+        site=site,
     )
 
 
 _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
-    ev.Inherited: _inherited,
+    ev.Reused: _reused,
     ev.Submitting: _submitting,
     ev.Submitted: _identified,
-    ev.Postponed: _answered,
-    ev.Void: _answered,
-    ev.Refused: _terminated,
+    ev.Deferred: _answered,
+    ev.NotFound: _answered,
+    ev.Rejected: _terminated,
     ev.Waiting: _plain,
     ev.Running: _plain,
     ev.Completing: _plain,
-    ev.Adopted: _identified,
+    ev.OwnerChanged: _identified,
     ev.Stopping: _stopping,
     ev.Finished: _finished,
     ev.Terminated: _terminated,
     ev.Retried: _retried,
-    ev.Revived: _revived,
+    ev.EarlierAttemptFound: _earlier_attempt_found,
 }
 
 
@@ -274,7 +282,7 @@ _GOING = (Native.waiting, Native.running)
 _EXPLAINING = SITE | {"timeout", "memory"}
 
 
-def _news(progress: Progress, seen: Look) -> ev.JobEvent:
+def _news(progress: Progress, seen: Observation) -> ev.JobEvent:
     if seen.native is Native.waiting:
         return ev.Waiting(progress.job, seen.code)
     if seen.native is Native.running:
@@ -282,7 +290,7 @@ def _news(progress: Progress, seen: Look) -> ev.JobEvent:
     return ev.Completing(progress.job)
 
 
-def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
+def decide(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | None:
     """The event that an observation amounts to, or None when it is no news.
 
     `gone`: the job has been absent, or over without success, for longer than the grace. An observation may amount
@@ -290,12 +298,12 @@ def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
     failure is not decided on while the queue still has the job: only then does the scheduler know the reason.
     """
     if progress.state is State.unsubmitted:
-        return _answer(progress, seen, gone) if progress.asking else None
+        return _answer(progress, seen, gone) if progress.submission_pending else None
     if progress.state not in _IN_QUEUE:
         return None
     claim = seen.claim
     if claim and claim.owner and claim.owner != progress.id:
-        return ev.Adopted(progress.job, claim.owner, f"holds the claim; {progress.id} was recorded")
+        return ev.OwnerChanged(progress.job, claim.owner, f"holds the claim; {progress.id} was recorded")
     if claim and claim.ended is not None and (not claim.ended or gone or seen.native not in _GOING):
         return _marked(progress, claim, seen)
     if seen.native in (*_GOING, Native.completing):
@@ -306,16 +314,16 @@ def decide(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
     return None
 
 
-def _answer(progress: Progress, seen: Look, gone: bool) -> ev.JobEvent | None:
+def _answer(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | None:
     """What became of a question whose answer was lost."""
     if seen.id:
         return ev.Submitted(progress.job, seen.id, seen.how)
     if gone and seen.native is Native.absent:
-        return ev.Void(progress.job, "no receipt, no claim, not in the queue")
+        return ev.NotFound(progress.job, "no receipt, no claim, not in the queue")
     return None
 
 
-def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
+def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:
     """The exit marker is there: it alone says how the attempt ended."""
     if progress.done | bits(claim.tasks, progress.size) == (1 << progress.size) - 1:
         return ev.Finished(progress.job, claim.tasks)
@@ -332,7 +340,7 @@ def _marked(progress: Progress, claim: Claim, seen: Look) -> ev.JobEvent:
     return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
 
 
-def _cause(progress: Progress, seen: Look) -> ev.Cause:
+def _cause(progress: Progress, seen: Observation) -> ev.Cause:
     if progress.stopping:
         return ev.Cause(progress.stopping, "killed by the dispatcher")
     if seen.cause:
@@ -344,7 +352,7 @@ class Todo(str, Enum):
     """What is due for a job."""
 
     submit = "submit"
-    look = "look"
+    observe = "observe"
     retry = "retry"
     drop = "drop"  # to be stopped, and never reached the queue
     nothing = "nothing"
@@ -353,12 +361,12 @@ class Todo(str, Enum):
 def todo(progress: Progress, policy: Policy) -> Todo:
     """What is due next; `nothing` means that the job is over."""
     if progress.state is State.unsubmitted:
-        return Todo.look if progress.asking else Todo.drop if progress.stopping else Todo.submit
+        return Todo.observe if progress.submission_pending else Todo.drop if progress.stopping else Todo.submit
     if progress.state is State.finished:
         return Todo.nothing
     if progress.state is State.terminated:
         return Todo.retry if _may_retry(progress, policy) else Todo.nothing
-    return Todo.look
+    return Todo.observe
 
 
 def _may_retry(progress: Progress, policy: Policy) -> bool:

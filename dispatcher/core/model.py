@@ -116,10 +116,10 @@ def task_keys(tasks: Sequence[TaskSpec]) -> list[str]:
 
 def job_hash(resources: ResourcesSpec, keys: Sequence[str]) -> str:
     """Identity of a job: what it asks of the scheduler and the keys of its tasks, in their order."""
-    return digest([_asked(resources), keys])
+    return digest([_requested(resources), keys])
 
 
-def _asked(resources: ResourcesSpec) -> ResourcesSpec:
+def _requested(resources: ResourcesSpec) -> ResourcesSpec:
     """Without what may change while jobs run."""
     return msgspec.structs.replace(resources, wait_time=0)
 
@@ -140,7 +140,7 @@ def plan_hash(spec: SubmissionSpec) -> str:
         [
             spec.work_base,
             where,
-            _asked(spec.resources),
+            _requested(spec.resources),
             spec.tasks,
             spec.forward_common_files,
             spec.backward_common_files,

@@ -43,14 +43,15 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where things are. `near`: the submission's directory on this side (local_root/work_base), absolute.
+    """Where things are. `local`: the submission's directory on this side (local_root/work_base), absolute.
 
-    `root`: the directory R in which tasks run; `home`: R/.dispatcher/<submission>/jobs, all that is ours there.
+    `remote_root`: the directory in which tasks run; `control`: <remote root>/.dispatcher/<submission>/jobs, all that
+    is ours there.
     """
 
-    near: str
-    root: str
-    home: str
+    local: str
+    remote_root: str
+    control: str
 
 
 class JobScript(msgspec.Struct, frozen=True):
@@ -74,13 +75,13 @@ class JobScript(msgspec.Struct, frozen=True):
     log: str = ""
 
 
-class Ask(msgspec.Struct, frozen=True):
+class SubmitRequest(msgspec.Struct, frozen=True):
     """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
 
     `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs; `forward` and
     `backward`, `common` and `log` are as in JobScript, for places that carry files to and from each job. `revoke`
     are the nonces of earlier attempts, with how many lines of their claims are known: they are withdrawn before the
-    question is asked; where more is found than is known, the attempt has turned up and nothing is asked.
+    question is asked; where more is found than is known, the attempt was found and nothing is asked.
     """
 
     nonce: str
@@ -102,25 +103,25 @@ class Accepted(msgspec.Struct, frozen=True):
     id: str
 
 
-class Later(msgspec.Struct, frozen=True):
+class Deferral(msgspec.Struct, frozen=True):
     """Not now: a limit, a quota, a busy controller that said no for certain."""
 
     why: str
 
 
-class Never(msgspec.Struct, frozen=True):
+class Rejection(msgspec.Struct, frozen=True):
     """Refused for good, and why."""
 
     why: str
 
 
-class TurnedUp(msgspec.Struct, frozen=True):
+class EarlierAttempt(msgspec.Struct, frozen=True):
     """Not asked: an earlier attempt, given up as lost, runs or has run. `nonce` is that attempt's."""
 
     nonce: str
 
 
-Answer = Union[Accepted, Later, Never, TurnedUp]  # noqa: UP007
+Answer = Union[Accepted, Deferral, Rejection, EarlierAttempt]  # noqa: UP007
 
 
 class Native(str, Enum):
@@ -134,7 +135,7 @@ class Native(str, Enum):
     unknown = "unknown"  # no good answer, or a state nobody knows: no news
 
 
-class Watch(msgspec.Struct, frozen=True):
+class Query(msgspec.Struct, frozen=True):
     """A job to be looked at: its nonce, its native id ("" while the answer to its submission is missing).
 
     `since`: when it was first asked for, seconds since the epoch (accounting is searched from there).
@@ -173,13 +174,13 @@ class CloudSubmit(msgspec.Struct, frozen=True):
     ended: tuple[int, ...]
 
 
-class CloudLook(msgspec.Struct, frozen=True):
+class CloudQuery(msgspec.Struct, frozen=True):
     """List these jobs; bring the result archives of those that have `ended` and tell the claim that lies in each.
 
     `claim` is its path in the archive, with {nonce}. `live` are the numbers of a job that may still run.
     """
 
-    jobs: tuple[Watch, ...]
+    jobs: tuple[Query, ...]
     claim: str
     live: tuple[int, ...]
     ended: tuple[int, ...]
@@ -188,7 +189,7 @@ class CloudLook(msgspec.Struct, frozen=True):
 class CloudDetail(msgspec.Struct, frozen=True):
     """Ask about each of these jobs by its id; the end of its log where there is no result archive."""
 
-    jobs: tuple[Watch, ...]
+    jobs: tuple[Query, ...]
     live: tuple[int, ...]
     ended: tuple[int, ...]
 
@@ -196,12 +197,12 @@ class CloudDetail(msgspec.Struct, frozen=True):
 class CloudKill(msgspec.Struct, frozen=True):
     """End these jobs; what is gone already is no error. `live` as in CloudLook."""
 
-    jobs: tuple[Watch, ...]
+    jobs: tuple[Query, ...]
     live: tuple[int, ...]
 
 
 #: What a scheduler may ask a context; each context answers the kinds that it knows, and refuses the others.
-Call = Union[Shell, CloudSubmit, CloudLook, CloudDetail, CloudKill]  # noqa: UP007
+Call = Union[Shell, CloudSubmit, CloudQuery, CloudDetail, CloudKill]  # noqa: UP007
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -222,7 +223,7 @@ class Claim(msgspec.Struct, frozen=True):
     fenced: tuple[str, ...] = ()
 
 
-class Look(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True):
     """All that one look says of one job.
 
     `id` as found (receipt, claim, queue or accounting), `how` where it was found, `code` the native state, `cause`
@@ -239,10 +240,10 @@ class Look(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-class Looks(msgspec.Struct, frozen=True):
+class Observations(msgspec.Struct, frozen=True):
     """One look at many jobs. `trouble` is empty when the scheduler gave a good, complete answer."""
 
-    jobs: Mapping[str, Look]
+    jobs: Mapping[str, Observation]
     trouble: str = ""
 
 
@@ -251,11 +252,11 @@ class Scheduler(Protocol):
 
     name: str
     #: Seconds that a job may be absent before that counts; longer than the site's message time-out.
-    grace: float
+    absence_timeout: float
     #: Seconds between two looks at least; the interval grows from here to check_interval while there is no news.
-    pace: float
+    min_poll_interval: float
     #: Most jobs to submit in one call.
-    batch: int
+    max_submit_batch: int
     #: Shell expressions, evaluated inside the job: its native id, how often it was requeued, its array element.
     native_id: str
     restarts: str
@@ -274,7 +275,7 @@ class Scheduler(Protocol):
     def fence(self, job: JobScript, elements: int) -> str:
         """The bash at a script's head that lets one copy of this attempt through, and ends the others with `exit 0`.
 
-        It leaves REMOTE_ROOT (the directory that holds the tasks' directories), dsp_home (that of our files),
+        It leaves REMOTE_ROOT (the directory that holds the tasks' directories), dsp_control (that of our files),
         dsp_claim, dsp_own (a temporary name beside it), dsp_done, and dsp_still_mine; and changes into REMOTE_ROOT.
         """
         ...
@@ -287,31 +288,31 @@ class Scheduler(Protocol):
         """Raise ConfigError for resources that this batch system cannot express; called before anything starts."""
         ...
 
-    def submit(self, asks: Sequence[Ask], place: Place) -> Call:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Call:
         """One call that writes the files, submits every job and leaves a receipt for each."""
         ...
 
-    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> Mapping[str, Answer]:
+    def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> Mapping[str, Answer]:
         """By nonce. A job without an answer here may or may not have been accepted: look for it."""
         ...
 
-    def look(self, watches: Sequence[Watch], place: Place) -> Call:
+    def observe(self, queries: Sequence[Query], place: Place) -> Call:
         """One call for all jobs: the queue, the receipts and the claims."""
         ...
 
-    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """By nonce, one Look for every watch; raises Unreachable when the reply is not whole."""
         ...
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Call | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Call | None:
         """Ask the accounting about jobs that left the queue; None when there is none to ask."""
         ...
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """As `looked`, from the accounting: `ended` with a cause, or `unknown` where it knows nothing."""
         ...
 
-    def kill(self, watches: Sequence[Watch], place: Place) -> Call:
+    def kill(self, queries: Sequence[Query], place: Place) -> Call:
         """One call that ends these jobs with everything they started; killing what is gone is no error."""
         ...
 
@@ -340,7 +341,7 @@ class Context(Protocol):
 
     place: Place
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """Run it there and wait; Unreachable when there is no answer (the effect is then unknown)."""
         ...
 
@@ -358,7 +359,7 @@ class Context(Protocol):
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Bring back and verify; returns the items with the size and digest that arrived.
 
-        `source` is relative to R, `target` relative to the near side. A file that already is where it belongs is kept.
+        `source` is relative to R, `target` relative to the local side. A file that already is where it belongs is kept.
         """
         ...
 

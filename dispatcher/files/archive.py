@@ -31,7 +31,7 @@ _LATEST = 1 << 34
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
-class Entry(NamedTuple):
+class ArchiveEntry(NamedTuple):
     """A file to be packed: its name in the archive, where it is, and the size it must have."""
 
     name: str
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     size: int
 
 
-def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
+def packed(entries: Iterable[ArchiveEntry]) -> Iterator[bytes]:
     """The bytes of an archive, in pieces; memory stays flat.
 
     InputMissing names a file that is gone, TransferFailed one that is not what was listed.
@@ -57,7 +57,7 @@ def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
     yield bytes(gathered + bytes(2 * _BLOCK))
 
 
-def _member(entry: Entry) -> Iterator[bytes]:
+def _member(entry: ArchiveEntry) -> Iterator[bytes]:
     try:
         with Path(entry.source).open("rb", buffering=0) as file:
             yield _header(entry, file.fileno())
@@ -74,7 +74,7 @@ def _member(entry: Entry) -> Iterator[bytes]:
     yield bytes(-entry.size % _BLOCK)
 
 
-def _header(entry: Entry, fd: int) -> bytes:
+def _header(entry: ArchiveEntry, fd: int) -> bytes:
     status = os.fstat(fd)
     info = tarfile.TarInfo(entry.name)
     info.size, info.mode, info.mtime = entry.size, stat.S_IMODE(status.st_mode) & 0o777, max(int(status.st_mtime), 0)
@@ -147,16 +147,16 @@ class Member:
 def members(pieces: Iterable[bytes]) -> Iterator[Member]:
     """The files of an archive, or of several one behind the other; each is to be read before the next is asked for."""
     source = Source(pieces)
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     while (block := source.exactly(_BLOCK)) and (len(block) == _BLOCK or _cut()):
         if not any(block):
             continue
         info = _read_header(block)
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE):
-            told |= _extension(info, source)
+            reported |= _extension(info, source)
             continue
-        member = _plain(info, told, source)
-        told = {}
+        member = _plain(info, reported, source)
+        reported = {}
         if member is None:
             continue
         yield member
@@ -204,17 +204,17 @@ def _records(data: bytes) -> Iterator[tuple[str, str]]:
         data = data[int(length) :]
 
 
-def _plain(info: tarfile.TarInfo, told: dict[str, str], source: Source) -> Member | None:
+def _plain(info: tarfile.TarInfo, reported: dict[str, str], source: Source) -> Member | None:
     """A plain file as a member, nothing for a directory; anything else is refused."""
     if info.type == tarfile.DIRTYPE:
         return None
-    name = safe(told.get("path", info.name))
-    if "size" in told:
-        info.size = int(told["size"]) if re.fullmatch("[0-9]{1,18}", told["size"]) else -1
-    if info.size < 0 or "GNU.sparse.major" in told:
+    name = safe(reported.get("path", info.name))
+    if "size" in reported:
+        info.size = int(reported["size"]) if re.fullmatch("[0-9]{1,18}", reported["size"]) else -1
+    if info.size < 0 or "GNU.sparse.major" in reported:
         raise _unsafe(name, "a size that cannot be, or holes")
     if info.type == tarfile.LNKTYPE:
-        return Member(info, name, safe(told.get("linkpath", info.linkname)), source)
+        return Member(info, name, safe(reported.get("linkpath", info.linkname)), source)
     if info.type not in _PLAIN:
         raise _unsafe(name, f"no plain file (type {info.type!r})")
     return Member(info, name, "", source)

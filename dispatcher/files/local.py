@@ -1,4 +1,4 @@
-"""The near side's files: what is there, what it contains, and writing it so that it is whole or absent.
+"""The local side's files: what is there, what it contains, and writing it so that it is whole or absent.
 
     tree(Path("/proj/runs"), ["t1", "common.json"])  ->  [FileEntry("t1/in.dat", 812), FileEntry("t1/tmp", -1), …]
     digest("/proj/runs/t1/in.dat")                   ->  "9f86d081884c7d65…"                  (SHA-256)

@@ -2,7 +2,7 @@
 
     task t1: forward ["*.dat", "conf"], backward ["out*"], outlog "log"         work_base also has ["pot.json"]
 
-    roots(sources(spec))                 ->  ["t1", "pot.json"]                   what to list on the near side
+    roots(sources(spec))                 ->  ["t1", "pot.json"]                   what to list on the local side
     uploads(spec, entries, "/proj/runs") ->  [Item("/proj/runs/t1/in.dat", "t1/in.dat", 812), Item(…, "t1", -1), …]
     wanted(spec, [0])                    ->  ["t1/out*"]                          patterns below R
     downloads(["t1/out*"], entries)      ->  ([Item("t1/out.nc", "t1/out.nc", 4096)], [])
@@ -307,20 +307,20 @@ def _everything(top: str, node: _Directory | int) -> Iterator[tuple[str, int]]:
             yield path, -1
 
 
-def uploads(spec: SubmissionSpec, entries: Sequence[FileEntry], near: str) -> list[Item]:
+def uploads(spec: SubmissionSpec, entries: Sequence[FileEntry], local: str) -> list[Item]:
     """Everything to be sent, each target once: forward files, their empty directories, and every task's directory.
 
-    `entries` list the near side at `roots(sources(spec))`, `near` is where they lie, absolute. InputMissing
+    `entries` list the local side at `roots(sources(spec))`, `local` is where they lie, absolute. InputMissing
     names the patterns that nothing answers, ConfigError a name that cannot be sent.
     """
     found, unanswered = _found(sources(spec), entries)
     if unanswered:
-        raise InputMissing(_missing(spec, unanswered, near))
+        raise InputMissing(_missing(spec, unanswered, local))
     for position, task in enumerate(spec.tasks):
         directory = clean(task.task_work_path, "task_work_path")
         if directory and found.setdefault(directory, -1) >= 0:
-            raise ConfigError(f"task_list[{position}].task_work_path: {near}/{directory} is a file; name a directory")
-    return [Item(f"{near}/{_sendable(path)}", path, size) for path, size in found.items()]
+            raise ConfigError(f"task_list[{position}].task_work_path: {local}/{directory} is a file; name a directory")
+    return [Item(f"{local}/{_sendable(path)}", path, size) for path, size in found.items()]
 
 
 def _found(patterns: Sequence[str], entries: Iterable[FileEntry]) -> tuple[dict[str, int], list[str]]:
@@ -336,14 +336,14 @@ def _found(patterns: Sequence[str], entries: Iterable[FileEntry]) -> tuple[dict[
     return found, unanswered
 
 
-def _missing(spec: SubmissionSpec, unanswered: Sequence[str], near: str) -> str:
-    asked = dict.fromkeys(_common(spec.forward_common_files, "forward_common_files"), "forward_common_files")
+def _missing(spec: SubmissionSpec, unanswered: Sequence[str], local: str) -> str:
+    requested = dict.fromkeys(_common(spec.forward_common_files, "forward_common_files"), "forward_common_files")
     for position, task in enumerate(spec.tasks):
         for pattern in _below(task, task.forward_files, "forward_files"):
-            asked.setdefault(pattern, f"forward_files of task {position}: {task.command[:60]}")
-    lines = [f"{readable(pattern)} ({asked[pattern]})" for pattern in unanswered[:10]]
+            requested.setdefault(pattern, f"forward_files of task {position}: {task.command[:60]}")
+    lines = [f"{readable(pattern)} ({requested[pattern]})" for pattern in unanswered[:10]]
     lines += [f"… and {len(unanswered) - 10} more"] if len(unanswered) > 10 else []
-    head = f"{len(unanswered)} forward file(s) not found below {near}; create them or correct the names:"
+    head = f"{len(unanswered)} forward file(s) not found below {local}; create them or correct the names:"
     return "\n  ".join([head, *lines])
 
 
@@ -369,7 +369,7 @@ def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> set[str]:
 def downloads(patterns: Sequence[str], entries: Sequence[FileEntry]) -> tuple[list[Item], list[str]]:
     """What to fetch, each file once, and the patterns (as their user wrote them) that nothing answers.
 
-    `entries` list R at `roots(patterns)`; sources are relative to R, targets to the near side.
+    `entries` list R at `roots(patterns)`; sources are relative to R, targets to the local side.
     """
     found, unanswered = _found(patterns, entries)
     return [Item(path, path, size) for path, size in found.items()], [readable(pattern) for pattern in unanswered]
@@ -384,7 +384,7 @@ def marker(name: str) -> str:
 
 
 def markers(spec: SubmissionSpec, positions: Sequence[int], missing: Sequence[str]) -> list[str]:
-    """Where these tasks' markers go, relative to the near side, for what `downloads` said is missing."""
+    """Where these tasks' markers go, relative to the local side, for what `downloads` said is missing."""
     lost = set(missing)
     found = [marker(name) for name in spec.backward_common_files if clean(name, "backward_common_files") in lost]
     for task in (spec.tasks[position] for position in positions):

@@ -19,11 +19,11 @@ from ..core.errors import Unreachable
 from ..core.history import History
 from ..core.lifecycle import Policy, Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
-from ..core.ports import Accepted, Answer, Ask, Context, Later, Scheduler, TurnedUp
+from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
 from ..scripts.render import job_script, render
-from .environment import Outside
+from .environment import Environment
 from .observer import Observer, understood
-from .recorder import Ledger, Log
+from .recorder import Log, Recorder
 
 _LIVE = (State.waiting, State.running, State.completing)
 
@@ -39,18 +39,18 @@ class Engine:
         log: Log,
         scheduler: Scheduler,
         context: Context,
-        outside: Outside,
+        environment: Environment,
         template: str | None = None,
     ) -> None:
         self.spec, self.history, self.scheduler, self.context = spec, history, scheduler, context
-        self.outside, self.template = outside, template
+        self.environment, self.template = environment, template
         self.tasks = {job.hash: job.tasks for job in jobs}
         self.policy = Policy(retries=spec.machine.retry_count)
-        self.ledger = Ledger(history, log, lambda: outside.show(self))
-        self.observer = Observer(self.ledger, scheduler, context, outside)
-        self.next_look = 0.0
-        self._pause = scheduler.pace
-        self._burst = scheduler.batch
+        self.recorder = Recorder(history, log, lambda: environment.show(self))
+        self.observer = Observer(self.recorder, scheduler, context, environment)
+        self.next_query = 0.0
+        self._pause = scheduler.min_poll_interval
+        self._burst = scheduler.max_submit_batch
 
     # -- what others want to know -------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ class Engine:
 
     def run(self, check_interval: float, exit_on_submit: bool = False, stop_on_failure: bool = False) -> None:
         """Go round until every job is over, or as the arguments say; `check_interval` is the longest pause (s)."""
-        while not self.over() and not self.outside.stop():
+        while not self.over() and not self.environment.stop():
             news = self.step()
             if (exit_on_submit and self._all_asked()) or (stop_on_failure and self.failed()):
                 return
@@ -98,25 +98,29 @@ class Engine:
     def _all_asked(self) -> bool:
         """Every job that may be submitted now is; those held back by max_running wait for a later run."""
         room = self._room()
-        due = [job for job in self.jobs.values() if todo(job, self.policy) in (Todo.submit, Todo.retry) or job.asking]
+        due = [
+            job
+            for job in self.jobs.values()
+            if todo(job, self.policy) in (Todo.submit, Todo.retry) or job.submission_pending
+        ]
         return not due or (room is not None and room <= 0)
 
     def step(self) -> bool:
         """One round; true when something changed."""
         before = self._shape()
-        if self.outside.cancelled():
+        if self.environment.cancelled():
             self.policy = Policy(retries=-1, site_retries=-1)  # nothing is tried again
             self.stop_jobs(self.jobs.values(), "cancelled")
         due = self._due()
         self._drop(due[Todo.drop])
-        self.ledger.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
-        self.ledger.commit()
+        self.recorder.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
+        self.recorder.commit()
         self._submit(self._due()[Todo.submit])
-        self.look(self._due()[Todo.look])
+        self.observe(self._due()[Todo.observe])
         return before != self._shape()
 
     def _shape(self) -> list[tuple[State, int, bool]]:
-        return [(job.state, job.attempt, job.asking) for job in self.jobs.values()]
+        return [(job.state, job.attempt, job.submission_pending) for job in self.jobs.values()]
 
     def _due(self) -> dict[Todo, list[Progress]]:
         due: dict[Todo, list[Progress]] = {what: [] for what in Todo}
@@ -126,62 +130,62 @@ class Engine:
 
     def _wait(self, news: bool, longest: float) -> None:
         """Short after news, longer while there is none, up to what the user allows."""
-        pace = min(self.scheduler.pace, longest)
-        self._pause = pace if news else min(max(self._pause, pace, 0.01) * 1.5, longest)
-        self.next_look = self.outside.elapsed() + self._pause
-        self.outside.show(self)
-        self.outside.sleep(self._pause)
+        min_poll_interval = min(self.scheduler.min_poll_interval, longest)
+        self._pause = min_poll_interval if news else min(max(self._pause, min_poll_interval, 0.01) * 1.5, longest)
+        self.next_query = self.environment.elapsed() + self._pause
+        self.environment.show(self)
+        self.environment.sleep(self._pause)
 
-    def look(self, jobs: Sequence[Progress]) -> None:
+    def observe(self, jobs: Sequence[Progress]) -> None:
         """End what is to be ended among these jobs, look at all of them, record what that shows."""
         if not jobs:
             return
         self._end([job for job in jobs if job.stopping])
-        self.observer.look(jobs)
+        self.observer.observe(jobs)
         self._abandon()
-        self.ledger.commit()
+        self.recorder.commit()
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
     def _room(self) -> int | None:
         """How many more jobs may be queued or running; None without a limit."""
         limit = self.spec.machine.max_running
-        busy = sum(1 for job in self.jobs.values() if job.state in _LIVE or job.asking)
+        busy = sum(1 for job in self.jobs.values() if job.state in _LIVE or job.submission_pending)
         return None if limit is None else limit - busy
 
     def _submit(self, due: list[Progress]) -> None:
         """In bursts, as long as everything is accepted; after a "not now" one job feels the way."""
         room = self._room()
         due = due if room is None else due[: max(room, 0)]
-        while due and not self.outside.stop():
+        while due and not self.environment.stop():
             batch, due = due[: self._burst], due[self._burst :]
             if not self._submit_batch(batch):
                 self._burst = 1
                 return
-            self._burst = min(self._burst * 2, self.scheduler.batch)
+            self._burst = min(self._burst * 2, self.scheduler.max_submit_batch)
 
     def _submit_batch(self, due: list[Progress]) -> bool:
         """Ask for these jobs in one call; false when there is no use in asking for more now."""
-        asks = {job.job: self._ask(job) for job in due}
-        self.ledger.record(*(ev.Submitting(job.job, max(job.attempt, 1), asks[job.job].nonce) for job in due))
-        self.ledger.commit()
-        call = self.scheduler.submit(list(asks.values()), self.context.place)
+        requests = {job.job: self._request(job) for job in due}
+        self.recorder.record(*(ev.Submitting(job.job, max(job.attempt, 1), requests[job.job].nonce) for job in due))
+        self.recorder.commit()
+        call = self.scheduler.submit(list(requests.values()), self.context.place)
         try:
-            answers = understood(self.scheduler.submitted, self.context.ask(call), list(asks.values()))
+            answers = understood(self.scheduler.submitted, self.context.run(call), list(requests.values()))
         except Unreachable as error:
             self.observer.troubled(str(error))
             return False
-        for name, ask in asks.items():
-            if answer := answers.get(ask.nonce):
-                self.ledger.record(_answered(name, answer))
-        self.ledger.commit()
-        return len(answers) == len(asks) and not any(isinstance(answer, Later) for answer in answers.values())
+        for name, request in requests.items():
+            if answer := answers.get(request.nonce):
+                self.recorder.record(_answered(name, answer))
+        self.recorder.commit()
+        return len(answers) == len(requests) and not any(isinstance(answer, Deferral) for answer in answers.values())
 
-    def _ask(self, job: Progress) -> Ask:
-        nonce = job.nonce or self.outside.nonce()
+    def _request(self, job: Progress) -> SubmitRequest:
+        nonce = job.nonce or self.environment.nonce()
         name = f"{nonce}{self._title(job)}"
         script = job_script(self.spec, job.job, nonce, name, self._unfinished(job), self.context.place, self.template)
-        return Ask(
+        return SubmitRequest(
             nonce=nonce,
             name=name,
             script=f"{nonce}.sub",
@@ -205,8 +209,8 @@ class Engine:
         title = str(self.spec.resources.kwargs.get("job_name") or "")
         if job.size == 1:
             title = self.spec.tasks[self.tasks[job.job][0]].task_name or title
-        kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in title).strip("-")
-        return f"-{kept[:40]}" if kept else ""
+        stored = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in title).strip("-")
+        return f"-{stored[:40]}" if stored else ""
 
     # -- ending -------------------------------------------------------------------------------------------------
 
@@ -214,13 +218,13 @@ class Engine:
         """Write down that these jobs are to be killed; the rounds that follow do it until they are gone."""
         live = [job for job in jobs if not job.stopping and job.state not in (State.finished, State.terminated)]
         if live:
-            self.ledger.record(*(ev.Stopping(job.job, why) for job in live))
-            self.ledger.commit()
+            self.recorder.record(*(ev.Stopping(job.job, why) for job in live))
+            self.recorder.commit()
 
     def _drop(self, due: Sequence[Progress]) -> None:
         """End jobs that were not accepted; where they were asked for, a part may be in the queue all the same."""
         if self._end([job for job in due if job.nonce]):
-            self.ledger.record(
+            self.recorder.record(
                 *(ev.Terminated(job.job, ev.Cause(job.stopping, "before it was submitted")) for job in due)
             )
 
@@ -228,9 +232,9 @@ class Engine:
         """Kill these jobs, by what names them in the queue; false when that could not be asked for."""
         if not jobs:
             return True
-        watches = [self.observer.watch(job) for job in jobs]
+        queries = [self.observer.query(job) for job in jobs]
         try:
-            self.context.ask(self.scheduler.kill(watches, self.context.place))
+            self.context.run(self.scheduler.kill(queries, self.context.place))
         except Unreachable as error:
             self.observer.troubled(str(error))
             return False
@@ -247,8 +251,8 @@ class Engine:
 def _answered(name: str, answer: Answer) -> ev.JobEvent:
     if isinstance(answer, Accepted):
         return ev.Submitted(name, answer.id)
-    if isinstance(answer, Later):
-        return ev.Postponed(name, answer.why)
-    if isinstance(answer, TurnedUp):
-        return ev.Revived(name, answer.nonce)
-    return ev.Refused(name, ev.Cause("refused", answer.why, source="submit"))
+    if isinstance(answer, Deferral):
+        return ev.Deferred(name, answer.why)
+    if isinstance(answer, EarlierAttempt):
+        return ev.EarlierAttemptFound(name, answer.nonce)
+    return ev.Rejected(name, ev.Cause("rejected", answer.why, source="submit"))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 
-class Outside(msgspec.Struct, frozen=True):
+class Environment(msgspec.Struct, frozen=True):
     """Handed in, so that tests and simulations can give their own.
 
     `now` in seconds since the epoch, `elapsed` in seconds of a clock that never steps,

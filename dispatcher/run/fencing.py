@@ -35,9 +35,9 @@ class Fenced:
         self._confirm()
         return self._context
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """See Context.ask."""
-        return self._confirmed().ask(call)
+        return self._confirmed().run(call)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """See Context.put."""

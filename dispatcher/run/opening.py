@@ -16,8 +16,8 @@ from ..core import events as ev
 from ..core.model import JobSpec, SubmissionSpec, plan_hash, work_hash
 
 
-class Inheritance(NamedTuple):
-    """Tasks (positions in the submission) that an earlier one has run; their results are on the near side."""
+class Reuse(NamedTuple):
+    """Tasks (positions in the submission) that an earlier one has run; their results are on the local side."""
 
     previous: str = ""
     done: frozenset[int] = frozenset()
@@ -29,9 +29,9 @@ def first_records(
     submission: str,
     root: str,
     inputs: Mapping[str, str],
-    inherited: Inheritance,
+    reused: Reuse,
 ) -> list[ev.Event]:
-    """What a new journal begins with; `root` is the near side, `inputs` the SHA-256 of each forward file."""
+    """What a new journal begins with; `root` is the local side, `inputs` the SHA-256 of each forward file."""
     opened = ev.Opened(
         submission=submission,
         plan=plan_hash(spec),
@@ -45,15 +45,15 @@ def first_records(
         work=work_hash(spec),
     )
     jobs = [ev.Planned(job.hash, job.tasks, tuple(spec.tasks[i] for i in job.tasks)) for job in planned]
-    return [opened, *jobs, *(event for job in planned for event in _inherited(job, inherited))]
+    return [opened, *jobs, *(event for job in planned for event in _reused(job, reused))]
 
 
-def _inherited(job: JobSpec, inherited: Inheritance) -> list[ev.Event]:
-    done = tuple(index for index, position in enumerate(job.tasks) if position in inherited.done)
+def _reused(job: JobSpec, reused: Reuse) -> list[ev.Event]:
+    done = tuple(index for index, position in enumerate(job.tasks) if position in reused.done)
     if not done:
         return []
     whole: list[ev.Event] = [ev.Finished(job.hash)] if len(done) == len(job.tasks) else []
-    return [ev.Inherited(job.hash, done, inherited.previous), *whole]
+    return [ev.Reused(job.hash, done, reused.previous), *whole]
 
 
 def _as_json(value: Any) -> Any:

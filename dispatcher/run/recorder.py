@@ -1,7 +1,7 @@
 """The one way anything is believed: refused if illegal, written, then applied.
 
-ledger.record(ev.Submitting("5f1c…", 1, "dq3v81kx0mza"))      checked, buffered, folded
-ledger.commit()                                               on disk: now the scheduler may be asked
+recorder.record(ev.Submitting("5f1c…", 1, "dq3v81kx0mza"))      checked, buffered, folded
+recorder.commit()                                               on disk: now the scheduler may be asked
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Log(Protocol):
         """Make everything appended durable; raises when that is not certain."""
 
 
-class Ledger:
+class Recorder:
     """A history and the journal it is the fold of. When `commit` raises, memory is ahead of the disk: stop."""
 
     def __init__(self, history: History, log: Log, changed: Callable[[], None] = lambda: None) -> None:

@@ -1,6 +1,6 @@
-"""The end of a run: what is brought to the near side, and what is told of the jobs that failed for good.
+"""The end of a run: what is brought to the local side, and what is told of the jobs that failed for good.
 
-fetch(spec, planned, history, context, near)  ->  Delivered(jobs, files=12, bytes=3400000, missing=("t1/out.nc",))
+fetch(spec, planned, history, context, local)  ->  Delivered(jobs, files=12, bytes=3400000, missing=("t1/out.nc",))
 failed_job(history, job, "/scratch/R", log)   ->  FailedJob: job 5f1c (4211), 2 attempt(s): memory, on n7 …
 """
 
@@ -15,26 +15,25 @@ from ..core.history import History
 from ..core.lifecycle import Progress, State
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Context
-from ..files import local as near
-from ..files import patterns as staging
+from ..files import local, patterns
 
 
 def fetch(
-    spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, context: Context, near_side: Path
+    spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, context: Context, local_path: Path
 ) -> ev.Delivered:
     """Bring back what finished tasks promised and what may explain the failed ones; verified by the context."""
-    promised = staging.wanted(spec, done) if (done := _positions(planned, history, done=True)) else []
-    evidence = staging.evidence(spec, _positions(planned, history, done=False))
-    entries = context.tree(staging.roots([*promised, *evidence]))
-    items, absent = staging.downloads(promised, entries)
-    extra, _ = staging.downloads(evidence, entries)
+    promised = patterns.wanted(spec, done) if (done := _positions(planned, history, done=True)) else []
+    evidence = patterns.evidence(spec, _positions(planned, history, done=False))
+    entries = context.tree(patterns.roots([*promised, *evidence]))
+    items, absent = patterns.downloads(promised, entries)
+    extra, _ = patterns.downloads(evidence, entries)
     known = {item.source for item in items}
     arrived = context.get([*items, *(item for item in extra if item.source not in known)])
     files = [item for item in arrived if item.size >= 0]
-    if context.place.root != context.place.near:
-        near.settle(near_side, [item.target for item in files])  # what is here now may be removed there next
+    if context.place.remote_root != context.place.local:
+        local.settle(local_path, [item.target for item in files])  # what is here now may be removed there next
     finished = tuple(job.hash for job in planned if history.jobs[job.hash].state is State.finished)
-    missing = _never_here(absent, spec, planned, history, near_side)
+    missing = _never_here(absent, spec, planned, history, local_path)
     return ev.Delivered(finished, len(files), sum(item.size for item in files), tuple(missing))
 
 
@@ -44,18 +43,18 @@ def _positions(planned: Sequence[JobSpec], history: History, done: bool) -> list
         position
         for job in planned
         for index, position in enumerate(job.tasks)
-        if bool(history.jobs[job.hash].done >> index & 1) is done and not history.jobs[job.hash].inherited >> index & 1
+        if bool(history.jobs[job.hash].done >> index & 1) is done and not history.jobs[job.hash].reused >> index & 1
     ]
 
 
 def _never_here(
-    absent: Sequence[str], spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, near_side: Path
+    absent: Sequence[str], spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, local_path: Path
 ) -> list[str]:
     """Of what is not there, what was not brought here before: the other side may have been cleaned since."""
-    home = [p for job in planned for i, p in enumerate(job.tasks) if history.home.get(job.hash, 0) >> i & 1]
-    patterns = staging.wanted(spec, home) if absent and home else []
-    _, gone = staging.downloads(patterns, near.tree(near_side, staging.roots(patterns)))
-    here = {staging.readable(pattern) for pattern in patterns}.difference(gone, history.lacking)
+    home = [p for job in planned for i, p in enumerate(job.tasks) if history.downloaded.get(job.hash, 0) >> i & 1]
+    wanted_patterns = patterns.wanted(spec, home) if absent and home else []
+    _, gone = patterns.downloads(wanted_patterns, local.tree(local_path, patterns.roots(wanted_patterns)))
+    here = {patterns.readable(pattern) for pattern in wanted_patterns}.difference(gone, history.lacking)
     return [name for name in absent if name not in here]
 
 

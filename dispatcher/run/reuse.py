@@ -2,7 +2,7 @@
 
     submission.json   previous_submission_hash: 5f1c…      partition and walltime have changed since
 
-    of(spec, profile, "5f1c…")()   ->   Inheritance("5f1c…", {0, 3, 4})     their results are on the near side, verified
+    of(spec, profile, "5f1c…")()   ->   Reuse("5f1c…", {0, 3, 4})     their results are here, verified
 
 Only resources may differ (manual of 1.1, previous_submission_hash). The earlier
 one must be at rest: with its lock held, what its tasks left is downloaded by its
@@ -18,27 +18,27 @@ import msgspec
 
 from ..core.errors import ConfigError
 from ..core.model import JobSpec, ResourcesSpec, SubmissionSpec, plan_hash, submission_hash
-from .opening import Inheritance
+from .opening import Reuse
 from .session import Session, open_session, survey
-from .store import KEPT, near_of, read_history, settled
+from .store import CONTROL, local_directory, read_history, settled
 
 _KEY = "submission/previous_submission_hash"
 
 
-def of(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str | None) -> Callable[[], Inheritance]:
+def of(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str | None) -> Callable[[], Reuse]:
     """Asked when the journal of `spec` is begun; raises ConfigError when `previous` is not fit to inherit from."""
 
-    def inherit() -> Inheritance:
-        return _harvest(spec, profile, previous) if previous else Inheritance()
+    def reuse() -> Reuse:
+        return _harvest(spec, profile, previous) if previous else Reuse()
 
-    return inherit
+    return reuse
 
 
-def _harvest(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str) -> Inheritance:
-    path = near_of(spec) / KEPT / previous / "journal"
+def _harvest(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str) -> Reuse:
+    path = local_directory(spec) / CONTROL / previous / "journal"
     history = read_history(path) if path.is_dir() else None
     if history is None or history.opened is None:
-        raise ConfigError(f"{_KEY}: there is no journal of {previous} in {near_of(spec) / KEPT}")
+        raise ConfigError(f"{_KEY}: there is no journal of {previous} in {local_directory(spec) / CONTROL}")
     old = _with_resources(spec, history.opened.resources)
     if submission_hash(plan_hash(old), survey(old)[1]) != previous:
         raise ConfigError(
@@ -49,7 +49,7 @@ def _harvest(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str) ->
         raise ConfigError(f"{_KEY}: jobs of {previous} are in the queue; `dispatcher cancel {path.parent}` first")
     planned = [JobSpec(job, event.positions) for job, event in history.planned.items()]
     with open_session(old, profile, jobs=planned) as session:
-        return Inheritance(previous, _brought_home(session))
+        return Reuse(previous, _brought_home(session))
 
 
 def _with_resources(spec: SubmissionSpec, resources: Mapping[str, Any]) -> SubmissionSpec:

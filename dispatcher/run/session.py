@@ -32,16 +32,15 @@ from ..core.lifecycle import Progress, State, Todo, todo
 from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
 from ..core.plan import plan
 from ..core.ports import Context, Item, Scheduler
-from ..files import local as near
-from ..files import patterns as staging
+from ..files import local, patterns
 from ..scripts.render import check_header, job_script, render
-from . import results as homecoming
+from . import results
 from .engine import Engine
-from .environment import Outside
+from .environment import Environment
 from .fencing import Fenced
-from .opening import Inheritance, first_records
-from .recorder import Ledger
-from .store import KEPT, RULES, fold, journal_errors, near_of, refuse_changed
+from .opening import Reuse, first_records
+from .recorder import Recorder
+from .store import CONTROL, RULES, fold, journal_errors, local_directory, refuse_changed
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -51,9 +50,11 @@ def new_nonce() -> str:
     return "d" + "".join(secrets.choice(_ALPHABET) for _ in range(11))
 
 
-def real_outside(**extra: Any) -> Outside:
+def real_environment(**extra: Any) -> Environment:
     """The real clock, the real sleep, random nonces."""
-    return Outside(**{"now": time.time, "elapsed": time.monotonic, "sleep": time.sleep, "nonce": new_nonce, **extra})
+    return Environment(
+        **{"now": time.time, "elapsed": time.monotonic, "sleep": time.sleep, "nonce": new_nonce, **extra}
+    )
 
 
 class Session:
@@ -68,14 +69,14 @@ class Session:
         open_context: Callable[[], Context],
         log: journals.Journal[Any],
         history: History,
-        outside: Outside,
+        environment: Environment,
         uploads: Sequence[Item],
     ) -> None:
         self.spec, self.planned, self.submission = spec, jobs, submission
         self.scheduler, self.journal, self.history = scheduler, log, history
-        self.outside, self.uploads = outside, uploads
-        self.near = near_of(spec)
-        self._ledger = Ledger(history, log)
+        self.environment, self.uploads = environment, uploads
+        self.local = local_directory(spec)
+        self._ledger = Recorder(history, log)
         self._open_context = open_context
         self._engine: Engine | None = None
 
@@ -97,7 +98,7 @@ class Session:
                 self.journal,
                 self.scheduler,
                 Fenced(self._open_context(), self.journal),
-                self.outside,
+                self.environment,
                 _template(self.spec),
             )
         return self._engine
@@ -152,7 +153,7 @@ class Session:
         except KeyboardInterrupt:
             self.record(ev.Note("interrupted; the jobs were left running"))
             raise
-        if self.outside.stop() and not self.finished():
+        if self.environment.stop() and not self.finished():
             self.record(ev.Note("interrupted; the jobs were left running"))
             raise Interrupted(
                 f"interrupted: the jobs run on. Run the same command again to resume submission {self.submission}"
@@ -168,15 +169,15 @@ class Session:
             over = [job for job in self.progress.values() if job.state is State.terminated]
             self.record(*(ev.Retried(job.job, fresh=True) for job in over))
 
-    def look(self) -> None:
+    def observe(self) -> None:
         """Look at everything that is in the queue until what is missing is settled; nothing is submitted."""
-        self._look_once()
+        self._observe_once()
         while (wait := self.engine.observer.unsettled()) is not None:
-            self.outside.sleep(wait)
-            self._look_once()
+            self.environment.sleep(wait)
+            self._observe_once()
 
-    def _look_once(self) -> None:
-        self.engine.look([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.look])
+    def _observe_once(self) -> None:
+        self.engine.observe([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.observe])
 
     def finished(self) -> bool:
         """Nothing is due any more for any job."""
@@ -190,23 +191,23 @@ class Session:
             self.record(ev.Staged(len(files), sum(item.size for item in files)))
 
     def write_scripts(self) -> Path:
-        """What a dry run shows: the script of every job, as it would be submitted, in a folder on the near side."""
-        folder = self.near / KEPT / self.submission / "dry-run"
+        """What a dry run shows: the script of every job, as it would be submitted, in a folder on the local side."""
+        folder = self.local / CONTROL / self.submission / "dry-run"
         for job in self.planned:
             tasks = dict(enumerate(job.tasks))
             script = job_script(
                 self.spec, job.hash, "dryrun", "dryrun", tasks, self.context.place, _template(self.spec)
             )
             for name, text in render(script, self.scheduler).files(job.hash).items():
-                near.write_atomic(folder / name, text.encode())
+                local.write_atomic(folder / name, text.encode())
         return folder
 
     def download(self) -> None:
         """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
-        told = homecoming.fetch(self.spec, self.planned, self.history, self.context, self.near)
-        self.record(told)
-        if told.missing:
-            raise ResultMissing(homecoming.missing_text(told.missing, self.context.place.root))
+        reported = results.fetch(self.spec, self.planned, self.history, self.context, self.local)
+        self.record(reported)
+        if reported.missing:
+            raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))
 
     def _bring_home(self) -> None:
         """Download and conclude. What finished tasks did not write must not hide that others have failed."""
@@ -227,15 +228,17 @@ class Session:
             raise self._failure(f"{missing}{here}; run the same command again to try the failed jobs again")
 
     def _failure(self, resume: str) -> JobsFailed:
-        jobs = [self._explained(job) for job in self.engine.failed()]
+        jobs = [self._failed_job(job) for job in self.engine.failed()]
         return JobsFailed(
-            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.near})"
+            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.local})"
         )
 
-    def _explained(self, job: Progress) -> FailedJob:
+    def _failed_job(self, job: Progress) -> FailedJob:
         place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
         shared = not self.scheduler.context and template is None
-        return homecoming.failed_job(self.history, job, place.root, f"{place.home}/{job.nonce}*.log" if shared else "")
+        return results.failed_job(
+            self.history, job, place.remote_root, f"{place.control}/{job.nonce}*.log" if shared else ""
+        )
 
     def clean(self) -> None:
         """Remove what is ours on the execution side; only what was verified on this side ever goes."""
@@ -255,8 +258,8 @@ def open_session(
     spec: SubmissionSpec,
     profile: Mapping[str, Any],
     jobs: Sequence[JobSpec] | None = None,
-    outside: Outside | None = None,
-    inherit: Callable[[], Inheritance] = Inheritance,
+    environment: Environment | None = None,
+    reuse: Callable[[], Reuse] = Reuse,
 ) -> Iterator[Session]:
     """Check everything that was asked, take the journal's lock, fold its history.
 
@@ -267,11 +270,11 @@ def open_session(
     scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
     scheduler.check(spec.resources)
     check_header(spec.resources, scheduler, _template(spec))
-    staging.check_paths(spec)
+    patterns.check_paths(spec)
     planned = tuple(jobs) if jobs else plan(spec)
     uploads, inputs = survey(spec)
     submission = submission_hash(plan_hash(spec), inputs)
-    place = near_of(spec)
+    place = local_directory(spec)
     refuse_changed(spec, submission, inputs)
     kind = contexts.load(spec.machine.context_type)
     check_pair(spec.machine, scheduler, kind)
@@ -280,20 +283,20 @@ def open_session(
         return kind.open(spec.machine, profile, submission, spec.work_base)
 
     history = History()
-    with journal_errors(place / KEPT / submission / "journal"):
+    with journal_errors(place / CONTROL / submission / "journal"):
         log = journals.Journal.open(
-            place / KEPT / submission / "journal",
+            place / CONTROL / submission / "journal",
             ev.Event,
             application=f"dispatcher {version()}",
             rules=RULES,
             replay=lambda frame: fold(history, frame),
         )
-    request = place / KEPT / submission / "cancel"
+    request = place / CONTROL / submission / "cancel"
     request.unlink(missing_ok=True)  # one that nobody obeyed was meant for a dispatcher that is gone
-    outside = msgspec.structs.replace(outside or real_outside(), cancelled=request.exists)
-    session = Session(spec, planned, submission, scheduler, open_context, log, history, outside, uploads)
+    environment = msgspec.structs.replace(environment or real_environment(), cancelled=request.exists)
+    session = Session(spec, planned, submission, scheduler, open_context, log, history, environment, uploads)
     with session:
-        begin(session, inputs, inherit)
+        begin(session, inputs, reuse)
         yield session
 
 
@@ -313,20 +316,20 @@ def check_pair(machine: MachineSpec, scheduler: Scheduler, kind: type[contexts.O
 
 def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
     """Every forward file with its digest, and those digests that enter the submission's identity."""
-    place = near_of(spec)
+    place = local_directory(spec)
     if not place.is_dir():
         raise ConfigError(
             f"machine/local_root + work_base: {place} is no directory; create it with the tasks' files in it"
         )
-    entries = near.tree(place, staging.roots(staging.sources(spec)))
-    items = staging.uploads(spec, entries, str(place))
-    digests = near.digests(place, [item.source for item in items if item.size >= 0])
+    entries = local.tree(place, patterns.roots(patterns.sources(spec)))
+    items = patterns.uploads(spec, entries, str(place))
+    digests = local.digests(place, [item.source for item in items if item.size >= 0])
     known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
-    counted = staging.inputs(spec, known)
+    counted = patterns.inputs(spec, known)
     return known, {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
 
 
-def begin(session: Session, inputs: Mapping[str, str], inherit: Callable[[], Inheritance] = Inheritance) -> None:
+def begin(session: Session, inputs: Mapping[str, str], reuse: Callable[[], Reuse] = Reuse) -> None:
     """The first records of a new journal; refused when the journal is another submission's."""
     if session.history.opened is not None:
         if session.history.opened.submission != session.submission:
@@ -335,8 +338,8 @@ def begin(session: Session, inputs: Mapping[str, str], inherit: Callable[[], Inh
                 f"({session.history.opened.submission}); move it away and run again"
             )
         return
-    session.history.began = session.history.began or session.outside.now()
-    first = first_records(session.spec, session.planned, session.submission, str(session.near), inputs, inherit())
+    session.history.began = session.history.began or session.environment.now()
+    first = first_records(session.spec, session.planned, session.submission, str(session.local), inputs, reuse())
     with journal_errors(session.journal.path):
         session.record(*first)
 

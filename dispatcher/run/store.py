@@ -1,4 +1,4 @@
-"""What a submission leaves on the near side: its journals, where they are, and reading them without a lock.
+"""What a submission leaves on the local side: its journals, where they are, and reading them without a lock.
 
 <local_root>/<work_base>/.dispatcher/<submission>/journal/
 
@@ -20,16 +20,16 @@ from ..core.history import History
 from ..core.lifecycle import TRANSITIONS, Progress, State
 from ..core.model import SubmissionSpec, digest, plan_hash, work_hash
 
-#: The journal's directory below the near side, by submission hash.
-KEPT = ".dispatcher"
+#: The journal's directory below the local side, by submission hash.
+CONTROL = ".dispatcher"
 #: Digest of the table of transitions, stored in every journal it rules.
 RULES = digest([(name, [source.value for source in sources], dest) for name, sources, dest in TRANSITIONS])
 
 _OF_THE_JOURNAL = frozenset({journals.Open, journals.Close, journals.Unknown})
 
 
-def near_of(spec: SubmissionSpec) -> Path:
-    """The near side of a submission: local_root/work_base, absolute."""
+def local_directory(spec: SubmissionSpec) -> Path:
+    """The local side of a submission: local_root/work_base, absolute."""
     return Path(spec.machine.local_root).expanduser().absolute() / spec.work_base
 
 
@@ -44,9 +44,9 @@ def fold(history: History, frame: journals.Frame[Any]) -> None:
             history.fold(record)
 
 
-def kept_journals(place: Path) -> list[Path]:
-    """The journals below a near side, oldest first."""
-    found = [path.parent for path in (place / KEPT).glob("*/journal/00000001.jsonl")]
+def stored_journals(place: Path) -> list[Path]:
+    """The journals below a local side, oldest first."""
+    found = [path.parent for path in (place / CONTROL).glob("*/journal/00000001.jsonl")]
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
@@ -61,10 +61,10 @@ def read_history(path: Path) -> History:
 
 def read_progress(spec: SubmissionSpec) -> Mapping[str, Progress]:
     """How far the newest run of this plan is, from its journal, without a lock; {} when there is none."""
-    asked = plan_hash(spec)
-    for path in reversed(kept_journals(near_of(spec))):
+    requested = plan_hash(spec)
+    for path in reversed(stored_journals(local_directory(spec))):
         opened = opening_of(path)
-        if opened is not None and opened.plan == asked:
+        if opened is not None and opened.plan == requested:
             return read_history(path).jobs
     return {}
 
@@ -81,15 +81,15 @@ def opening_of(path: Path) -> ev.Opened | None:
 
 def refuse_changed(spec: SubmissionSpec, submission: str, inputs: Mapping[str, str]) -> None:
     """The same tasks, unfinished, but with other inputs or resources: they would run twice, and mix their results."""
-    work, asked = work_hash(spec), plan_hash(spec)
-    for path in kept_journals(near_of(spec)):
+    work, requested = work_hash(spec), plan_hash(spec)
+    for path in stored_journals(local_directory(spec)):
         if path.parent.name == submission:
             continue
         opened = opening_of(path)
-        if opened is None or (opened.plan != asked and opened.work != work) or settled(read_history(path)):
+        if opened is None or (opened.plan != requested and opened.work != work) or settled(read_history(path)):
             continue
         advice = f"or give it up with `dispatcher cancel {path.parent}` and run again"
-        if opened.plan != asked:
+        if opened.plan != requested:
             raise InputsChanged(
                 f"submission {opened.submission} of the same tasks is not finished, and what was asked for has changed "
                 f"since (its resources, or its machine). Put that back to continue it, {advice}; what it has finished "
@@ -106,7 +106,7 @@ def refuse_changed(spec: SubmissionSpec, submission: str, inputs: Mapping[str, s
 def settled(history: History) -> bool:
     """Whether nothing of this run is in a queue or may be."""
     over = (State.unsubmitted, State.finished, State.terminated)
-    return all(job.state in over and not job.asking for job in history.jobs.values())
+    return all(job.state in over and not job.submission_pending for job in history.jobs.values())
 
 
 @contextmanager

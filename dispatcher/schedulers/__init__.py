@@ -1,7 +1,7 @@
 """Batch systems, one dialect a file: text in, text out.
 
-    load("Slurm")                                 ->  an instance of dispatcher.schedulers.slurm.dialect.Slurm
-    chosen("SGE", …kwargs={"array": True})        ->  an instance of dispatcher.schedulers.sge.array.SGEArray
+    load("Slurm")                                 ->  an instance of dispatcher.schedulers.slurm.dialect.SlurmDialect
+    chosen("SGE", …kwargs={"array": True})        ->  an instance of dispatcher.schedulers.sge.array.SGEArrayDialect
 
 To add one: a file here, a line in BUILTIN, transcripts and golden scripts in
 `fixtures/`. From outside: the entry-point group `dispatcher.schedulers`, whose
@@ -20,29 +20,29 @@ from ..core.ports import Scheduler
 
 #: Name -> "module:class".
 BUILTIN: dict[str, str] = {
-    "Shell": "dispatcher.schedulers.shell:ShellQueue",
-    "Slurm": "dispatcher.schedulers.slurm.dialect:Slurm",
-    "SlurmJobArray": "dispatcher.schedulers.slurm.array:SlurmArray",
-    "PBS": "dispatcher.schedulers.pbs.dialect:PBS",
-    "Torque": "dispatcher.schedulers.pbs.torque:Torque",
-    "SGE": "dispatcher.schedulers.sge.dialect:SGE",
-    "LSF": "dispatcher.schedulers.lsf.dialect:LSF",
-    "Fugaku": "dispatcher.schedulers.fugaku:Fugaku",
-    "JH_UniScheduler": "dispatcher.schedulers.lsf.jh_unischeduler:JHUniScheduler",
-    "DistributedShell": "dispatcher.schedulers.yarn.dialect:DistributedShell",
-    "Bohrium": "dispatcher.schedulers.cloud.bohrium:Bohrium",
-    "OpenAPI": "dispatcher.schedulers.cloud.openapi:OpenAPI",
+    "Shell": "dispatcher.schedulers.shell:ShellDialect",
+    "Slurm": "dispatcher.schedulers.slurm.dialect:SlurmDialect",
+    "SlurmJobArray": "dispatcher.schedulers.slurm.array:SlurmArrayDialect",
+    "PBS": "dispatcher.schedulers.pbs.dialect:PBSDialect",
+    "Torque": "dispatcher.schedulers.pbs.torque:TorqueDialect",
+    "SGE": "dispatcher.schedulers.sge.dialect:SGEDialect",
+    "LSF": "dispatcher.schedulers.lsf.dialect:LSFDialect",
+    "Fugaku": "dispatcher.schedulers.fugaku:FugakuDialect",
+    "JH_UniScheduler": "dispatcher.schedulers.lsf.jh_unischeduler:JHUniSchedulerDialect",
+    "DistributedShell": "dispatcher.schedulers.yarn.dialect:DistributedShellDialect",
+    "Bohrium": "dispatcher.schedulers.cloud.bohrium:BohriumDialect",
+    "OpenAPI": "dispatcher.schedulers.cloud.openapi:OpenAPIDialect",
 }
 #: What makes job arrays of a batch system's jobs, when kwargs say `array: true`.
 ARRAYS: dict[str, str] = {
-    "PBS": "dispatcher.schedulers.pbs.array:PBSArray",
-    "Torque": "dispatcher.schedulers.pbs.array:TorqueArray",
-    "SGE": "dispatcher.schedulers.sge.array:SGEArray",
+    "PBS": "dispatcher.schedulers.pbs.array:PBSArrayDialect",
+    "Torque": "dispatcher.schedulers.pbs.array:TorqueArrayDialect",
+    "SGE": "dispatcher.schedulers.sge.array:SGEArrayDialect",
 }
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 
 
-def _outside() -> dict[str, str]:
+def _installed() -> dict[str, str]:
     # here and not above: reading what is installed takes longer than the rest of this import
     from importlib.metadata import entry_points
 
@@ -51,19 +51,19 @@ def _outside() -> dict[str, str]:
 
 def canonical(name: str) -> str:
     """The name as the manual writes it; every name is also valid in lower case. ConfigError for an unknown one."""
-    names = {key: key for key in (*BUILTIN, *_outside())} | ALIASES
+    names = {key: key for key in (*BUILTIN, *_installed())} | ALIASES
     names |= {key.lower(): value for key, value in names.items()}
     if name in names:
         return names[name]
-    near = get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    close = get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigError(f"machine/batch_type: {name!r} is no batch system{hint} (known: {', '.join(BUILTIN)})")
 
 
 def load(name: str) -> Scheduler:
     """The dialect of that name; ConfigError when nobody knows it."""
     known = canonical(name)
-    return _made(BUILTIN.get(known) or _outside()[known])
+    return _made(BUILTIN.get(known) or _installed()[known])
 
 
 def chosen(name: str, resources: ResourcesSpec) -> Scheduler:

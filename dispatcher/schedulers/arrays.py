@@ -23,8 +23,8 @@ import msgspec
 
 from ..core.errors import ConfigError
 from ..core.model import ResourcesSpec
-from ..core.ports import Ask, Claim, Look, Native, Place, Watch
-from .command_line import CommandLine, Row, read_claim
+from ..core.ports import Claim, Native, Observation, Place, Query, SubmitRequest
+from .command_line import CommandDialect, QueueRow, read_claim
 
 _SUBMIT = r"""dsp_many={many}
 dsp_limit() {{
@@ -32,8 +32,8 @@ dsp_limit() {{
 }}
 dsp_most_elements() {{ # sets dsp_most; asked once in a call
   [ -z "$dsp_most" ] || return 0
-  dsp_told=$(dsp_limit) || return
-  dsp_most=$(printf '%s\n' "$dsp_told" | grep -x '[1-9][0-9]*' | sort -n | head -n 1)
+  dsp_limits=$(dsp_limit) || return
+  dsp_most=$(printf '%s\n' "$dsp_limits" | grep -x '[1-9][0-9]*' | sort -n | head -n 1)
   [ -n "$dsp_most" ] || dsp_most={most}
 }}
 dsp_part() {{ # ask for $2 elements from $1 on
@@ -61,7 +61,7 @@ done << '@@'
 @@"""
 
 
-class Array(CommandLine):
+class ArrayDialect(CommandDialect):
     """What stands before a dialect's class to make one array of each job: `class SGEArray(Array, SGE)`."""
 
     #: The key of kwargs that says how many tasks an element has; "": one.
@@ -73,7 +73,7 @@ class Array(CommandLine):
         """Commands that print how many elements one array may have here; numbers alone on their lines count."""
         return ":"
 
-    def part_line(self, ask: Ask) -> str:
+    def part_line(self, request: SubmitRequest) -> str:
         """The command that asks for `$2` elements, the first of which is `$1`, counted from 0."""
         raise ConfigError(f"{self.name} has no job arrays")
 
@@ -89,36 +89,38 @@ class Array(CommandLine):
         """As many as it takes with one task in each, or as many as the kwargs say."""
         return max(1, -(-tasks // int(resources.kwargs.get(self.SIZE) or 1)))
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """One command, or as many as the site's limit makes of it."""
-        many = self.elements(ask.resources, ask.tasks)
-        return _SUBMIT.format(many=many, limit=self.limit_lines(), most=self.MOST, part=self.part_line(ask))
+        many = self.elements(request.resources, request.tasks)
+        return _SUBMIT.format(many=many, limit=self.limit_lines(), most=self.MOST, part=self.part_line(request))
 
-    def marker_lines(self, watches: Sequence[Watch]) -> str:
+    def marker_lines(self, queries: Sequence[Query]) -> str:
         """Thousands of claims are found by their prefix there, not listed by name from here."""
-        return _MARKERS.format(nonces="\n".join(watch.nonce for watch in watches))
+        return _MARKERS.format(nonces="\n".join(query.nonce for query in queries))
 
     def identified(self, text: str) -> str:
         """The ids of all parts, in their order."""
         return ",".join(dict.fromkeys(self.ID.findall(text)))
 
-    def claim(self, watch: Watch, files: Mapping[str, list[str]]) -> Claim | None:
+    def claim(self, query: Query, files: Mapping[str, list[str]]) -> Claim | None:
         """The claims of all elements as one."""
         names = (re.fullmatch(r"(\d+)\.claim", name) for name in files)
         numbers = sorted(int(name[1]) for name in names if name)
         claims = [read_claim(files[f"{n}.claim"], files.get(f"{n}.claim.fenced", [])) for n in numbers]
-        return _joined(watch, [claim for claim in claims if claim], _many(files)[0])
+        return _joined(query, [claim for claim in claims if claim], _many(files)[0])
 
-    def _look(self, watch: Watch, files: Mapping[str, list[str]], rows: list[Row], answered: bool) -> Look:
-        look = super()._look(watch, files, rows, answered)
+    def _observation(
+        self, query: Query, files: Mapping[str, list[str]], rows: list[QueueRow], answered: bool
+    ) -> Observation:
+        observation = super()._observation(query, files, rows, answered)
         many, most = _many(files)
-        if watch.id or look.how == "receipt" or many <= most:
-            return look
+        if query.id or observation.how == "receipt" or many <= most:
+            return observation
         # Some parts may be there, but not all were asked for: as a whole it is not in the queue, so that it is asked
         # again, under the same nonce.
         native = Native.absent if answered else Native.unknown
-        claim = msgspec.structs.replace(look.claim, owner="") if look.claim else None
-        return Look(native, claim=claim)
+        claim = msgspec.structs.replace(observation.claim, owner="") if observation.claim else None
+        return Observation(native, claim=claim)
 
 
 def throttle(resources: ResourcesSpec, form: str) -> str:
@@ -133,15 +135,15 @@ def _many(files: Mapping[str, list[str]]) -> tuple[int, int]:
     return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
 
 
-def _joined(watch: Watch, claims: Sequence[Claim], many: int) -> Claim | None:
+def _joined(query: Query, claims: Sequence[Claim], many: int) -> Claim | None:
     if not claims:
         return None
     owners = sorted({claim.owner for claim in claims if claim.owner})
-    known = set(owners) & set(watch.id.split(","))
+    known = set(owners) & set(query.id.split(","))
     codes = [claim.ended for claim in claims if claim.ended is not None]
     failed = [claim for claim in claims if any(code for _, code, _ in claim.tasks)]
     return Claim(
-        owner=watch.id if known else ",".join(owners),
+        owner=query.id if known else ",".join(owners),
         node=failed[0].node if failed else "",
         restarts=max(claim.restarts for claim in claims),
         lines=sum(claim.lines for claim in claims),

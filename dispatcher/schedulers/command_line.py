@@ -30,56 +30,56 @@ from ..core.model import ResourcesSpec
 from ..core.ports import (
     Accepted,
     Answer,
-    Ask,
     Claim,
+    Deferral,
+    EarlierAttempt,
     JobScript,
-    Later,
-    Look,
-    Looks,
     Native,
-    Never,
+    Observation,
+    Observations,
     Place,
+    Query,
+    Rejection,
     Reply,
     Shell,
-    TurnedUp,
-    Watch,
+    SubmitRequest,
 )
 from ..scripts.render import quoted
 from ..scripts.shared_directory import shared_closing, shared_fence
 
 PREAMBLE = """\
-cd -- {home} || exit 90
+cd -- {control} || exit 90
 umask 077
 dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }}
 """
 
 _SUBMIT = """\
 dsp_put() { cat > "$1.tmp" && mv -f -- "$1.tmp" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
-dsp_turned=' '
+dsp_earlier=' '
 dsp_lines() {
   cat -- "$@" 2> /dev/null | LC_ALL=C grep -a -c -E '^(claim .*|(task [0-9]+|end) [0-9]+ [0-9]+ \\.)$'
 }
 dsp_revoke() { # the claim of attempt $1, of which $2 lines are known, before $3 is asked for: first as a whole,
-  # then those of array elements that have not ended. If more is there than is known, it has turned up: $3 is not asked.
+  # then those of array elements that have not ended. If more is there than is known, it was found: $3 is not asked.
   echo revoked > "$1.revoked" || { echo "$dsp_mark full $1.revoked"; exit 91; }
   if ! ln -- "$1.revoked" "$1.claim" 2> /dev/null; then
     dsp_first=
     ! [ -r "$1.claim" ] || IFS= read -r dsp_first < "$1.claim"
-    if [ "$dsp_first" != revoked ] && [ "$(dsp_lines "$1.claim")" -gt "$2" ]; then dsp_turned="$dsp_turned$3 "
+    if [ "$dsp_first" != revoked ] && [ "$(dsp_lines "$1.claim")" -gt "$2" ]; then dsp_earlier="$dsp_earlier$3 "
     else mv -f -- "$1.revoked" "$1.claim"; fi
   elif [ "$(dsp_lines "$1".*.claim)" -gt "$2" ]; then
     rm -f -- "$1.claim"
-    dsp_turned="$dsp_turned$3 "
+    dsp_earlier="$dsp_earlier$3 "
   fi
   rm -f -- "$1.revoked"
-  case $dsp_turned in *" $3 "*) echo "$dsp_mark turned $3 $1"; return 0 ;; esac
+  case $dsp_earlier in *" $3 "*) echo "$dsp_mark earlier $3 $1"; return 0 ;; esac
   grep -L '^end ' -- "$1".*.claim 2> /dev/null | while read -r dsp_e; do echo revoked | dsp_put "$dsp_e"; done
 }
 dsp_show() { [ ! -s "$2" ] || { cat < "$2"; echo; } | sed "s/^/$dsp_mark $1 $dsp_nonce /"; }
 dsp_stop=
-dsp_ask() {
+dsp_submit() {
   dsp_nonce=$1
-  case $dsp_turned in *" $1 "*) return 0 ;; esac
+  case $dsp_earlier in *" $1 "*) return 0 ;; esac
   if [ -n "$dsp_stop" ]; then echo "$dsp_mark skipped $dsp_nonce"; return 0; fi
   dsp_code=0
   if [ ! -s "$dsp_nonce.id" ] && [ ! -e "$dsp_nonce.claim" ]; then # asked before and answered: never ask again
@@ -103,7 +103,7 @@ _END = re.compile(r"end ([0-9]{1,5}) ([0-9]{1,12}) \.")
 _ERR = re.compile(r"err ([0-9]{1,7}) (.*)")
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class QueueRow(msgspec.Struct, frozen=True, gc=False):
     """One job as the queue lists it."""
 
     id: str
@@ -113,7 +113,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
-class CommandLine:
+class CommandDialect:
     """A batch system that is asked by commands. Dialects override what differs.
 
     `STATES` maps the native codes; one that nobody knew is no news. `LATER` and `NEVER` are patterns for what the
@@ -121,16 +121,16 @@ class CommandLine:
     """
 
     name = ""
-    grace = 60.0
-    pace = 1.0
-    batch = 100
+    absence_timeout = 60.0
+    min_poll_interval = 1.0
+    max_submit_batch = 100
     native_id = ""
     restarts = "0"
     element = ""
     context = ""
     STATES: ClassVar[Mapping[str, Native]] = {}
-    LATER: re.Pattern[str] = re.compile(r"(?!)")
-    NEVER: re.Pattern[str] = re.compile(r"(?!)")
+    DEFERRED: re.Pattern[str] = re.compile(r"(?!)")
+    REJECTED: re.Pattern[str] = re.compile(r"(?!)")
     ID: re.Pattern[str] = re.compile(r"^(\S+)$", re.MULTILINE)
 
     # -- what a dialect says ------------------------------------------------------------------------------------
@@ -156,64 +156,66 @@ class CommandLine:
         if any(ord(letter) < 32 for letter in resources.queue_name):
             raise ConfigError(f"resources/queue_name: {resources.queue_name!r} holds a control character")
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The command that submits one job, in the directory of its script."""
         raise ConfigError(f"{self.name} has no submit command")
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """Commands that print the queue; their exit code is that of the last."""
         raise ConfigError(f"{self.name} has no queue command")
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """What the queue printed; raises Unreachable when that is no good answer."""
         raise Unreachable(f"{self.name}: exit {code}: {text[:200]}")
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """Commands that end these jobs."""
         raise ConfigError(f"{self.name} has no kill command")
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
         """No accounting by default."""
         return None
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """No accounting by default: nothing is known."""
-        return Looks({})
+        return Observations({})
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
-        mark = f"@@{asks[0].nonce}"
-        parts = [PREAMBLE.format(home=quoted(place.home)), f"dsp_mark={mark}\n", _SUBMIT]
-        for ask in asks:
-            parts += [heredoc(name, text, mark) for name, text in ask.files.items()]
-            parts += [f"dsp_revoke {nonce} {lines} {ask.nonce}\n" for nonce, lines in ask.revoke]
-        for nth, ask in enumerate(asks):
-            pause = f"sleep {ask.resources.wait_time:g}\n" if nth and ask.resources.wait_time else ""
-            parts.append(f"{pause}dsp_command() {{\n{self.submit_line(ask, place)}\n}}\ndsp_ask {ask.nonce}\n")
-        waits = sum(ask.resources.wait_time for ask in asks)
-        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(asks) + waits)
+        mark = f"@@{requests[0].nonce}"
+        parts = [PREAMBLE.format(control=quoted(place.control)), f"dsp_mark={mark}\n", _SUBMIT]
+        for request in requests:
+            parts += [heredoc(name, text, mark) for name, text in request.files.items()]
+            parts += [f"dsp_revoke {nonce} {lines} {request.nonce}\n" for nonce, lines in request.revoke]
+        for nth, request in enumerate(requests):
+            pause = f"sleep {request.resources.wait_time:g}\n" if nth and request.resources.wait_time else ""
+            parts.append(f"{pause}dsp_command() {{\n{self.submit_line(request, place)}\n}}\ndsp_ask {request.nonce}\n")
+        waits = sum(request.resources.wait_time for request in requests)
+        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(requests) + waits)
 
-    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
+    def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
         """By nonce; a job of which nothing certain was said has no entry."""
-        said = framed(reply.out, f"@@{asks[0].nonce}")
+        said = framed(reply.out, f"@@{requests[0].nonce}")
         for line in said.get("full", []):
             why = f"cannot write {line} in the jobs' directory on the execution side (disk full or quota?)"
-            return {ask.nonce: Later(why) for ask in asks}
+            return {request.nonce: Deferral(why) for request in requests}
         out, err, codes = (
             _by_nonce(said.get("out", [])),
             _by_nonce(said.get("err", [])),
             _by_nonce(said.get("code", [])),
         )
-        answers: dict[str, Answer] = dict.fromkeys(said.get("skipped", []), Later("not asked: the one before failed"))
-        answers |= {nonce: TurnedUp(old) for nonce, old in _by_nonce(said.get("turned", [])).items()}
+        answers: dict[str, Answer] = dict.fromkeys(
+            said.get("skipped", []), Deferral("not asked: the one before failed")
+        )
+        answers |= {nonce: EarlierAttempt(old) for nonce, old in _by_nonce(said.get("earlier", [])).items()}
         for nonce, code in codes.items():
             answer = self._answer(code.strip(), out.get(nonce, ""), err.get(nonce, ""))
             if answer is not None:
                 answers[nonce] = answer
-        asked = {ask.nonce for ask in asks}
-        return {nonce: answer for nonce, answer in answers.items() if nonce in asked}
+        requested = {request.nonce for request in requests}
+        return {nonce: answer for nonce, answer in answers.items() if nonce in requested}
 
     def _answer(self, code: str, out: str, err: str) -> Answer | None:
         if code == "0":
@@ -223,33 +225,33 @@ class CommandLine:
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """What a failed submit command means; None when the job may have been accepted all the same."""
-        if self.NEVER.search(said):
-            return Never(said)
-        return Later(said) if self.LATER.search(said) else None
+        if self.REJECTED.search(said):
+            return Rejection(said)
+        return Deferral(said) if self.DEFERRED.search(said) else None
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def look(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def observe(self, queries: Sequence[Query], place: Place) -> Shell:
         """The queue and the markers of all these jobs in one round trip."""
-        mark = f"@@{watches[0].nonce}"
+        mark = f"@@{queries[0].nonce}"
         text = (
-            f"{PREAMBLE.format(home=quoted(place.home))}"
-            f"dsp_queue() {{\n{self.queue_lines(watches)}\n}}\n"
+            f"{PREAMBLE.format(control=quoted(place.control))}"
+            f"dsp_queue() {{\n{self.queue_lines(queries)}\n}}\n"
             f"{framed_call('queue', mark)}"
-            f"dsp_markers() {{\n{self.marker_lines(watches)}\n}}\n"
+            f"dsp_markers() {{\n{self.marker_lines(queries)}\n}}\n"
             f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
             f"echo {mark} done\n"
         )
         return Shell(text, timeout=180)
 
-    def marker_lines(self, watches: Sequence[Watch]) -> str:
+    def marker_lines(self, queries: Sequence[Query]) -> str:
         """Commands that print the names of the files that say how these jobs stand: receipts, claims, fences."""
-        names = (f"{watch.nonce}{end}" for watch in watches for end in (".id", ".claim", ".claim.fenced"))
+        names = (f"{query.nonce}{end}" for query in queries for end in (".id", ".claim", ".claim.fenced"))
         return "\n".join(["cat << '@@'", *names, "@@"])
 
-    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Receipts and claims count even when the queue gave no good answer; then `trouble` says why."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         files = _files(said.get("file", []))
@@ -258,35 +260,37 @@ class CommandLine:
             trouble = ""
         except Unreachable as error:
             listed, trouble = [], str(error)
-        rows: dict[str, list[Row]] = {}
+        rows: dict[str, list[QueueRow]] = {}
         for row in listed:
             rows.setdefault(row.name, []).append(row)
-        looks = {
-            watch.nonce: self._look(watch, files.get(watch.nonce, {}), rows.get(watch.nonce, []), not trouble)
-            for watch in watches
+        observations = {
+            query.nonce: self._observation(query, files.get(query.nonce, {}), rows.get(query.nonce, []), not trouble)
+            for query in queries
         }
-        return Looks(looks, trouble)
+        return Observations(observations, trouble)
 
-    def _look(self, watch: Watch, files: Mapping[str, list[str]], rows: list[Row], answered: bool) -> Look:
-        claim = self.claim(watch, files)
+    def _observation(
+        self, query: Query, files: Mapping[str, list[str]], rows: list[QueueRow], answered: bool
+    ) -> Observation:
+        claim = self.claim(query, files)
         receipt = self.identified("\n".join(files.get("id", [])))
-        wanted = ((claim.owner if claim else "") or watch.id).split(",")
+        wanted = ((claim.owner if claim else "") or query.id).split(",")
         mine = [row for row in rows if row.id in wanted]
-        missed = Look(Native.absent if answered else Native.unknown)
-        look = self.standing(mine or rows) if rows else missed
+        missed = Observation(Native.absent if answered else Native.unknown)
+        observation = self.observation_of(mine or rows) if rows else missed
         found = (
             (receipt, "receipt") if receipt
             else (claim.owner, "claim") if claim and claim.owner
-            else (look.id, look.how)
+            else (observation.id, observation.how)
         )  # fmt: skip
-        return msgspec.structs.replace(look, id=found[0], how=found[1], claim=claim)
+        return msgspec.structs.replace(observation, id=found[0], how=found[1], claim=claim)
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """What the rows of one job say of it."""
         row = rows[0]
-        return Look(self.STATES.get(row.code, Native.unknown), row.code, row.id, "queue", row.node)
+        return Observation(self.STATES.get(row.code, Native.unknown), row.code, row.id, "queue", row.node)
 
-    def claim(self, watch: Watch, files: Mapping[str, list[str]]) -> Claim | None:
+    def claim(self, query: Query, files: Mapping[str, list[str]]) -> Claim | None:
         """What the job itself has written so far; `files` are its lines by what follows the nonce in their names."""
         return read_claim(files.get("claim", []), files.get("claim.fenced", []))
 
@@ -297,9 +301,9 @@ class CommandLine:
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def kill(self, queries: Sequence[Query], place: Place) -> Shell:
         """End these jobs; what is gone already is no error."""
-        return Shell(f"{PREAMBLE.format(home=quoted(place.home))}{self.kill_lines(watches)}\n:\n")
+        return Shell(f"{PREAMBLE.format(control=quoted(place.control))}{self.kill_lines(queries)}\n:\n")
 
 
 def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:

@@ -26,10 +26,22 @@ from typing import ClassVar
 from ..core.errors import Unreachable
 from ..core.events import Cause
 from ..core.model import ResourcesSpec
-from ..core.ports import Answer, Ask, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
+from ..core.ports import (
+    Answer,
+    Deferral,
+    Native,
+    Observation,
+    Observations,
+    Place,
+    Query,
+    Rejection,
+    Reply,
+    Shell,
+    SubmitRequest,
+)
 from ..scripts.render import quoted
-from . import limits as asked
-from .command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from . import limits as requested
+from .command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from .restarts import RESTARTS
 
 _LIST = "dsp_within 60 pjstat -v --data --choose=jid,jnam,st"
@@ -59,13 +71,13 @@ dsp_ids=$(dsp_list | awk -F , '$1 == "" && $4 !~ /^(EXT|CCL|ERR|RJT)$/ {{ print 
 _ROW = re.compile(r",(\d+),([^,]*),(\w+)((?:,[^,]*)*),=(\w+)")
 
 # What a failed pjsub said. Here the job may be in the queue all the same:
-_OPEN = re.compile(r"[Tt]ime-?d?-? ?out|[Cc]ommunicat|[Ii]nternal error|[Ss]ystem error|no response", re.I)
-_LATER = re.compile(
+_UNCERTAIN = re.compile(r"[Tt]ime-?d?-? ?out|[Cc]ommunicat|[Ii]nternal error|[Ss]ystem error|no response", re.I)
+_DEFERRED = re.compile(
     r"number of (?:accepted |submitted |running )?jobs|accept(?:ed|ance)? limit|limit of the number|too many|temporar"
     r"|try again|busy|is stopped|group stop|not (?:accepting|available now)|[Cc]annot connect|[Cc]onnection refused",
     re.I,
 )
-_FAILED = re.compile(r"\[ERR\.\] PJM|^pjsub: ", re.M)
+_REJECTED = re.compile(r"\[ERR\.\] PJM|^pjsub: ", re.M)
 
 #: The job manager's exit code (PJM CODE): kind of cause and reason. Code 0 says nothing; others are named by number.
 _CODES: Mapping[str, tuple[str, str]] = {
@@ -93,7 +105,7 @@ _CODES: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Fugaku(CommandLine):
+class FugakuDialect(CommandDialect):
     """One pjsub a job; see the module."""
 
     name = "Fugaku"
@@ -122,14 +134,14 @@ class Fugaku(CommandLine):
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #PJM lines; what is not set has none."""
-        limit, memory = asked.seconds(resources), asked.megabytes(resources)
+        limit, memory = requested.seconds(resources), requested.megabytes(resources)
         queue, cpus, account = resources.queue_name, resources.cpu_per_node, resources.kwargs.get("account")
         lines = [
             f"-N {name}",
             *([f'-L "rscgrp={queue}"'] if queue else []),
             f'-L "node={resources.number_node}"',
             *([f'--mpi "max-proc-per-node={cpus}"'] if cpus else []),
-            *([f'-L "elapse={asked.clock(limit)}"'] if limit is not None else []),
+            *([f'-L "elapse={requested.clock(limit)}"'] if limit is not None else []),
             *([f'-L "node-mem={memory}Mi"'] if memory else []),
             *([f"-g {account}"] if account else []),
             "-j",
@@ -139,11 +151,11 @@ class Fugaku(CommandLine):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        asked.fit(resources, ("account",))
+        requested.fit(resources, ("account",))
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The name is said here, too: a header template may lack it."""
-        return f"dsp_within 90 pjsub -N {ask.name} {ask.script}"
+        return f"dsp_within 90 pjsub -N {request.name} {request.script}"
 
     def _answer(self, code: str, out: str, err: str) -> Answer | None:
         # some versions refuse with exit code 0
@@ -152,73 +164,77 @@ class Fugaku(CommandLine):
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """Not now, never, or nobody knows."""
-        if code == "124" or _OPEN.search(said):
+        if code == "124" or _UNCERTAIN.search(said):
             return None
-        if _LATER.search(said):
-            return Later(said)
-        return Never(said) if code == "127" or _FAILED.search(said) else None
+        if _DEFERRED.search(said):
+            return Deferral(said)
+        return Rejection(said) if code == "127" or _REJECTED.search(said) else None
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """One pjstat for all, and of what it lists those that are ours."""
-        return _ours(_LIST, watches)
+        return _ours(_LIST, queries)
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """The jobs; an answer without its header line is none."""
         if code != 0 or not re.search(r"^H,", text, re.M):
             why = "no answer in time" if code == 124 else text.strip()[-300:] or f"exit code {code}"
             raise Unreachable(f"pjstat: {why}")
-        return [Row(match[1], match[5], match[3]) for match in map(_ROW.fullmatch, text.split("\n")) if match]
+        return [QueueRow(match[1], match[5], match[3]) for match in map(_ROW.fullmatch, text.split("\n")) if match]
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """What the rows of one job say of it; one that is held is pointed out."""
-        look = super().standing(sorted(rows, key=lambda row: self.STATES.get(row.code) is Native.ended))
-        if look.code != "HLD":
-            return look
-        hint = f"job {look.id} is held (HLD): as it is, it will not start by itself"
-        return Look(look.native, look.code, look.id, look.how, look.node, hint=hint)
+        observation = super().observation_of(sorted(rows, key=lambda row: self.STATES.get(row.code) is Native.ended))
+        if observation.code != "HLD":
+            return observation
+        hint = f"job {observation.id} is held (HLD): as it is, it will not start by itself"
+        return Observation(
+            observation.native, observation.code, observation.id, observation.how, observation.node, hint=hint
+        )
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """pjdel those jobs of the list that are ours."""
-        return _KILL.format(ours=_ours(_LIST, watches))
+        return _KILL.format(ours=_ours(_LIST, queries))
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
         """The history from the day on which the first of them was asked for."""
-        mark, since = f"@@{watches[0].nonce}", int(min(watch.since for watch in watches))
+        mark, since = f"@@{queries[0].nonce}", int(min(query.since for query in queries))
         return Shell(
-            f"{PREAMBLE.format(home=quoted(place.home))}"
+            f"{PREAMBLE.format(control=quoted(place.control))}"
             f"dsp_days=$((($(date +%s) - {since}) / 86400 + 2))\n"
             '[ "$dsp_days" -le 90 ] && [ "$dsp_days" -ge 1 ] || dsp_days=90\n'
-            f"dsp_account() {{\n{_ours(_PAST, watches)}\n}}\n"
+            f"dsp_account() {{\n{_ours(_PAST, queries)}\n}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n",
             timeout=240,
         )
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what the history knows has an entry."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"pjstat: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         text = "\n".join(said.get("account", []))
         code = int((said.get("account-code") or ["255"])[0])
         if code != 0:
-            return Looks({}, f"pjstat -H: {text.strip()[-300:] or f'exit code {code}'}")
+            return Observations({}, f"pjstat -H: {text.strip()[-300:] or f'exit code {code}'}")
         matches = (match for match in map(_ROW.fullmatch, text.split("\n")) if match)
-        return Looks({match[5]: self._told(match[1], match[3], match[4].split(",")[1:]) for match in matches})
+        return Observations(
+            {match[5]: self._from_accounting(match[1], match[3], match[4].split(",")[1:]) for match in matches}
+        )
 
-    def _told(self, id: str, state: str, fields: list[str]) -> Look:
+    def _from_accounting(self, id: str, state: str, fields: list[str]) -> Observation:
         native = self.STATES.get(state, Native.unknown)
         code, signal, manager = [*(field.strip() for field in fields), "", "", ""][:3]
-        cause = explained(state, code, signal, manager) if native is Native.ended else None
-        return Look(native, state, id, "accounting", cause=cause)
+        cause = accounted_cause(state, code, signal, manager) if native is Native.ended else None
+        return Observation(native, state, id, "accounting", cause=cause)
 
 
-def explained(state: str, code: str, signal: str, manager: str) -> Cause | None:
+def accounted_cause(state: str, code: str, signal: str, manager: str) -> Cause | None:
     """Why a job ended: its exit code and signal, and the job manager's code."""
     status = int(code) if code.isdigit() and code != "0" else None
     number = int(signal) if signal.isdigit() and signal != "0" else None
@@ -233,5 +249,5 @@ def explained(state: str, code: str, signal: str, manager: str) -> Cause | None:
     return Cause(kind, reason, code=status, signal=number, native=native, source="accounting")
 
 
-def _ours(command: str, watches: Sequence[Watch]) -> str:
-    return _OURS.format(list=command, nonces="\n".join(f"@,{watch.nonce}" for watch in watches))
+def _ours(command: str, queries: Sequence[Query]) -> str:
+    return _OURS.format(list=command, nonces="\n".join(f"@,{query.nonce}" for query in queries))

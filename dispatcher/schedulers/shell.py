@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ..core.errors import Unreachable
-from ..core.ports import Ask, Native, Place, Watch
-from .command_line import CommandLine, Row
+from ..core.ports import Native, Place, Query, SubmitRequest
+from .command_line import CommandDialect, QueueRow
 
 # Field 22 of /proc/PID/stat is the start time; the name in field 2 may hold blanks, so fields count from its bracket.
 _TOOLS = r"""
@@ -68,39 +68,39 @@ dsp_all() { dsp_alive=; while read -r h p s b; do dsp_end "$1" "$h" "$p" "$s" "$
 """
 
 
-class ShellQueue(CommandLine):
+class ShellDialect(CommandDialect):
     """The machine itself as a queue; how many jobs run at once is `max_running` of the machine."""
 
     name = "Shell"
-    grace = 2.0
-    pace = 0.1
+    absence_timeout = 2.0
+    min_poll_interval = 0.1
     native_id = f'"$({_SELF.strip()})"'
     STATES: ClassVar = {"R": Native.running, "O": Native.completing, "H": Native.unknown}
     ID = re.compile(r"^(\S+:\d+:\w+:\w*)$", re.MULTILINE)
-    NEVER = re.compile(r"^bash is missing", re.MULTILINE)
-    LATER = re.compile(r".")
+    REJECTED = re.compile(r"^bash is missing", re.MULTILINE)
+    DEFERRED = re.compile(r".")
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """Start the script in a session of its own, below nobody, and print its id.
 
         It is in that session before it claims anything; that its parent is gone at once keeps it from whoever ends
         this shell with all its children, as long as the other jobs of the call are still being started.
         """
-        log = f"> {ask.nonce}.log 2>&1 < /dev/null"
+        log = f"> {request.nonce}.log 2>&1 < /dev/null"
         return (
             f"{_TOOLS}"
             "command -v bash > /dev/null 2>&1 ||\n"
             "  { echo 'bash is missing there, or not in PATH: jobs need it' >&2; return 1; }\n"
             "dsp_pid=$(\n"
-            f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {ask.script} {log} & else\n"
-            f"  set -m; nohup bash -l {ask.script} {log} & fi\n"
+            f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {request.script} {log} & else\n"
+            f"  set -m; nohup bash -l {request.script} {log} & fi\n"
             "echo $!)\n"
             'dsp_start "$dsp_pid"; echo "$dsp_host:$dsp_pid:$dsp_at:$dsp_boot"'
         )
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """Look at each leader by pid and start time."""
-        jobs = "\n".join(f"{watch.nonce} {watch.id.replace(':', ' ')}" for watch in watches if watch.id)
+        jobs = "\n".join(f"{query.nonce} {query.id.replace(':', ' ')}" for query in queries if query.id)
         return (
             f"{_TOOLS}while read -r n h p s b; do\n"
             '  [ -n "$n" ] || continue\n'
@@ -109,16 +109,16 @@ class ShellQueue(CommandLine):
             f"done << '@@'\n{jobs}\n@@\necho end"
         )
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """Lines of nonce, id and state, closed by `end`."""
         lines = text.split("\n")
         if code != 0 or "end" not in lines:
             raise Unreachable(f"the process list cannot be read (exit {code}): {text.strip()[:200]}")
         fields = (line.split() for line in lines)
-        return [Row(id=row[1], name=row[0], code=row[2]) for row in fields if len(row) == 3]
+        return [QueueRow(id=row[1], name=row[0], code=row[2]) for row in fields if len(row) == 3]
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """TERM to the whole group, three seconds later KILL to what is left of it."""
-        jobs = "\n".join(watch.id.replace(":", " ") for watch in watches if watch.id)
+        jobs = "\n".join(query.id.replace(":", " ") for query in queries if query.id)
         wait = 'for i in 1 2 3 4 5 6; do [ -z "$dsp_alive" ] || { sleep 0.5; dsp_all 0; }; done'
         return f'{_TOOLS}{_KILL}{jobs}\n@@\n}}\ndsp_all TERM\n{wait}\n[ -z "$dsp_alive" ] || dsp_all KILL'

@@ -88,8 +88,8 @@ def _chosen(variant: Variant, given: dict[Any, Any], path: str) -> dict[str, Arg
     if not isinstance(value, str):
         raise ConfigError(f"{where}: expected str, got {rules.said(value)}")
     if value not in names:
-        near = rules.nearest(value, names)
-        raise ConfigError(f"{where}: {value!r} is not known{near} (known: {', '.join(variant.choice_dict)})")
+        close = rules.nearest(value, names)
+        raise ConfigError(f"{where}: {value!r} is not known{close} (known: {', '.join(variant.choice_dict)})")
     given[flag] = names[value]
     return {flag: Argument(flag, str, doc=variant.doc), **variant.choice_dict[names[value]].sub_fields}
 

@@ -135,8 +135,8 @@ def profile(name: str) -> Profile:
     """What a context is told; one of another package says it itself, in its `profile_keys`."""
     if name in CONTEXTS:
         return CONTEXTS[name]
-    told = contexts.load(name).profile_keys
-    keys = [Key(key.name, key.types, key.doc, key.default, key.required) for key in told]
+    reported = contexts.load(name).profile_keys
+    keys = [Key(key.name, key.types, key.doc, key.default, key.required) for key in reported]
     return Profile("A context of another package.", tuple(keys))
 
 

@@ -68,9 +68,9 @@ def said(value: Any) -> str:
 def nearest(name: object, known: Any) -> str:
     """`; did you mean 'x'?` for the most similar known name, or nothing."""
     word, names = str(name), list(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.5)
-    near += [each for each in names if len(word) > 3 and (word in each or each in word)]
-    return f"; did you mean {near[0]!r}?" if near else ""
+    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    close += [each for each in names if len(word) > 3 and (word in each or each in word)]
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def only(given: Any, known: Any, path: str) -> None:

@@ -24,8 +24,8 @@ ln -- "$dsp_own" "$dsp_claim" 2>/dev/null || [ -e "$dsp_claim" ] ||
   (set -o noclobber && printf '%s\n' "$dsp_mine" > "$dsp_claim") 2>/dev/null
 IFS= read -r dsp_owner < "$dsp_claim" || dsp_owner=
 if [ "$dsp_owner" != "$dsp_mine" ]; then
-  read -r _ dsp_first dsp_lives _ <<< "$dsp_owner"
-  if [ "$dsp_first" = "$dsp_native" ] && [ "$dsp_lives" -lt "$dsp_restarts" ] 2>/dev/null; then
+  read -r _ dsp_first dsp_restart_count _ <<< "$dsp_owner"
+  if [ "$dsp_first" = "$dsp_native" ] && [ "$dsp_restart_count" -lt "$dsp_restarts" ] 2>/dev/null; then
     # Requeued by the site: this life takes over, and what the earlier one finished stays finished.
     grep -E '^task [0-9]+ 0 [0-9]+ \.$' -- "$dsp_claim" >> "$dsp_own"
     mv -f -- "$dsp_own" "$dsp_claim"

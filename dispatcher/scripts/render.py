@@ -2,7 +2,7 @@
 
     #!/bin/bash -l
     #SBATCH --nodes 1                              header of the dialect, or the user's template; custom_flags
-    dsp_claim=$dsp_home/dq3v81kx0mza.claim         fence: a second copy of this attempt exits here
+    dsp_claim=$dsp_control/dq3v81kx0mza.claim         fence: a second copy of this attempt exits here
     module load deepmd/3.0                         modules, source, exports, prepend_script
     dsp_task_0() {                                 a function for each task, in its directory
       cd -- "$REMOTE_ROOT"/'bct-0' || exit 98
@@ -27,7 +27,7 @@ from ..core.errors import ConfigError
 from ..core.model import ResourcesSpec, SubmissionSpec, TaskSpec
 from ..core.ports import JobScript, Place, Scheduler
 from ..files.patterns import common, left, output, sources
-from . import bash as runtime
+from . import bash
 
 #: Larger scripts are cut in two, because schedulers refuse big ones (Slurm: max_script_size, 4 MiB).
 LIMIT = 1 << 20
@@ -58,7 +58,7 @@ class Script(msgspec.Struct, frozen=True):
         """Texts by file name: `name`.sub, and for very large jobs the tasks apart in `name`.run."""
         if len(self.text()) <= LIMIT:
             return {f"{name}.sub": self.text()}
-        run = f'\n# shellcheck disable=SC1091\nsource "$dsp_home"/{name}.run || exit 93\n'
+        run = f'\n# shellcheck disable=SC1091\nsource "$dsp_control"/{name}.run || exit 93\n'
         return {f"{name}.sub": self.head + run + self.end, f"{name}.run": self.command}
 
 
@@ -131,7 +131,7 @@ def _words(entry: str, key: str) -> str:
 def _header(job: JobScript, dialect: Scheduler, elements: int) -> str:
     if job.template is not None:
         return _filled(job.template, job.resources).rstrip("\n") + "\n"
-    log = f"{job.place.home}/{job.nonce}.log"
+    log = f"{job.place.control}/{job.nonce}.log"
     return "\n".join(["#!/bin/bash -l", *_directives(job.resources, dialect, job.name, log, elements)]) + "\n"
 
 
@@ -194,7 +194,7 @@ def _command(job: JobScript, dialect: Scheduler, elements: int) -> str:
     parts = ["\n# tasks\n", *(_task(nth, index, task, job.resources) for nth, (index, task) in enumerate(job.tasks))]
     parts.append("dsp_errors=()\n")
     parts += [_errors(index, task) for index, task in job.tasks if task.errlog]
-    return "".join(parts) + _lanes(job, dialect, elements) + runtime.POOL
+    return "".join(parts) + _lanes(job, dialect, elements) + bash.POOL
 
 
 def _task(nth: int, index: int, task: TaskSpec, resources: ResourcesSpec) -> str:

@@ -23,12 +23,12 @@ from typing import Any
 
 import msgspec
 
-from ..cli.asked import Asked, submission
+from ..cli.requested import Loaded, submission
 from ..cli.say import complain
 from ..core.errors import DispatcherError, Unreachable
 from ..run.observer import understood
 from ..run.session import Session, open_session
-from ..run.store import near_of
+from ..run.store import local_directory
 from ..schema.documents import load, resolve_refs
 
 _COMMAND = (
@@ -79,7 +79,7 @@ def part(path: str, key: str, allow_ref: bool) -> dict[str, Any]:
     return dict(inner) if isinstance(inner, Mapping) else found
 
 
-def asked(plan: Plan, nth: int) -> Asked:
+def requested(plan: Plan, nth: int) -> Loaded:
     """The submission of a round: the user's machine and resources, our tasks, and none of them may be abandoned."""
     machine = part(plan.machine, "machine", plan.allow_ref) | {"local_root": plan.work}
     resources = part(plan.resources, "resources", plan.allow_ref)
@@ -100,10 +100,10 @@ def asked(plan: Plan, nth: int) -> Asked:
 
 def lay_out(plan: Plan, nth: int) -> None:
     """The directories of a round's tasks, each with its input."""
-    near = near_of(asked(plan, nth).spec)
+    local = local_directory(requested(plan, nth).spec)
     for number in range(plan.tasks):
-        (near / f"t{number}").mkdir(parents=True)
-        (near / f"t{number}" / "in").write_text(f"t{number}\n")
+        (local / f"t{number}").mkdir(parents=True)
+        (local / f"t{number}" / "in").write_text(f"t{number}\n")
 
 
 # -- a dispatcher's life --------------------------------------------------------------------------------------------
@@ -137,11 +137,11 @@ def _one(given: Any, done: Any) -> int:
 #: What counts as how many commands of the scheduler, and as a call of the context.
 _TEXT: Mapping[str, Callable[[Any, Any], int]] = {
     "submit": lambda given, done: len(given[0]),
-    "look": _one,
+    "observe": _one,
     "account": lambda given, done: int(done is not None),
     "kill": _one,
 }
-_PLACE: Mapping[str, Callable[[Any, Any], int]] = dict.fromkeys(("ask", "put", "tree", "get", "remove"), _one)
+_PLACE: Mapping[str, Callable[[Any, Any], int]] = dict.fromkeys(("run", "put", "tree", "get", "remove"), _one)
 
 
 def note(path: Path, line: str) -> None:
@@ -155,12 +155,12 @@ def note(path: Path, line: str) -> None:
 
 def live(plan: Plan, nth: int) -> None:
     """Run a round to its end, from wherever the lives before this one came."""
-    spec, profile, _ = asked(plan, nth)
+    spec, profile, _ = requested(plan, nth)
     with open_session(spec, profile) as session:
         if session.history.cleaned:
             return
         engine, calls = session.engine, plan.calls(nth)
-        note(calls, f"root {engine.context.place.root}")
+        note(calls, f"root {engine.context.place.remote_root}")
         engine.context = engine.observer.context = Counted(engine.context, calls, _PLACE)
         engine.scheduler = engine.observer.scheduler = Counted(engine.scheduler, calls, _TEXT)
         session.run(check_interval=plan.interval, clean=False)
@@ -170,19 +170,19 @@ def live(plan: Plan, nth: int) -> None:
 
 def _try_accounting(session: Session, calls: Path) -> None:
     """When all goes well the accounting is never asked: here it is, about jobs that have just run."""
-    watches = [session.engine.observer.watch(job) for job in session.progress.values()]
-    call = session.engine.scheduler.account(watches, session.context.place)
+    queries = [session.engine.observer.query(job) for job in session.progress.values()]
+    call = session.engine.scheduler.account(queries, session.context.place)
     if call is None:
         note(calls, "lacks accounting: this batch system has none; markers and the queue decide alone")
         return
     try:
-        told = understood(session.engine.scheduler.accounted, session.context.ask(call), watches)
+        reported = understood(session.engine.scheduler.accounted, session.context.run(call), queries)
     except Unreachable as error:
         note(calls, f"lacks accounting: {_flat(str(error))}")
         return
-    missing = sum(watch.nonce not in told.jobs for watch in watches)
-    if told.trouble or missing:
-        why = told.trouble or f"it does not know {missing} of {len(watches)} jobs that have just run (it may lag)"
+    missing = sum(query.nonce not in reported.jobs for query in queries)
+    if reported.trouble or missing:
+        why = reported.trouble or f"it does not know {missing} of {len(queries)} jobs that have just run (it may lag)"
         note(calls, f"lacks accounting: {_flat(why)}")
 
 

@@ -235,9 +235,9 @@ def test_a_context_given_or_bound() -> None:
     assert machine.serialize()["context_type"] == "LocalContext"
     assert Machine("Shell", context=context, context_type="SSH").context is context
     bare = Machine("Shell")
-    for ask in (bare.spec, bare.check):
+    for request in (bare.spec, bare.check):
         with pytest.raises(ConfigError, match="machine/context_type: missing"):
-            ask()
+            request()
     bare.bind_context(context)
     assert bare == machine
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from dispatcher.api import Job, JobStatus, Machine, Resources, Submission, Task
-from dispatcher.contexts.local.local import LocalContext
+from dispatcher.contexts.local.local import LocalConnection
 from dispatcher.core.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
-from dispatcher.files import local as near
+from dispatcher.files import local
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_the_callers_random_numbers_are_untouched(project: Path) -> None:
 def test_jobs_are_made_once(project: Path) -> None:
     made = submission(project)
     made.generate_jobs()
-    for ask in (made.generate_jobs, lambda: made.register_task(Task("c", "d"))):
+    for request in (made.generate_jobs, lambda: made.register_task(Task("c", "d"))):
         with pytest.raises(RuntimeError, match="the jobs are made already"):
-            ask()
+            request()
     with pytest.raises(ConfigError, match="submission/task_list is empty"):
         submission(project, task_list=[]).generate_jobs()
     with pytest.raises(ConfigError, match="submission/resources: missing"):
@@ -287,9 +287,9 @@ def test_the_manuals_program(project: Path, context: str) -> None:
 
 def test_results_are_durable_before_anything_is_removed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    settle, remove = near.settle, LocalContext.remove
-    monkeypatch.setattr(near, "settle", lambda root, files: (done.extend(files), settle(root, files)))
-    monkeypatch.setattr(LocalContext, "remove", lambda self: (done.append("removed"), remove(self)))
+    settle, remove = local.settle, LocalConnection.remove
+    monkeypatch.setattr(local, "settle", lambda root, files: (done.extend(files), settle(root, files)))
+    monkeypatch.setattr(LocalConnection, "remove", lambda self: (done.append("removed"), remove(self)))
     submission(project).run_submission(check_interval=0.2)
     assert set(done[:-1]) == {f"t{nth}/out.txt" for nth in range(5)}
     assert done[-1] == "removed"
@@ -361,8 +361,8 @@ def test_failures_are_told_at_the_end(project: Path) -> None:
 
 
 def test_a_job_that_tells_nothing_is_told_where_its_script_wrote(project: Path) -> None:
-    told = Resources(1, 1, 0, "", 0, prepend_script=["echo no license >&2", "exit 7"])
-    made = Submission("w", machine(project, retry_count=0), told, task_list=tasks(1))
+    reported = Resources(1, 1, 0, "", 0, prepend_script=["echo no license >&2", "exit 7"])
+    made = Submission("w", machine(project, retry_count=0), reported, task_list=tasks(1))
     with pytest.raises(JobsFailed, match=r"1 of 1 jobs failed\.\n") as caught:
         made.run_submission(check_interval=0.2)
     where = Path(caught.value.jobs[0].where)
@@ -392,14 +392,14 @@ def test_a_template_that_does_not_fit_is_refused_before_anything_is_written(proj
 
 def test_a_missing_result_does_not_hide_a_failure(project: Path) -> None:
     given = [Task("true", "t0", [], ["out.txt"]), Task("test -e better", "t1")]
-    asked = {"machine": machine(project, "LazyLocal", retry_count=0), "task_list": given}
+    requested = {"machine": machine(project, "LazyLocal", retry_count=0), "task_list": given}
     with pytest.raises(JobsFailed, match=r"(?s)test -e better.*did not write 1 of their backward_files: t0/out.txt"):
-        submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+        submission(project, group_size=1, **requested).run_submission(check_interval=0.2)
     (project / "project" / "w" / "t1" / "better").touch()
     with pytest.raises(ResultMissing, match=r"t0/out.txt"):  # the failed job was given another try
-        submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+        submission(project, group_size=1, **requested).run_submission(check_interval=0.2)
     (project / "project" / "w" / "t0" / "out.txt").touch()
-    submission(project, group_size=1, **asked).run_submission(check_interval=0.2)
+    submission(project, group_size=1, **requested).run_submission(check_interval=0.2)
 
 
 def test_jobs_are_ended(project: Path) -> None:
@@ -481,8 +481,8 @@ def test_the_context_by_hand(project: Path, name: str) -> None:
     assert made.machine is not None
     context = made.machine.context
     assert context is not None
-    near = project / "project" / "w"
-    assert context.local_root == str(near)
+    local = project / "project" / "w"
+    assert context.local_root == str(local)
     context.upload(made)
     assert context.get_job_root() == context.remote_root
     assert context.check_file_exists("t0/in.txt")
@@ -494,9 +494,9 @@ def test_the_context_by_hand(project: Path, name: str) -> None:
     with pytest.raises(ResultMissing, match=r"none\.txt"):
         context.download(made)
     context.download(made, check_exists=True, back_error=True)
-    assert (near / "t0" / "made.txt").read_text() == "it's $HOME\n"
-    assert (near / "t0" / "error.1").exists()
-    assert (near / "t0" / "tag_failure_download_none.txt").exists()
+    assert (local / "t0" / "made.txt").read_text() == "it's $HOME\n"
+    assert (local / "t0" / "error.1").exists()
+    assert (local / "t0" / "tag_failure_download_none.txt").exists()
     code, _, out, err = context.block_call("echo out; echo err >&2; exit 3")
     assert (code, out.read(), err.readlines()) == (3, b"out\n", ["err\n"])
     with pytest.raises(RuntimeError, match="ended with code 1"):
@@ -511,7 +511,7 @@ def test_the_context_by_hand(project: Path, name: str) -> None:
     context.block_checkcall("echo later > later.txt", asynchronously=True)
     context.kill(2**22 + 1)
     context.clean()
-    assert (near / "t0" / "in.txt").exists()
+    assert (local / "t0" / "in.txt").exists()
     context.close()
 
 

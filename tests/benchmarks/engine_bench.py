@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dispatcher.contexts.local.lazy_local import LazyLocalContext
+from dispatcher.contexts.local.lazy_local import LazyLocalConnection
 from dispatcher.core import events as ev
 from dispatcher.core.history import History
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, plan_hash
@@ -62,10 +62,10 @@ def planning(sizes: list[int]) -> None:
     """Plan and hash: the cost of a job must not depend on how many there are."""
     costs = []
     for size in sizes:
-        asked = spec(size, Path("/p"))
+        requested = spec(size, Path("/p"))
         start = time.process_time()
-        plan(asked)
-        plan_hash(asked)
+        plan(requested)
+        plan_hash(requested)
         costs.append((time.process_time() - start) / size)
         say(f"plan + hash of {size:>7} one-task jobs: {costs[-1] * size:6.2f} CPU s, {costs[-1] * 1e6:5.1f} us a job")
     say(f"  growth: {costs[-1] / costs[0]:.2f} x the cost of a job from {sizes[0]} to {sizes[-1]} jobs (1 is linear)")
@@ -114,13 +114,13 @@ def running(jobs: int) -> None:
     """One-task jobs on the Shell queue: our CPU, our calls, our syncs, our files."""
     calls: Counter[str] = Counter()
     files = Counting()
-    ask, opened = LazyLocalContext.ask, Journal.open
+    request, opened = LazyLocalConnection.run, Journal.open
 
     def counted(self: Any, call: Call) -> Reply:
-        calls["submit" if "dsp_ask" in call.text else "look"] += 1
-        return ask(self, call)
+        calls["submit" if "dsp_submit" in call.text else "observe"] += 1
+        return request(self, call)
 
-    LazyLocalContext.ask = counted  # type: ignore[method-assign]
+    LazyLocalConnection.run = counted  # type: ignore[method-assign]
     Journal.open = lambda *a, **k: opened(*a, **{**k, "files": files})  # type: ignore[method-assign]
     with scratch() as root:
         for number in range(jobs):

@@ -104,11 +104,11 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--directory", help="on the file system to be measured; default: a temporary one")
     parser.add_argument("--replay", nargs=2, metavar=("PATH", "MODE"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.replay:
-        print(json.dumps(replay(*asked.replay)))
+    requested = parser.parse_args()
+    if requested.replay:
+        print(json.dumps(replay(*requested.replay)))
         return
-    with tempfile.TemporaryDirectory(dir=asked.directory) as name:
+    with tempfile.TemporaryDirectory(dir=requested.directory) as name:
         directory = Path(name)
         print("per commit   journal records/s   bare write+fdatasync   ratio")
         for per_commit, commits in ((1, 300), (100, 200), (1000, 100)):
@@ -116,7 +116,7 @@ def main() -> None:
             ours, raw = (statistics.median(column) for column in zip(*pairs, strict=True))
             ratio = statistics.median(a / b for a, b in pairs)
             print(f"{per_commit:10} {ours:19,.0f} {raw:22,.0f} {ratio:7.2f}")
-        _history(directory / "history", asked.records)
+        _history(directory / "history", requested.records)
 
 
 def _history(path: Path, records: int) -> None:

@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.model import MachineSpec
-from dispatcher.core.ports import Item, Watch
+from dispatcher.core.ports import Item, Query
 from dispatcher.files.local import digest
 from dispatcher.schedulers import load
 
@@ -57,15 +57,17 @@ class Case:
     """One set of files, sent and fetched by three programs."""
 
     def __init__(self, name: str, top: Path, env: Mapping[str, str], sizes: Mapping[str, int]) -> None:
-        self.name, self.top, self.near = name, top, top / name
+        self.name, self.top, self.local = name, top, top / name
         for path, size in sizes.items():
-            file = self.near / path
+            file = self.local / path
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("wb") as out:
                 for start in range(0, size, 1 << 20):
                     out.write(os.urandom(min(1 << 20, size - start)))
         # as in a real run, the digests are known before: they are part of the submission's identity
-        self.items = [Item(str(self.near / path), path, size, digest(self.near / path)) for path, size in sizes.items()]
+        self.items = [
+            Item(str(self.local / path), path, size, digest(self.local / path)) for path, size in sizes.items()
+        ]
         config = shlex.quote(env["SSH_CONFIG"])
         self.ssh = f"ssh -F {config} -o Compression=no"
         self.profile: dict[str, Any] = {
@@ -80,7 +82,7 @@ class Case:
         back = self.top / "back"
         machine = MachineSpec("Shell", "SSHContext", str(back), "~/dispatcher-bench")
         back.mkdir()
-        context = SSHContext.open(machine, self.profile, "bench", ".")
+        context = SSHConnection.open(machine, self.profile, "bench", ".")
         up = timed(lambda: context.put(self.items, True))
         wanted = [Item(item.target, item.target, item.size) for item in self.items]
         down = timed(lambda: context.get(wanted))
@@ -89,7 +91,7 @@ class Case:
         return up, down
 
     def tar(self) -> tuple[float, float]:
-        here, back = shlex.quote(str(self.near)), shlex.quote(str(self.top / "back"))
+        here, back = shlex.quote(str(self.local)), shlex.quote(str(self.top / "back"))
         there = "dispatcher-bench-tar"
         up = timed(lambda: shell(f"tar -C {here} -cf - . | {self.ssh} dp-main 'mkdir {there}; tar -C {there} -xf -'"))
         down = timed(lambda: shell(f"mkdir {back}; {self.ssh} dp-main 'tar -C {there} -cf - .' | tar -C {back} -xf -"))
@@ -97,7 +99,7 @@ class Case:
         return up, down
 
     def rsync(self) -> tuple[float, float]:
-        here, back = shlex.quote(str(self.near)), shlex.quote(str(self.top / "back"))
+        here, back = shlex.quote(str(self.local)), shlex.quote(str(self.top / "back"))
         there = "dispatcher-bench-rsync"
         up = timed(lambda: shell(f"rsync -a -e '{self.ssh}' {here}/ dp-main:{there}/"))
         down = timed(lambda: shell(f"rsync -a -e '{self.ssh}' dp-main:{there}/ {back}/"))
@@ -115,13 +117,13 @@ class Case:
             best = min(middle["tar"], middle["rsync"])
             seconds = "  ".join(f"{name} {value:6.2f} s" for name, value in middle.items())
             print(f"{self.name:>12} {direction:<4} {seconds}  ours / better of the two = {middle['ours'] / best:.2f}")
-        shutil.rmtree(self.near)
+        shutil.rmtree(self.local)
 
 
 def poll_round(case: Case) -> None:
     """A look at 1,000 jobs: one scheduler text, one channel."""
     machine = MachineSpec("Shell", "SSHContext", str(case.top), "~/dispatcher-bench")
-    context = SSHContext.open(machine, case.profile, "poll", ".")
+    context = SSHConnection.open(machine, case.profile, "poll", ".")
     opened, before = [0], context._link.session
 
     def session() -> Any:
@@ -130,8 +132,8 @@ def poll_round(case: Case) -> None:
 
     context._link.session = session  # type: ignore[method-assign]
     queue = load("Shell")
-    watches = [Watch(f"dbench{n:06d}", f"host:{n + 100000}:1:x") for n in range(1000)]
-    spent = timed(lambda: context.ask(queue.look(watches, context.place)))
+    queries = [Query(f"dbench{n:06d}", f"host:{n + 100000}:1:x") for n in range(1000)]
+    spent = timed(lambda: context.run(queue.observe(queries, context.place)))
     print(f"poll round of 1000 jobs: {opened[0]} channel, {context._link.logins} login(s) so far, {spent:.2f} s")
     context.remove()
     context.close()
@@ -142,16 +144,16 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=10_000)
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dispatcher-ssh-bench-") as name:
         top = Path(name)
         top.chmod(0o755)
         with servers(top) as env:
-            sizes = {f"t{n // 10}/f{n % 10}": 4096 for n in range(asked.small)}
+            sizes = {f"t{n // 10}/f{n % 10}": 4096 for n in range(requested.small)}
             case = Case("small", top, env, sizes)
             poll_round(case)
-            case.run(asked.rounds)
-            Case("large", top, env, {"big": asked.mib << 20}).run(asked.rounds)
+            case.run(requested.rounds)
+            Case("large", top, env, {"big": requested.mib << 20}).run(requested.rounds)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from ssh_bench import FOLDER, Case, servers
 
-from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.model import MachineSpec
 from dispatcher.core.ports import Item
 from dispatcher.files.local import digest
@@ -68,13 +68,13 @@ class Proxy:
 
 
 @contextmanager
-def line(case: Case) -> Iterator[tuple[Proxy, SSHContext]]:
+def line(case: Case) -> Iterator[tuple[Proxy, SSHConnection]]:
     """A context whose connection goes through a proxy."""
     proxy = Proxy(case.profile["port"], case.top)
     key = (case.top / "run/keys/host_main.pub").read_text()
     (case.top / "known").write_text(f"[127.0.0.1]:{proxy.port} {key}")
     profile = {**case.profile, "port": proxy.port, "known_hosts": str(case.top / "known")}
-    context = SSHContext.open(
+    context = SSHConnection.open(
         MachineSpec("Shell", "SSHContext", str(case.top), "~/dispatcher-cut"), profile, "cut", "."
     )
     try:

@@ -63,27 +63,27 @@ class Work:
     """A directory in which commands are run, with one work_base `runs`."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.near = path, path / "runs"
-        self.near.mkdir(parents=True)
+        self.path, self.local = path, path / "runs"
+        self.local.mkdir(parents=True)
         self._live: list[subprocess.Popen[str]] = []
 
     # -- what is asked ------------------------------------------------------------------------------------------
 
-    def ask(self, *commands: str, name: str = "submission.json", **machine: Any) -> Path:
+    def prepare(self, *commands: str, name: str = "submission.json", **machine: Any) -> Path:
         """A submission file with a task for each command, one a job unless group_size says more."""
         size = machine.pop("group_size", 1)
         tasks = [{"command": command, "task_work_path": f"t{nth}"} for nth, command in enumerate(commands)]
         for task in tasks:
-            (self.near / task["task_work_path"]).mkdir(exist_ok=True)
+            (self.local / task["task_work_path"]).mkdir(exist_ok=True)
         place = {"batch_type": "Shell", "context_type": "LazyLocal", "local_root": "./", "retry_count": 0}
-        asked = {
+        requested = {
             "work_base": "runs",
             "machine": {**place, **machine},
             "resources": {"group_size": size},
             "task_list": tasks,
         }
         path = self.path / name
-        path.write_text(json.dumps(asked))
+        path.write_text(json.dumps(requested))
         return path
 
     # -- running ------------------------------------------------------------------------------------------------
@@ -144,17 +144,17 @@ class Work:
     @property
     def journal(self) -> Path:
         """The journal of the only submission."""
-        (found,) = self.near.glob(".dispatcher/*/journal")
+        (found,) = self.local.glob(".dispatcher/*/journal")
         return found
 
     def text(self) -> str:
         """All segments of the journal."""
-        return "".join(path.read_text() for path in sorted(self.near.glob(".dispatcher/*/journal/*.jsonl")))
+        return "".join(path.read_text() for path in sorted(self.local.glob(".dispatcher/*/journal/*.jsonl")))
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
-    return {**kept, "PYTHONIOENCODING": "utf-8", "TZ": "UTC", **extra}
+    stored = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
+    return {**stored, "PYTHONIOENCODING": "utf-8", "TZ": "UTC", **extra}
 
 
 @pytest.fixture
@@ -166,12 +166,12 @@ def work(tmp_path: Path) -> Iterator[Work]:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Work:
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A journal of two runs that holds every kind of record, always the same; only to be read."""
     made = Work(tmp_path_factory.mktemp("told") / "w")
-    path = made.near / ".dispatcher" / ("ab" * 20) / "journal"
+    path = made.local / ".dispatcher" / ("ab" * 20) / "journal"
     clock = itertools.count(1_790_000_000).__next__
-    for nth, run in enumerate(story(str(made.near))):
+    for nth, run in enumerate(story(str(made.local))):
         with Journal.open(path, ev.Event, application="dispatcher 0.1.0", clock=clock, session=f"run{nth}") as log:
             for event in run:
                 log.append(event)
@@ -183,14 +183,14 @@ RESOURCES = {"number_node": 1, "cpu_per_node": 4, "gpu_per_node": 0, "queue_name
 A, B, C = "a1" * 20, "b2" * 20, "c3" * 20
 
 
-def story(near: str) -> Iterator[list[Any]]:
+def story(local: str) -> Iterator[list[Any]]:
     """Two runs of three jobs: one finishes, one fails, one is preempted, cancelled and refused."""
     tasks = tuple(TaskSpec(command, f"t{nth}") for nth, command in enumerate(("true", "lmp -i in", "sleep 9", "true")))
     machine = {"batch_type": "Slurm", "context_type": "SSHContext", "local_root": "./", "remote_root": "/scratch/me"}
     machine |= {"retry_count": 1}
     failed = ev.Cause("task", "a task failed", code=3, task=1, stderr="\x1b[31moh no\x1b[0m\nsecond line", node="n7")
     yield [
-        ev.Opened("ab" * 20, "cd" * 20, "runs", machine, RESOURCES, near),
+        ev.Opened("ab" * 20, "cd" * 20, "runs", machine, RESOURCES, local),
         ev.Planned(A, (0, 1), tasks[:2]),
         ev.Planned(B, (2,), tasks[2:3]),
         ev.Planned(C, (3,), tasks[3:]),
@@ -198,7 +198,7 @@ def story(near: str) -> Iterator[list[Any]]:
         *(ev.Submitting(job, 1, f"d{'abc'[nth] * 11}") for nth, job in enumerate((A, B, C))),
         ev.Submitted(A, "4211"),
         ev.Submitted(B, "4212", "receipt"),
-        ev.Postponed(C, "QOSMaxSubmitJobPerUserLimit"),
+        ev.Deferred(C, "QOSMaxSubmitJobPerUserLimit"),
         ev.Running(A, "n7"),
         ev.Running(B, "n8"),
         ev.Waiting(B, "requeued"),
@@ -208,12 +208,12 @@ def story(near: str) -> Iterator[list[Any]]:
     ]
     yield [
         ev.Submitting(C, 1, "d" + "c" * 11),
-        ev.Void(C, "no receipt, no claim, not in the queue"),
+        ev.NotFound(C, "no receipt, no claim, not in the queue"),
         ev.Submitting(C, 1, "d" + "c" * 11),
-        ev.Refused(C, ev.Cause("refused", "Invalid account or account/partition combination specified")),
+        ev.Rejected(C, ev.Cause("rejected", "Invalid account or account/partition combination specified")),
         ev.Submitting(A, 2, "d" + "f" * 11),
         ev.Submitted(A, "4300"),
-        ev.Adopted(A, "4301", "holds the claim; 4300 was recorded"),
+        ev.OwnerChanged(A, "4301", "holds the claim; 4300 was recorded"),
         ev.Stopping(B, "cancelled"),
         ev.Terminated(B, ev.Cause("cancelled", "killed by the dispatcher")),
         ev.Finished(A, ((1, 0, 9.0),)),

@@ -15,11 +15,11 @@ LONG = "echo $$ > pid; sleep 110; touch late"
 
 
 def _gone(work: Any) -> bool:
-    return not Path(f"/proc/{(work.near / 't0/pid').read_text().strip()}").exists()
+    return not Path(f"/proc/{(work.local / 't0/pid').read_text().strip()}").exists()
 
 
 def test_when_nobody_is_at_work(work: Any) -> None:
-    work.ask(LONG, "true", "exit 3", retry_count=0)
+    work.prepare(LONG, "true", "exit 3", retry_count=0)
     process = work.start("submit", "submission.json")
     work.await_records("running", 1)
     work.await_records("terminated")
@@ -29,43 +29,43 @@ def test_when_nobody_is_at_work(work: Any) -> None:
     assert (done.code, done.err) == (0, ""), done
     assert done.out.endswith("cancelled 1 job; jobs: 1 finished, 2 terminated\n")
     assert _gone(work)
-    assert not (work.near / "t0/late").exists()
+    assert not (work.local / "t0/late").exists()
     assert work.run("verify", "runs").code == 0
     again = work.run("cancel", "runs")
     assert (again.code, again.out) == (0, "nothing to cancel; jobs: 1 finished, 2 terminated\n")
 
 
 def test_when_a_dispatcher_is_at_work(work: Any) -> None:
-    work.ask(LONG)
+    work.prepare(LONG)
     process = work.start("submit", "submission.json", "--check-interval", "0.5")
     work.await_records("running")
-    work.await_that((work.near / "t0/pid").exists, "the task")
+    work.await_that((work.local / "t0/pid").exists, "the task")
     done = work.run("cancel", "runs")
     assert (done.code, done.err) == (0, ""), done
     assert f"process {process.pid} on " in done.out
     assert done.out.endswith("cancelled: 1 terminated\n")
-    told = work.ended(process)
-    assert told.code == 1
-    assert "cancelled: killed by the dispatcher" in told.err
+    reported = work.ended(process)
+    assert reported.code == 1
+    assert "cancelled: killed by the dispatcher" in reported.err
     assert _gone(work)
     assert not (work.journal.parent / "cancel").exists()
 
 
 def test_a_dispatcher_that_does_not_obey(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done")
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
     process = work.start("submit", "submission.json")
     work.await_records("running")
     process.send_signal(signal.SIGSTOP)
     done = work.run("cancel", "runs", "--timeout", "1")
     assert (done.code, "has not obeyed in time" in done.err) == (1, True)
     assert not (work.journal.parent / "cancel").exists()
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     process.send_signal(signal.SIGCONT)
     assert work.ended(process).code == 0
 
 
-def test_a_context_that_needs_a_profile_says_so(told: Any, work: Any) -> None:
-    shutil.copytree(told.near / ".dispatcher", work.near / ".dispatcher")
+def test_a_context_that_needs_a_profile_says_so(reported: Any, work: Any) -> None:
+    shutil.copytree(reported.local / ".dispatcher", work.local / ".dispatcher")
     with Journal.open(work.journal, ev.Event) as log:
         log.append(ev.Retried("c3" * 20, fresh=True))
     done = work.run("cancel", "runs")
@@ -74,11 +74,11 @@ def test_a_context_that_needs_a_profile_says_so(told: Any, work: Any) -> None:
 
 
 def test_jobs_that_cannot_be_seen_gone_are_said_to_be_so(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done")
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
     assert work.run("submit", "submission.json", "--exit-on-submit").code == 0
     done = work.run("cancel", "runs", "--timeout", "0.01")
     assert done.code == 1
     assert "not all jobs are gone in time: that they are to be killed is written down" in done.err
     assert '"k":"stopping"' in work.text()
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert work.run("cancel", "runs").code == 0

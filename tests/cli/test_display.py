@@ -13,8 +13,8 @@ from rich.console import Console
 
 from dispatcher.cli.display import JsonLines, PlainLines
 from dispatcher.cli.live import Live
+from dispatcher.cli.monitor import Monitor, Snapshot
 from dispatcher.cli.report import Tally
-from dispatcher.cli.watch import Snapshot, Watch
 
 TALLY = Tally({"waiting": 1200, "running": 2, "terminated": 1}, 4, 1500, 0)
 TROUBLE = "squeue: error: Unable to contact slurm controller\x1b[2J\nsecond line"
@@ -58,7 +58,7 @@ def test_the_terminal_shows_trouble_in_lines_that_fit(columns: int) -> None:
     display = Live()
     assert "checking and staging the files" in drawn(display, columns)[0]
     display.opened("ab" * 20, "", TALLY)
-    display.update(seen(trouble=TROUBLE, next_look=time.monotonic() + 11.5))
+    display.update(seen(trouble=TROUBLE, next_query=time.monotonic() + 11.5))
     lines = drawn(display, columns)
     assert len(lines) == 3
     assert max(map(len, lines)) <= columns
@@ -71,9 +71,9 @@ def test_the_terminal_shows_trouble_in_lines_that_fit(columns: int) -> None:
 
 def test_the_terminal_says_what_comes_after_the_jobs_and_after_a_signal() -> None:
     display = Live()
-    watch = Watch(display)
-    display._watch = watch
+    monitor = Monitor(display)
+    display._audit = monitor
     display.update(seen(over=True))
     assert drawn(display, 120)[1].endswith("bringing the results back")
-    watch.signum = signal.SIGINT
+    monitor.signum = signal.SIGINT
     assert drawn(display, 120)[2].startswith("  stopping when what is under way is done; the jobs run on")

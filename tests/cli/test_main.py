@@ -74,12 +74,12 @@ def test_a_bug_says_so_and_shows_where_only_when_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_reader_that_goes_away_is_no_mistake(told: Any) -> None:
+def test_a_reader_that_goes_away_is_no_mistake(reported: Any) -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
         [sys.executable, "-m", "dispatcher", "replay", "runs"],
-        cwd=told.path,
+        cwd=reported.path,
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,
@@ -90,27 +90,29 @@ def test_a_reader_that_goes_away_is_no_mistake(told: Any) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_harm_nothing(told: Any, closed: str) -> None:
-    before = told.text()
+def test_closed_streams_harm_nothing(reported: Any, closed: str) -> None:
+    before = reported.text()
     command = f'"$1" -m dispatcher verify runs {closed}'
-    done = subprocess.run(["sh", "-c", command, "sh", sys.executable], cwd=told.path, capture_output=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable], cwd=reported.path, capture_output=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert told.text() == before
+    assert reported.text() == before
 
 
 def test_a_journals_warnings_leave_no_words_of_the_logging_module(work: Any) -> None:
-    work.ask("true")
+    work.prepare("true")
     assert work.run("submit", "submission.json", "--dry-run").code == 0
     (work.journal / "LOCK.holder").mkdir()  # cannot be written, which is warned of
     done = work.run("submit", "submission.json")
     assert (done.code, done.err) == (0, "")
 
 
-def test_a_full_disk_behind_stdout_is_said(told: Any) -> None:
+def test_a_full_disk_behind_stdout_is_said(reported: Any) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "dispatcher", "status", "runs"],
-            cwd=told.path,
+            cwd=reported.path,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -120,8 +122,8 @@ def test_a_full_disk_behind_stdout_is_said(told: Any) -> None:
     assert done.stderr == "dispatcher: error: standard output cannot be written: No space left on device\n"
 
 
-def test_without_utf8_the_lines_are_ascii(told: Any) -> None:
-    done = told.run("replay", "runs", PYTHONIOENCODING="ascii")
+def test_without_utf8_the_lines_are_ascii(reported: Any) -> None:
+    done = reported.run("replay", "runs", PYTHONIOENCODING="ascii")
     assert done.code == 0
     assert "unsubmitted -> waiting" in done.out
     assert done.out.isascii()

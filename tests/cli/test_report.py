@@ -86,8 +86,8 @@ def test_an_illegal_record_stops_with_its_place() -> None:
 
 def test_every_event_has_a_row() -> None:
     kinds = {kind for kind in vars(ev).values() if isinstance(kind, type) and issubclass(kind, ev._Event)}
-    told = {*report._WHY, ev.Finished, ev.Completing, ev.Cleaned, ev._Event}
-    assert kinds == told, "say in report._WHY what this event says, or here that its name says it all"
+    reported = {*report._WHY, ev.Finished, ev.Completing, ev.Cleaned, ev._Event}
+    assert kinds == reported, "say in report._WHY what this event says, or here that its name says it all"
 
 
 def test_rows_are_made_one_by_one() -> None:
@@ -96,8 +96,8 @@ def test_rows_are_made_one_by_one() -> None:
         while True:
             yield from frames(ev.Note("again"))
 
-    told = report.Replay().rows(endless())
-    assert [next(told).event for _ in range(4)] == ["opened", "planned", "note", "note"]
+    reported = report.Replay().rows(endless())
+    assert [next(reported).event for _ in range(4)] == ["opened", "planned", "note", "note"]
 
 
 def test_memory_does_not_grow_with_the_length() -> None:
@@ -106,11 +106,11 @@ def test_memory_does_not_grow_with_the_length() -> None:
         for nth in range(30_000):
             yield Frame(nth, nth, 1.0, 1, 0, [ev.Running(JOB) if nth % 2 == 0 else ev.Waiting(JOB)])
 
-    told = report.Replay().rows(long())
-    next(told)
+    reported = report.Replay().rows(long())
+    next(reported)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in told) == 30_003
+        assert sum(1 for _ in reported) == 30_003
         assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:
         tracemalloc.stop()
@@ -120,7 +120,7 @@ def test_a_tally_counts_in_the_order_of_life() -> None:
     jobs = [
         Progress("a", 2, State.finished, attempt=1, done=3),
         Progress("b", 3, State.terminated, attempt=3, done=4),
-        Progress("c", 1, State.unsubmitted, asking=True),
+        Progress("c", 1, State.unsubmitted, submission_pending=True),
         Progress("d", 1, State.finished, attempt=1, done=1),
     ]
     found = report.tally(jobs)

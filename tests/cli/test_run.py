@@ -31,21 +31,21 @@ BODY = "import os, sys\nopen('ran', 'a').write(os.path.basename(sys.argv[0]) + '
 
 def test_a_script_runs_in_every_directory_that_matches(work: Any) -> None:
     for name in ("case-1", "case-2", "other"):
-        (work.near / name).mkdir()
+        (work.local / name).mkdir()
     (work.path / "job.py").write_text(HEAD.format(table="dispatcher") + BODY)
     done = work.run("run", "job.py")
     assert (done.code, done.err) == (0, "")
-    (staged,) = work.near.glob("script_*.py")
+    (staged,) = work.local.glob("script_*.py")
     assert len(staged.stem) == len("script_") + 40
-    assert [(work.near / name / "ran").read_text() for name in ("case-1", "case-2")] == [staged.name + "\n"] * 2
-    assert not (work.near / "other/ran").exists()
+    assert [(work.local / name / "ran").read_text() for name in ("case-1", "case-2")] == [staged.name + "\n"] * 2
+    assert not (work.local / "other/ran").exists()
     again = work.run("run", "job.py")
     assert again.code == 0
-    assert (work.near / "case-1/ran").read_text().count("\n") == 1
+    assert (work.local / "case-1/ran").read_text().count("\n") == 1
 
 
 def test_a_script_that_exits_with_an_error_fails_its_job(work: Any) -> None:
-    (work.near / "case-1").mkdir()
+    (work.local / "case-1").mkdir()
     text = HEAD.format(table="dispatcher").replace('"./"', '"./"\n# retry_count = 0')
     (work.path / "job.py").write_text(text + "raise SystemExit(5)\n")
     done = work.run("run", "job.py")

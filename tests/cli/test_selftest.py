@@ -27,13 +27,13 @@ def test_killed_five_times_and_nothing_is_left_behind(work: Any, context: str) -
     before = {*work.path.rglob("*")}
     words = site(work, context)
     done = work.run(*words, "--chaos", "5", "--json")
-    (told,) = done.lines()
-    assert (done.code, done.err, told["verdict"]) == (0, "", "passed"), done
-    assert (told["twice"], told["lost"], told["problem"], told["where"]) == (0, 0, "", None)
-    assert told["accepted"] == told["run"] == told["tasks"] == 6 * told["rounds"]
-    assert (told["kills"], told["lives"]) == (5, 5 + told["rounds"])
-    assert told["commands"]["submit"] >= told["jobs"]
-    assert told["calls"]["ask"] >= told["commands"]["look"] > 0
+    (reported,) = done.lines()
+    assert (done.code, done.err, reported["verdict"]) == (0, "", "passed"), done
+    assert (reported["twice"], reported["lost"], reported["problem"], reported["where"]) == (0, 0, "", None)
+    assert reported["accepted"] == reported["run"] == reported["tasks"] == 6 * reported["rounds"]
+    assert (reported["kills"], reported["lives"]) == (5, 5 + reported["rounds"])
+    assert reported["commands"]["submit"] >= reported["jobs"]
+    assert reported["calls"]["run"] >= reported["commands"]["observe"] > 0
     left = {path.name for path in {*work.path.rglob("*")} - before}
     assert left <= {"machine.json", "resources.json", "far"}
 
@@ -61,11 +61,11 @@ def test_what_people_read(work: Any) -> None:
 
 def test_a_site_that_runs_a_task_twice_is_found_out(work: Any) -> None:
     done = work.run(*site(work, append_script=["dsp_task_1"]), "--json")
-    (told,) = done.lines()
-    assert (done.code, told["verdict"]) == (1, "failed")
-    assert (told["twice"], told["lost"], told["run"]) == (3, 0, 6)
-    assert any("t1 ran twice: begin t1 " in fact or "t0 ran twice: begin t0 " in fact for fact in told["facts"])
-    assert (Path(told["where"]["near"]) / "round-0/t0/ran").exists()
+    (reported,) = done.lines()
+    assert (done.code, reported["verdict"]) == (1, "failed")
+    assert (reported["twice"], reported["lost"], reported["run"]) == (3, 0, 6)
+    assert any("t1 ran twice: begin t1 " in fact or "t0 ran twice: begin t0 " in fact for fact in reported["facts"])
+    assert (Path(reported["where"]["local"]) / "round-0/t0/ran").exists()
 
 
 def test_a_site_that_loses_what_tasks_wrote_is_found_out(work: Any) -> None:

@@ -12,30 +12,30 @@ from typing import Any
 from dispatcher.cli.find import journals_of
 
 
-def test_one_submission(told: Any, golden: Any) -> None:
-    done = told.run("status", "runs")
+def test_one_submission(reported: Any, golden: Any) -> None:
+    done = reported.run("status", "runs")
     assert (done.code, done.err) == (0, "")
-    golden("status-failed", done.out, told.path)
+    golden("status-failed", done.out, reported.path)
     assert "\x1b" not in done.out
 
 
-def test_json(told: Any) -> None:
-    (found,) = told.run("status", "--json").lines()
+def test_json(reported: Any) -> None:
+    (found,) = reported.run("status", "--json").lines()
     assert (found["outcome"], found["done"], found["tasks"], found["holder"]) == ("failed", 2, 4, "")
-    assert {job["cause"]["kind"] for job in found["failed"]} == {"cancelled", "refused"}
+    assert {job["cause"]["kind"] for job in found["failed"]} == {"cancelled", "rejected"}
 
 
-def test_many_submissions_below_a_directory(told: Any, work: Any) -> None:
+def test_many_submissions_below_a_directory(reported: Any, work: Any) -> None:
     for name in ("one", "two"):
-        shutil.copytree(told.near / ".dispatcher", work.path / "deep" / name / ".dispatcher")
+        shutil.copytree(reported.local / ".dispatcher", work.path / "deep" / name / ".dispatcher")
     done = work.run("status")
     assert (done.code, done.out.count("submission  ")) == (0, 2)
     assert "dispatcher replay deep/one" in done.out
 
 
-def test_a_damaged_one_does_not_hide_the_others(told: Any, work: Any) -> None:
+def test_a_damaged_one_does_not_hide_the_others(reported: Any, work: Any) -> None:
     for name in ("one", "two"):
-        shutil.copytree(told.near / ".dispatcher", work.path / name / ".dispatcher")
+        shutil.copytree(reported.local / ".dispatcher", work.path / name / ".dispatcher")
     (segment,) = (work.path / "one").glob(".dispatcher/*/journal/00000001.jsonl")
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 1
@@ -46,7 +46,7 @@ def test_a_damaged_one_does_not_hide_the_others(told: Any, work: Any) -> None:
 
 
 def test_who_is_at_work(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done")
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
     process = work.start("submit", "submission.json")
     work.await_records("running")
     done = work.run("status")
@@ -56,18 +56,18 @@ def test_who_is_at_work(work: Any) -> None:
     process.kill()
     work.ended(process)
     assert "at work" not in work.run("status").out
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert work.run("submit", "submission.json").code == 0
     assert "next          nothing is left to do" in work.run("status").out
 
 
-def test_what_is_closed_to_us_is_not_said_to_be_absent(told: Any) -> None:
+def test_what_is_closed_to_us_is_not_said_to_be_absent(reported: Any) -> None:
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
-        shutil.copytree(told.near / ".dispatcher", f"{place}/.dispatcher")
+        shutil.copytree(reported.local / ".dispatcher", f"{place}/.dispatcher")
         Path(place, ".dispatcher").chmod(0)
         code = (
-            "import os, sys, dispatcher.cli.find as find\n"
+            "import os, sys, dispatcher.cli.find\n"
             "if not os.geteuid(): os.setuid(65534)\n"
             "try: find.journals_of(sys.argv[1])\n"
             "except find.ConfigError as error: print(error)"
@@ -77,10 +77,10 @@ def test_what_is_closed_to_us_is_not_said_to_be_absent(told: Any) -> None:
     assert f"{place}/.dispatcher is closed to you" in done.stdout
 
 
-def test_the_search_skips_links_hidden_and_huge_directories(told: Any, work: Any, monkeypatch: Any) -> None:
+def test_the_search_skips_links_hidden_and_huge_directories(reported: Any, work: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("dispatcher.cli.find.HUGE", 5)
     for name in (".hidden", "huge/x", "seen"):
-        shutil.copytree(told.near / ".dispatcher", work.path / name / ".dispatcher")
+        shutil.copytree(reported.local / ".dispatcher", work.path / name / ".dispatcher")
     for nth in range(5):
         (work.path / "huge" / f"data{nth}").touch()
     (work.path / "seen/link").symlink_to(work.path / ".hidden")

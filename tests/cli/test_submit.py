@@ -8,13 +8,13 @@ import signal
 from typing import Any
 
 import pytest
+from dispatcher.cli.monitor import Monitor
 
 from dispatcher.cli.display import PlainLines
-from dispatcher.cli.watch import Watch
 
 
 def test_a_run_to_its_end_and_again(work: Any, golden: Any) -> None:
-    work.ask("echo x >> ran", "echo x >> ran")
+    work.prepare("echo x >> ran", "echo x >> ran")
     done = work.run("submit", "submission.json")
     assert (done.code, done.err) == (0, "")
     progress, summary = done.out[: done.out.index("finished  ")], done.out[done.out.index("finished  ") :]
@@ -24,21 +24,21 @@ def test_a_run_to_its_end_and_again(work: Any, golden: Any) -> None:
     again = work.run("submit", "submission.json")
     assert (again.code, again.err) == (0, "")
     assert work.text().count('"k":"submitting"') == 2
-    assert (work.near / "t0/ran").read_text() == "x\n"
+    assert (work.local / "t0/ran").read_text() == "x\n"
 
 
 def test_failed_jobs_are_told_with_all_that_is_known(work: Any, golden: Any) -> None:
-    work.ask("echo fine > out", "echo some reason >&2; exit 3")
+    work.prepare("echo fine > out", "echo some reason >&2; exit 3")
     done = work.run("submit", "submission.json")
     assert done.code == 1
     golden("submit-failed", done.err, work.path)
-    assert (work.near / "t0/out").read_text() == "fine\n"
+    assert (work.local / "t0/out").read_text() == "fine\n"
     assert work.run("submit", "submission.json").code == 1
     assert work.text().count('"fresh":true') == 1
 
 
 def test_lines_of_json_for_programs(work: Any) -> None:
-    work.ask("true", "exit 7", retry_count=1)
+    work.prepare("true", "exit 7", retry_count=1)
     done = work.run("submit", "submission.json", "--json")
     lines = done.lines()
     assert done.code == 1
@@ -51,28 +51,28 @@ def test_lines_of_json_for_programs(work: Any) -> None:
 
 
 def test_a_dry_run_writes_scripts_and_submits_nothing(work: Any) -> None:
-    work.ask("echo never > ran")
+    work.prepare("echo never > ran")
     done = work.run("submit", "submission.json", "--dry-run")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1].startswith("scripts ")
-    (script,) = work.near.glob(".dispatcher/*/dry-run/*.sub")
+    (script,) = work.local.glob(".dispatcher/*/dry-run/*.sub")
     assert "echo never" in script.read_text()
     assert "submitting" not in work.text()
 
 
 def test_exit_on_submit_leaves_the_watching_to_a_later_run(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done; echo x >> ran")
+    work.prepare("until [ -e go ]; do sleep 0.1; done; echo x >> ran")
     done = work.run("submit", "submission.json", "--exit-on-submit")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-5].startswith("submitted ")
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert work.run("submit", "submission.json").code == 0
-    assert (work.near / "t0/ran").read_text() == "x\n"
+    assert (work.local / "t0/ran").read_text() == "x\n"
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_the_jobs_running_and_the_same_command_resumes(work: Any, signum: int, code: int) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done; echo x >> ran")
+    work.prepare("until [ -e go ]; do sleep 0.1; done; echo x >> ran")
     process = work.start("submit", "submission.json")
     work.await_records("running")
     process.send_signal(signum)
@@ -81,13 +81,13 @@ def test_a_signal_leaves_the_jobs_running_and_the_same_command_resumes(work: Any
     assert "stopping when what is under way is done" in done.err
     assert "dispatcher: error: interrupted: the jobs run on. Run the same command again" in done.err
     assert "interrupted; the jobs were left running" in work.text()
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert work.run("submit", "submission.json").code == 0
-    assert (work.near / "t0/ran").read_text() == "x\n"
+    assert (work.local / "t0/ran").read_text() == "x\n"
 
 
 def test_sigterm_is_recorded_like_the_others(work: Any) -> None:
-    work.ask("sleep 0.5")
+    work.prepare("sleep 0.5")
     process = work.start("submit", "submission.json")
     work.await_records("submitted")
     process.send_signal(signal.SIGTERM)
@@ -97,55 +97,55 @@ def test_sigterm_is_recorded_like_the_others(work: Any) -> None:
 
 def test_the_second_signal_stops_at_once() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), Watch(PlainLines()) as watch:
+    with pytest.raises(KeyboardInterrupt), Monitor(PlainLines()) as monitor:
         os.kill(os.getpid(), signal.SIGINT)
-        assert watch.signum == signal.SIGINT
+        assert monitor.signum == signal.SIGINT
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_only_one_dispatcher_at_a_time(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done")
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
     process = work.start("submit", "submission.json")
     work.await_records("submitted")
     second = work.run("submit", "submission.json")
     assert second.code == 3
     assert f"process {process.pid} on " in second.err
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert work.ended(process).code == 0
 
 
 def test_a_reader_that_goes_away_does_not_stop_a_run(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done")
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
     process = work.start("submit", "submission.json")
     work.await_records("running")
     process.stdout.close()
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert process.wait(60) in (0, 141)
     assert '"k":"concluded"' in work.text()
     process.stderr.close()
 
 
 def test_yaml_and_references(work: Any) -> None:
-    work.ask("true")
-    asked = json.loads((work.path / "submission.json").read_text())
+    work.prepare("true")
+    requested = json.loads((work.path / "submission.json").read_text())
     (work.path / "site").mkdir()
-    (work.path / "site/machine.json").write_text(json.dumps(asked["machine"]))
-    text = json.dumps({**asked, "machine": {"$ref": "machine.json"}})  # JSON is YAML
+    (work.path / "site/machine.json").write_text(json.dumps(requested["machine"]))
+    text = json.dumps({**requested, "machine": {"$ref": "machine.json"}})  # JSON is YAML
     (work.path / "site/ask.yaml").write_text(text)
     refused = work.run("submit", "site/ask.yaml")
     assert (refused.code, "--allow-ref" in refused.err) == (2, True)
     assert work.run("submit", "site/ask.yaml", "--allow-ref").code == 0
 
 
-def _asked(work: Any, **changes: Any) -> None:
-    work.ask("true")
+def _requested(work: Any, **changes: Any) -> None:
+    work.prepare("true")
     path = work.path / "submission.json"
-    asked = json.loads(path.read_text())
+    requested = json.loads(path.read_text())
     for key, value in changes.items():
         part, _, name = key.partition("__")
-        (asked[part] if name else asked)[name or part] = value
-    path.write_text(json.dumps(asked))
+        (requested[part] if name else requested)[name or part] = value
+    path.write_text(json.dumps(requested))
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def _asked(work: Any, **changes: Any) -> None:
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_is_written(work: Any, changes: dict[str, Any], message: str) -> None:
-    _asked(work, **changes)
+    _requested(work, **changes)
     done = work.run("submit", "submission.json")
     assert done.code == 2, done
     assert message in done.err
     assert (done.err.count("\n"), done.out) == (1, "")
-    assert not list(work.near.glob(".dispatcher/*/journal/*.jsonl"))
+    assert not list(work.local.glob(".dispatcher/*/journal/*.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_file_that_is_no_submission(work: Any, text: str, message: str) -> Non
 
 def test_secrets_are_never_shown(work: Any) -> None:
     profile = {"hostname": "nowhere.invalid", "username": "me", "password": "geheim!", "port": "x"}
-    _asked(work, machine__context_type="SSH", machine__remote_root="/r", machine__remote_profile=profile)
+    _requested(work, machine__context_type="SSH", machine__remote_root="/r", machine__remote_profile=profile)
     done = work.run("submit", "submission.json", "--debug")
     assert done.code == 2
     assert "geheim" not in done.err + done.out

@@ -102,13 +102,13 @@ class Terminal:
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_progress_is_drawn_and_gone_at_the_end(work: Any, columns: int) -> None:
-    work.ask("true", "until [ -e go ]; do sleep 0.1; done")
+    work.prepare("true", "until [ -e go ]; do sleep 0.1; done")
     terminal = Terminal(work, "submit", "submission.json", columns=columns)
     terminal.read(lambda text: "1/2 tasks" in text and "1 finished" in text)
     drawn = "\n".join(terminal.screen())
     assert re.search(r"[⠀-⣿] [0-9a-f]{12} ━+╸?╺?━* 1/2 tasks  \d+s", drawn), drawn
     assert re.search(r"\n  jobs: 1 running, 1 finished   (looking|next look in \d+s)", drawn), drawn
-    (work.near / "t1/go").touch()
+    (work.local / "t1/go").touch()
     assert terminal.close() == 0
     lines = [line for line in terminal.screen() if line]
     assert lines[0].startswith("finished      2 jobs; 2 of 2 tasks done, in "), terminal.screen()
@@ -117,7 +117,7 @@ def test_progress_is_drawn_and_gone_at_the_end(work: Any, columns: int) -> None:
 
 
 def test_ctrl_c_is_answered_on_the_terminal(work: Any) -> None:
-    work.ask("until [ -e go ]; do sleep 0.1; done")
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
     terminal = Terminal(work, "submit", "submission.json")
     terminal.read(lambda text: "1 running" in text)
     os.killpg(terminal.process.pid, signal.SIGINT)
@@ -125,12 +125,12 @@ def test_ctrl_c_is_answered_on_the_terminal(work: Any) -> None:
     text = "\n".join(terminal.screen())
     assert "dispatcher: error: interrupted: the jobs run on. Run the same command again" in text
     assert "Traceback" not in text
-    (work.near / "t0/go").touch()
+    (work.local / "t0/go").touch()
     assert work.run("submit", "submission.json").code == 0
 
 
-def test_a_replay_in_colour_fits(told: Any) -> None:
-    terminal = Terminal(told, "replay", "runs", rows=100)
+def test_a_replay_in_colour_fits(reported: Any) -> None:
+    terminal = Terminal(reported, "replay", "runs", rows=100)
     assert terminal.close() == 0
     assert "\x1b[32m" in terminal.raw
     rows = terminal.screen()

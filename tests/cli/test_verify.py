@@ -12,24 +12,24 @@ from journal import Journal
 
 
 @pytest.fixture
-def copied(told: Any, work: Any) -> Any:
+def copied(reported: Any, work: Any) -> Any:
     """A copy of the told journal, to be damaged."""
-    shutil.copytree(told.near / ".dispatcher", work.near / ".dispatcher")
+    shutil.copytree(reported.local / ".dispatcher", work.local / ".dispatcher")
     return work
 
 
-def test_whole_and_legal(told: Any, golden: Any) -> None:
-    done = told.run("verify", "runs")
+def test_whole_and_legal(reported: Any, golden: Any) -> None:
+    done = reported.run("verify", "runs")
     assert (done.code, done.err) == (0, "")
-    golden("verify-clean", done.out, told.path)
-    (found,) = told.run("verify", "runs", "--json").lines()
+    golden("verify-clean", done.out, reported.path)
+    (found,) = reported.run("verify", "runs", "--json").lines()
     assert (found["status"], found["legal"], found["records"]) == ("clean", True, 33)
 
 
-def test_an_expected_position(told: Any) -> None:
-    (found,) = told.run("verify", "runs", "--json").lines()
-    assert told.run("verify", "runs", "--expect", found["position"]).code == 0
-    done = told.run("verify", "runs", "--expect", f"40:{'0' * 32}")
+def test_an_expected_position(reported: Any) -> None:
+    (found,) = reported.run("verify", "runs", "--json").lines()
+    assert reported.run("verify", "runs", "--expect", found["position"]).code == 0
+    done = reported.run("verify", "runs", "--expect", f"40:{'0' * 32}")
     assert (done.code, "is not in this journal" in done.out) == (1, True)
 
 

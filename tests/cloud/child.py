@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.run.session import open_session
-from dispatcher.schedulers.cloud.dialect import CloudQueue
+from dispatcher.schedulers.cloud.dialect import CloudDialect
 
 TASKS = 8
 
@@ -16,7 +16,7 @@ def submission(work: Path, kind: str) -> SubmissionSpec:
     command = f"echo {{}} >> {work}/log; sleep 0.{{}}; cat in > out"
     return SubmissionSpec(
         "w",
-        MachineSpec(kind, kind, str(work / "near"), retry_count=0),
+        MachineSpec(kind, kind, str(work / "local"), retry_count=0),
         ResourcesSpec(1, 1, 0, "", 1),
         tuple(TaskSpec(command.format(i, i % 4), f"t{i}", ("in",), ("out",)) for i in range(TASKS)),
     )
@@ -25,12 +25,12 @@ def submission(work: Path, kind: str) -> SubmissionSpec:
 def lay_out(work: Path) -> None:
     """The tasks' directories and inputs."""
     for index in range(TASKS):
-        task = work / "near" / "w" / f"t{index}"
+        task = work / "local" / "w" / f"t{index}"
         task.mkdir(parents=True)
         (task / "in").write_text(f"input {index}\n")
 
 
 if __name__ == "__main__":
-    CloudQueue.grace = 0.8  # the server of the tests lists at once
+    CloudDialect.absence_timeout = 0.8  # the server of the tests lists at once
     with open_session(submission(Path(sys.argv[1]), sys.argv[2]), json.loads(sys.stdin.read())) as session:
         session.run(check_interval=0.3)

@@ -35,21 +35,21 @@ class Cloud:
 
     def tell(self, **what: Any) -> dict[str, Any]:
         """Order a fault, or set a knob; what the server tells."""
-        return self._ask(json.dumps(what).encode())
+        return self._request(json.dumps(what).encode())
 
     def fault(self, kind: str, path: str, times: int = 1, **more: Any) -> None:
         self.tell(fault={"kind": kind, "path": path, "times": times, **more})
 
-    def told(self) -> dict[str, Any]:
-        return self._ask(None)
+    def reported(self) -> dict[str, Any]:
+        return self._request(None)
 
-    def _ask(self, data: bytes | None) -> dict[str, Any]:
+    def _request(self, data: bytes | None) -> dict[str, Any]:
         with urlopen(Request(f"{self.url}/_ctl", data), timeout=20) as answer:
             return dict(json.load(answer))
 
-    def asked(self, path: str) -> int:
+    def requested(self, path: str) -> int:
         """How many requests there were whose name has this in it."""
-        return sum(count for name, count in self.told()["requests"].items() if path in name)
+        return sum(count for name, count in self.reported()["requests"].items() if path in name)
 
     def profile(self, kind: str, **more: Any) -> dict[str, Any]:
         if kind == "OpenAPI":
@@ -68,8 +68,8 @@ class Cloud:
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Pauses between tries are short, and so is the time that a job may be missing."""
     monkeypatch.setattr(cloud_http, "_pause", lambda nth: 0.05)
-    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudQueue.grace", 0.6)
-    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudQueue.pace", 0.1)
+    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudDialect.grace", 0.6)
+    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudDialect.pace", 0.1)
     monkeypatch.setattr(cloud_fetch, "_PAUSE", 0.01)
     for name in ("BOHR_TICKET", "BOHRIUM_EMAIL", "BOHRIUM_PASSWORD", "ACCESS_KEY", "BOHRIUM_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -84,23 +84,23 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def asked() -> Callable[..., SubmissionSpec]:
+def requested() -> Callable[..., SubmissionSpec]:
     """See `submission`."""
     return submission
 
 
 def submission(
-    near: Path, kind: str, tasks: int, command: str = "cat in ../pot > out", **resources: Any
+    local: Path, kind: str, tasks: int, command: str = "cat in ../pot > out", **resources: Any
 ) -> SubmissionSpec:
-    """Tasks with an input each, a common file, and an output each; laid out on the near side."""
+    """Tasks with an input each, a common file, and an output each; laid out on the local side."""
     for index in range(tasks):
-        place = near / "w" / f"t{index}"
+        place = local / "w" / f"t{index}"
         place.mkdir(parents=True, exist_ok=True)
         (place / "in").write_text(f"input {index}\n")
-    (near / "w" / "pot").write_text("potential\n")
+    (local / "w" / "pot").write_text("potential\n")
     return SubmissionSpec(
         "w",
-        MachineSpec(kind, kind, str(near), retry_count=resources.pop("retry_count", 0)),
+        MachineSpec(kind, kind, str(local), retry_count=resources.pop("retry_count", 0)),
         ResourcesSpec(1, 1, 0, "", resources.pop("group_size", 1), **resources),
         tuple(TaskSpec(command.format(i=index), f"t{index}", ("in",), ("out",)) for index in range(tasks)),
         ("pot",),

@@ -13,12 +13,12 @@ from dispatcher.contexts.cloud import http as cloud_http
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import SubmissionSpec
 from dispatcher.run.session import open_session
-from dispatcher.run.store import kept_journals
+from dispatcher.run.store import stored_journals
 
 if TYPE_CHECKING:
     from .conftest import Cloud
 
-Asked = Callable[..., SubmissionSpec]
+Loaded = Callable[..., SubmissionSpec]
 ADD = "POST .*/job/add"
 
 #: Name, which requests, how often, and more of the fault.
@@ -53,7 +53,7 @@ FAULTS: list[tuple[str, str, int, dict[str, Any]]] = [
 def test_fault(
     cloud: Cloud,
     kind: str,
-    asked: Asked,
+    requested: Loaded,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
@@ -67,37 +67,39 @@ def test_fault(
     monkeypatch.setattr(cloud_http.Http.__init__, "__defaults__", (1.0, lambda seconds: None))
     cloud.fault(fault, path, times, **more)
     witness = tmp_path / "witness"
-    spec = asked(tmp_path / "near", kind, 3, f"cat in ../pot > out; echo {{i}} >> {witness}; sleep 0.5", retry_count=1)
+    spec = requested(
+        tmp_path / "local", kind, 3, f"cat in ../pot > out; echo {{i}} >> {witness}; sleep 0.5", retry_count=1
+    )
     with open_session(spec, cloud.profile(kind)) as session:
         session.run(check_interval=0.2, clean=False)
         assert {job.state for job in session.progress.values()} == {State.finished}
-    assert cloud.told()["struck"].get(fault), "it struck"
+    assert cloud.reported()["struck"].get(fault), "it struck"
     for index in range(3):
-        assert (tmp_path / "near" / "w" / f"t{index}" / "out").read_text() == f"input {index}\npotential\n"
-    told = cloud.told()["jobs"]
-    good = [job for job in told if job["status"] == 2]
+        assert (tmp_path / "local" / "w" / f"t{index}" / "out").read_text() == f"input {index}\npotential\n"
+    reported = cloud.reported()["jobs"]
+    good = [job for job in reported if job["status"] == 2]
     if fault == "double-job" and kind == "Bohrium":
-        [journal] = kept_journals(tmp_path / "near" / "w")
+        [journal] = stored_journals(tmp_path / "local" / "w")
         assert "a second job of the same attempt is listed" in (journal / "00000001.jsonl").read_text()
     else:
         assert sorted(witness.read_text().split()) == ["0", "1", "2"]
         assert (len(good), len({job["name"][:12] for job in good})) == (3, 3)
-    assert not [job for job in told if job["status"] in (1, 3)], "nothing is left running"
+    assert not [job for job in reported if job["status"] in (1, 3)], "nothing is left running"
 
 
-def test_late_visibility_within_the_grace(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path) -> None:
+def test_late_visibility_within_the_grace(cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path) -> None:
     """A lost answer, and a listing that shows the job only after a while."""
     cloud.tell(late=0.8)
     cloud.fault("lost", ADD, 1)
     witness = tmp_path / "witness"
-    spec = asked(tmp_path / "near", kind, 2, f"cat in ../pot > out; echo {{i}} >> {witness}")
+    spec = requested(tmp_path / "local", kind, 2, f"cat in ../pot > out; echo {{i}} >> {witness}")
     with open_session(spec, cloud.profile(kind)) as session:
         session.run(check_interval=0.2)
     assert sorted(witness.read_text().split()) == ["0", "1"]
 
 
-def test_logins_and_keys_that_expire(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path) -> None:
-    spec = asked(tmp_path / "near", kind, 2)
+def test_logins_and_keys_that_expire(cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path) -> None:
+    spec = requested(tmp_path / "local", kind, 2)
     with open_session(spec, cloud.profile(kind)) as session:
         session.run(check_interval=0.1, exit_on_submit=True)
         cloud.tell(expire=True)
@@ -107,25 +109,25 @@ def test_logins_and_keys_that_expire(cloud: Cloud, kind: str, asked: Asked, tmp_
 
 @pytest.mark.parametrize("page", [30, 100])
 def test_a_listing_that_tells_no_total_and_gives_short_pages(
-    cloud: Cloud, kind: str, asked: Asked, tmp_path: Path, page: int
+    cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path, page: int
 ) -> None:
     cloud.tell(total=False, page=page)
-    with open_session(asked(tmp_path / "near", kind, 65), cloud.profile(kind)) as session:
+    with open_session(requested(tmp_path / "local", kind, 65), cloud.profile(kind)) as session:
         session.run(check_interval=1)
-    assert len(cloud.told()["jobs"]) == 65
+    assert len(cloud.reported()["jobs"]) == 65
 
 
-def test_refused_for_good(cloud: Cloud, kind: str, asked: Asked, tmp_path: Path) -> None:
+def test_refused_for_good(cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path) -> None:
     from dispatcher.core.errors import JobsFailed
 
     cloud.fault("code", ADD, 9, code="2101", message="no such machine type")
-    with open_session(asked(tmp_path / "near", kind, 2), cloud.profile(kind)) as session:
+    with open_session(requested(tmp_path / "local", kind, 2), cloud.profile(kind)) as session:
         with pytest.raises(JobsFailed, match="no such machine type"):
             session.run(check_interval=0.2)
-    assert not [job for job in cloud.told()["jobs"] if job["starts"]]
+    assert not [job for job in cloud.reported()["jobs"] if job["starts"]]
 
 
-def test_an_archive_made_to_harm_writes_nothing(cloud: Cloud, asked: Asked, tmp_path: Path) -> None:
+def test_an_archive_made_to_harm_writes_nothing(cloud: Cloud, requested: Loaded, tmp_path: Path) -> None:
     """The task plants it: a member that leads out of the directory."""
     from dispatcher.contexts.cloud.results import checked
     from dispatcher.core.errors import TransferFailed
@@ -138,11 +140,11 @@ def test_an_archive_made_to_harm_writes_nothing(cloud: Cloud, asked: Asked, tmp_
             info = zipfile.ZipInfo(name)
             info.external_attr = mode << 16
             archive.writestr(info, b"/etc/passwd")
-        with pytest.raises(TransferFailed, match="refused"), checked(path):
+        with pytest.raises(TransferFailed, match="rejected"), checked(path):
             pass
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("big", "w") as member:
         for _ in range(1200):
             member.write(bytes(1 << 20))
-    with pytest.raises(TransferFailed, match="refused"), checked(bomb):
+    with pytest.raises(TransferFailed, match="rejected"), checked(bomb):
         pass

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dispatcher.core.lifecycle import State
-from dispatcher.run.store import kept_journals, read_history
+from dispatcher.run.store import read_history, stored_journals
 from journal import verify
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def test_killed_at_random_moments(cloud: Cloud, kind: str, child: Any, tmp_path:
             f"seed {seed}"
         )
         for index in range(child.TASKS):
-            assert (work / "near" / "w" / f"t{index}" / "out").read_text() == f"input {index}\n"
-        [journal] = kept_journals(work / "near" / "w")
+            assert (work / "local" / "w" / f"t{index}" / "out").read_text() == f"input {index}\n"
+        [journal] = stored_journals(work / "local" / "w")
         assert verify(journal).status == "clean"
         assert {job.state for job in read_history(journal).jobs.values()} == {State.finished}
-        ran = Counter(job["name"][:12] for job in cloud.told()["jobs"] if job["starts"])
+        ran = Counter(job["name"][:12] for job in cloud.reported()["jobs"] if job["starts"])
         assert len(ran) == child.TASKS * (round_number + 1)
         assert set(ran.values()) == {1}, "the server has run each job once"
         if kills >= KILLS:

@@ -41,7 +41,7 @@ def test_who_was_taken_over_asks_for_nothing_more(kind: str, monkeypatch: pytest
     """A seed that breaks a promise without `confirm` before each request that has an effect does not break it with."""
     monkeypatch.setitem(faults.RATES, "suspended", 0.1)
     with monkeypatch.context() as broken:
-        broken.setattr("dispatcher.contexts.cloud.place.CloudContext.guard", lambda self, confirm: None)
+        broken.setattr("dispatcher.contexts.cloud.context.CloudConnection.guard", lambda self, confirm: None)
         seed = next(seed for seed in range(1000) if breaks(seed, kind))
     simulation.simulate(seed, dialect=kind)
 

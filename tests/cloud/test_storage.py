@@ -96,7 +96,7 @@ def test_a_wrong_signature_is_refused_by_the_server(cloud: Cloud) -> None:
     keys = bucket._keys(False)
     bucket._keys = lambda fresh: keys._replace(secret="other")
     with pytest.raises(TransferFailed, match="SignatureDoesNotMatch"):
-        bucket.ask("PUT", "a", b"data")
+        bucket.run("PUT", "a", b"data")
 
 
 def test_tiefblue_in_one_and_in_parts(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_download_goes_on_where_it_broke_off(cloud: Cloud, tmp_path: Path) -> No
 
     fetch(client.http, bucket.address(KEY), tmp_path / "back", headers=bucket.signed("GET", KEY, client.keys()))
     assert (tmp_path / "back").read_bytes() == path.read_bytes()
-    assert cloud.told()["struck"] == {"truncate": 2}
+    assert cloud.reported()["struck"] == {"truncate": 2}
 
 
 def test_client_of_the_manual(cloud: Cloud) -> None:

@@ -25,7 +25,7 @@ from dispatcher.core import events as ev
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.run.engine import Engine
-from dispatcher.run.session import Session, open_session, real_outside
+from dispatcher.run.session import Session, open_session, real_environment
 from journal import frames
 
 E = TypeVar("E")
@@ -83,9 +83,9 @@ class Slurm:
 
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
-        return self.ask(self.CTL, *words)
+        return self.run(self.CTL, *words)
 
-    def ask(self, *command: str) -> str:
+    def run(self, *command: str) -> str:
         """What a command prints; it must succeed."""
         done = self._run(command)
         assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
@@ -101,7 +101,7 @@ class Slurm:
 
     def queued(self) -> list[str]:
         """The ids of all jobs that have not ended."""
-        return self.ask("squeue", "-h", "-a", "-r", "-o", "%A").split()
+        return self.run("squeue", "-h", "-a", "-r", "-o", "%A").split()
 
     def empty(self) -> None:
         """End whatever is queued."""
@@ -113,7 +113,7 @@ class Slurm:
 
     def accounted(self, since: str = "now-1hour") -> list[list[str]]:
         """Every life of every job: name, state, exit code."""
-        lines = self.ask(
+        lines = self.run(
             "sacct", "-n", "-P", "-D", "-X", "-S", since, "-o", "JobID,State,ExitCode,JobName"
         ).splitlines()
         return [line.split("|", 3) for line in lines]
@@ -158,16 +158,16 @@ class Work:
     ) -> SubmissionSpec:
         """One task a command, in a directory t0, t1, … each; one task a job unless `group_size` says otherwise."""
         for number in range(len(commands)):
-            (self.top / "near" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
-        asked = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "main", "group_size": 1}
+            (self.top / "local" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
+        requested = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "main", "group_size": 1}
         tasks = [
             TaskSpec(f"echo begin {n} >> {self.log} && {{ {command}; }} && echo end {n} >> {self.log}", f"t{n}")
             for n, command in enumerate(commands)
         ]
         return SubmissionSpec(
             "w",
-            MachineSpec(batch, context, str(self.top / "near"), str(self.top / "far"), **(machine or {})),
-            ResourcesSpec(**{**asked, **resources}),
+            MachineSpec(batch, context, str(self.top / "local"), str(self.top / "far"), **(machine or {})),
+            ResourcesSpec(**{**requested, **resources}),
             tuple(tasks),
         )
 
@@ -180,13 +180,13 @@ class Work:
         self,
         spec: SubmissionSpec,
         disturb: Callable[[Engine, Work], object] = lambda engine, work: None,
-        grace: float | None = None,
+        absence_timeout: float | None = None,
         **how: Any,
     ) -> Session:
         """Run it here; `disturb` is called whenever something may have changed."""
-        with open_session(spec, {}, outside=real_outside(show=lambda engine: disturb(engine, self))) as session:
-            if grace is not None:
-                session.scheduler.grace = grace
+        with open_session(spec, {}, environment=real_environment(show=lambda engine: disturb(engine, self))) as session:
+            if absence_timeout is not None:
+                session.scheduler.absence_timeout = absence_timeout
             session.run(**{"check_interval": 1, "clean": False, **how})
         return session
 
@@ -196,7 +196,7 @@ class Work:
 
     def events(self, kind: type[E]) -> list[E]:
         """The events of one kind in the journal, in their order."""
-        (path,) = (self.top / "near" / "w").glob(".dispatcher/*/journal")
+        (path,) = (self.top / "local" / "w").glob(".dispatcher/*/journal")
         return [record for frame in frames(path, ev.Event) for record in frame.records if isinstance(record, kind)]
 
     def causes(self) -> list[ev.Cause]:
@@ -289,10 +289,10 @@ with open_session(spec, {}) as session:
 class Mortal:
     """A dispatcher in a process of its own that is killed again and again, and then left to end."""
 
-    def __init__(self, work: Work, spec: SubmissionSpec, grace: float) -> None:
-        asked = work.top / "spec.json"
-        asked.write_bytes(msgspec.json.encode(spec))
-        self.command = [sys.executable, "-c", _CHILD, str(asked), str(grace)]
+    def __init__(self, work: Work, spec: SubmissionSpec, absence_timeout: float) -> None:
+        requested = work.top / "spec.json"
+        requested.write_bytes(msgspec.json.encode(spec))
+        self.command = [sys.executable, "-c", _CHILD, str(requested), str(absence_timeout)]
 
     def live(self, kills: int, after: Callable[[int], object] = lambda kill: None) -> None:
         """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed."""
@@ -365,16 +365,16 @@ def behind_ssh(tmp_path: Path) -> Iterator[BehindSsh]:
 
 def selftest(top: Path, machine: Mapping[str, Any], resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
     """Run `dispatcher selftest` on a machine; what it tells, which must be that it passed."""
-    asked = {"number_node": 1, "cpu_per_node": 1, **resources}
+    requested = {"number_node": 1, "cpu_per_node": 1, **resources}
     (top / "machine.json").write_text(json.dumps(machine))
-    (top / "resources.json").write_text(json.dumps(asked))
+    (top / "resources.json").write_text(json.dumps(requested))
     command = [sys.executable, "-m", "dispatcher", "selftest", "--machine", "machine.json"]
     command += ["--resources", "resources.json", "--check-interval", "2", "--json", *words]
     done = subprocess.run(command, cwd=top, capture_output=True, text=True)
     print(done.stdout, done.stderr)
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"], told["facts"]) == (0, "passed", [])
-    return told
+    reported: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, reported["verdict"], reported["facts"]) == (0, "passed", [])
+    return reported
 
 
 @pytest.fixture
@@ -383,10 +383,10 @@ def selftest_here(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def run(batch: str, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
         machine = {"batch_type": batch, "context_type": "LocalContext", "local_root": "./", "remote_root": "far"}
-        told = selftest(tmp_path, machine, resources, *words)
+        reported = selftest(tmp_path, machine, resources, *words)
         assert not list(tmp_path.glob("dispatcher-selftest-*"))
         assert not list((tmp_path / "far").iterdir())
-        return told
+        return reported
 
     return run
 
@@ -413,9 +413,9 @@ class GridEngine:
 
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
-        return self.ask(self.CTL, *words)
+        return self.run(self.CTL, *words)
 
-    def ask(self, *command: str, code: int | None = 0) -> str:
+    def run(self, *command: str, code: int | None = 0) -> str:
         """What a command prints; it must end with this code, unless it is None."""
         env = {**os.environ, **self.settings}
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
@@ -424,10 +424,10 @@ class GridEngine:
 
     def configure(self, name: str, value: str) -> None:
         """Change a line of the global configuration (sge_conf)."""
-        old = self.ask("qconf", "-sconf")
+        old = self.run("qconf", "-sconf")
         file = self.home / "global"
         file.write_text(re.sub(rf"^{name} .*$", f"{name} {value}", old, flags=re.M))
-        self.ask("qconf", "-Mconf", str(file))
+        self.run("qconf", "-Mconf", str(file))
 
     def next_id(self, number: int) -> None:
         """Give this id to the next job; qmaster is started anew for it."""
@@ -443,12 +443,12 @@ class GridEngine:
     def lives(self, nonces: Collection[str]) -> Counter[tuple[str, str, str, str]]:
         """Every life of these jobs and of their elements: nonce, element, why it failed, exit code (accounting(5))."""
         lines = (line.split(":") for line in self.accounting.read_text().splitlines())
-        told = ((f[4].partition("-")[0], f[35], f[11], f[12]) for f in lines if len(f) > 35)
-        return Counter(life for life in told if life[0] in nonces)
+        reported = ((f[4].partition("-")[0], f[35], f[11], f[12]) for f in lines if len(f) > 35)
+        return Counter(life for life in reported if life[0] in nonces)
 
     def queued(self) -> list[str]:
         """The ids of all jobs that have not left."""
-        lines = self.ask("qstat", "-u", "*").splitlines()[2:]
+        lines = self.run("qstat", "-u", "*").splitlines()[2:]
         return [line.split()[0] for line in lines]
 
     def drained(self) -> bool:
@@ -463,7 +463,7 @@ class GridEngine:
         end = time.monotonic() + 60
         while jobs := self.queued():
             assert time.monotonic() < end, f"jobs do not go: {jobs}"
-            self.ask("qdel", "-f", ",".join(jobs), code=None)
+            self.run("qdel", "-f", ",".join(jobs), code=None)
             time.sleep(0.5)
 
 
@@ -484,9 +484,9 @@ def gridengine(gridengine_daemons: GridEngine, monkeypatch: pytest.MonkeyPatch) 
     """A Grid Engine on which everything runs and nothing is queued, whatever the test before did to it."""
     gridengine_daemons.up()
     gridengine_daemons.empty()
-    gridengine_daemons.ask("qmod", "-usq", "*", code=None)
+    gridengine_daemons.run("qmod", "-usq", "*", code=None)
     for limit, usual in (("max_u_jobs", "0"), ("max_aj_tasks", "75000")):
-        if not re.search(rf"^{limit} +{usual}$", gridengine_daemons.ask("qconf", "-sconf"), re.M):
+        if not re.search(rf"^{limit} +{usual}$", gridengine_daemons.run("qconf", "-sconf"), re.M):
             gridengine_daemons.configure(limit, usual)
     for name, value in gridengine_daemons.settings.items():
         monkeypatch.setenv(name, value)
@@ -523,9 +523,9 @@ class Hadoop:
 
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
-        return self.ask(self.CTL, *words)
+        return self.run(self.CTL, *words)
 
-    def ask(self, *command: str, code: int | None = 0) -> str:
+    def run(self, *command: str, code: int | None = 0) -> str:
         """What a command prints; it must end with this code, unless it is None."""
         env = {**os.environ, **self.knobs, **self.settings}
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
@@ -535,21 +535,21 @@ class Hadoop:
     def apps(self) -> list[dict[str, Any]]:
         """All applications that YARN knows."""
         url = f"{self.settings['HADOOP_RESOURCEMANAGER']}/ws/v1/cluster/apps"
-        found: list[dict[str, Any]] = (json.loads(self.ask("curl", "-sS", "-f", url))["apps"] or {}).get("app", [])
+        found: list[dict[str, Any]] = (json.loads(self.run("curl", "-sS", "-f", url))["apps"] or {}).get("app", [])
         return found
 
     def selftest(self, top: Path, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
         """What `dispatcher selftest` tells of it; it must pass, and leave nothing here."""
         machine = {"batch_type": "DistributedShell", "context_type": "HDFSContext", "local_root": "./"}
         machine = {**machine, "remote_root": self.root, "remote_profile": self.profile}
-        told = selftest(top, machine, resources, *words)
+        reported = selftest(top, machine, resources, *words)
         assert not list(top.glob("dispatcher-selftest-*"))
-        return told
+        return reported
 
     def listed(self, path: str) -> set[str]:
         """The names in a directory of HDFS, which is made when there is none; tests before may have left some."""
-        self.ask("hadoop", "fs", "-mkdir", "-p", path)
-        return {Path(line).name for line in self.ask("hadoop", "fs", "-ls", "-C", path).splitlines()}
+        self.run("hadoop", "fs", "-mkdir", "-p", path)
+        return {Path(line).name for line in self.run("hadoop", "fs", "-ls", "-C", path).splitlines()}
 
     def live(self) -> list[str]:
         """The ids of all applications that have not ended."""
@@ -565,7 +565,7 @@ class Hadoop:
     def empty(self) -> None:
         """End whatever has not ended."""
         if left := self.live():
-            self.ask("yarn", "application", "-kill", *left)
+            self.run("yarn", "application", "-kill", *left)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ class Foreign:
 
     def run(self, *commands: str, disturb: Any = lambda engine, work: None, **how: Any) -> None:
         """Run them; a stand-in never lists anything late."""
-        self.work.run(self.spec(*commands, **how), disturb, grace=None if self.real else 3.0)
+        self.work.run(self.spec(*commands, **how), disturb, absence_timeout=None if self.real else 3.0)
 
     def kill(self, id: str) -> None:
         """What somebody else types."""
@@ -60,9 +60,9 @@ class Foreign:
 def foreign(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Foreign]:
     """The real thing when it is asked for and there, else its stand-in."""
     name: str = request.param
-    asked = os.environ.get("SCHEDULER", "").lower() == name
+    requested = os.environ.get("SCHEDULER", "").lower() == name
     kit = KITS[FOREIGN[name]]
-    if asked and shutil.which(DIALECTS[kit][1][0]):
+    if requested and shutil.which(DIALECTS[kit][1][0]):
         with tempfile.TemporaryDirectory(dir=os.environ.get("WORK") or tmp_path, prefix="dispatcher-") as top:
             yield Foreign(name, Path(top), real=True)
         return
@@ -112,7 +112,7 @@ def test_a_job_that_somebody_else_deletes_costs_a_retry_only(foreign: Foreign) -
 def test_cancelled_by_us_everything_that_was_started_ends(foreign: Foreign) -> None:
     def cancel(engine: Engine, work: Work) -> None:
         if work.said("begin"):
-            for path in (work.top / "near" / "w").glob(".dispatcher/*"):
+            for path in (work.top / "local" / "w").glob(".dispatcher/*"):
                 (path / "cancel").touch()
 
     with suppress(JobsFailed):
@@ -137,7 +137,7 @@ def test_holds_under_chaos(foreign: Foreign) -> None:
     command = [sys.executable, "-m", "dispatcher", "selftest", "--chaos", str(kills), "--tasks", "8", *words]
     done = subprocess.run(command, cwd=top, capture_output=True, text=True)
     print(done.stdout, done.stderr)
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", kills)
-    assert (told["twice"], told["lost"]) == (0, 0)
-    assert told["accepted"] == told["run"] == told["tasks"]
+    reported = json.loads(done.stdout)
+    assert (done.returncode, reported["verdict"], reported["kills"]) == (0, "passed", kills)
+    assert (reported["twice"], reported["lost"]) == (0, 0)
+    assert reported["accepted"] == reported["run"] == reported["tasks"]

@@ -71,7 +71,7 @@ def test_qsub_to_a_frozen_qmaster_is_looked_for_and_asked_again(
 ) -> None:
     gridengine.ctl("freeze", "sge_qmaster")
     thaw = later(7, lambda: gridengine.ctl("thaw", "sge_qmaster"))
-    work.run(work.spec(["sleep 1"] * 2, **SGE), grace=4)
+    work.run(work.spec(["sleep 1"] * 2, **SGE), absence_timeout=4)
     thaw.join()
     assert work.said("begin") == work.said("end") == {0: 1, 1: 1}
     assert work.causes() == []
@@ -100,12 +100,12 @@ def test_qmaster_killed_in_mid_submit(gridengine: GridEngine, work: Work) -> Non
         gridengine.ctl("kill9", "sge_qmaster")
         time.sleep(2)
         gridengine.ctl("start", "sge_qmaster")
-        gridengine.ask("qmod", "-e", "*")
+        gridengine.run("qmod", "-e", "*")
 
     # a job that is on its way to a node when the qmaster dies stays listed as running, and never runs
-    gridengine.ask("qmod", "-d", "*")
+    gridengine.run("qmod", "-d", "*")
     killer = later(0, kill)
-    work.run(work.spec(["sleep 1"] * 40, context="LocalContext", **SGE), grace=5)
+    work.run(work.spec(["sleep 1"] * 40, context="LocalContext", **SGE), absence_timeout=5)
     killer.join()
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(40), 1)
     assert work.causes() == []
@@ -132,11 +132,11 @@ def test_rescheduled_by_force_while_its_node_is_cut_off(gridengine: GridEngine, 
 
     def cut_off(job: str) -> None:
         gridengine.ctl("kill9", "sge_execd")
-        gridengine.ask("qmod", "-f", "-rj", job)
+        gridengine.run("qmod", "-f", "-rj", job)
         back.append(later(2, lambda: gridengine.ctl("start", "sge_execd")))
 
     spec = work.spec(["true", "sleep 6"], group_size=2, custom_flags=("#$ -r y",), machine=ONE_TRY, **SGE)
-    work.run(spec, once(cut_off, begun=2), grace=5)
+    work.run(spec, once(cut_off, begun=2), absence_timeout=5)
     back[0].join()
     assert work.said("begin")[0] == work.said("end")[0] == 1
     assert work.said("end")[1] >= 1
@@ -149,18 +149,18 @@ def test_id_is_given_to_the_next_job(gridengine: GridEngine, work: Work) -> None
     spec = work.spec(["true"], custom_flags=("#$ -h",), **SGE)
     work.run(spec, exit_on_submit=True)
     (submitted,) = work.events(ev.Submitted)
-    gridengine.ask("qdel", submitted.id)
+    gridengine.run("qdel", submitted.id)
     gridengine.next_id(int(submitted.id))
-    other = gridengine.ask("qsub", "-terse", "-N", "other", "-o", "/dev/null", "-j", "y", "-b", "y", "sleep", "100")
+    other = gridengine.run("qsub", "-terse", "-N", "other", "-o", "/dev/null", "-j", "y", "-b", "y", "sleep", "100")
     assert other.strip() == submitted.id
 
     def hurry(engine: Engine, work: Work) -> None:
         (job,) = engine.jobs.values()
         assert job.state is not State.running or job.attempt > 1
         if job.attempt > 1 and job.id:
-            gridengine.ask("qrls", job.id, code=None)
+            gridengine.run("qrls", job.id, code=None)
 
-    work.run(spec, hurry, grace=3)
+    work.run(spec, hurry, absence_timeout=3)
     assert work.said("begin") == work.said("end") == {0: 1}
     assert len(work.events(ev.Submitted)) == 2
     end = time.monotonic() + 30
@@ -172,7 +172,7 @@ def test_id_is_given_to_the_next_job(gridengine: GridEngine, work: Work) -> None
 def test_ids_wrap(gridengine: GridEngine, work: Work) -> None:
     """After 9999999 comes 1."""
     gridengine.next_id(9999999)
-    work.run(work.spec(["sleep 1"] * 4, **SGE), grace=3)
+    work.run(work.spec(["sleep 1"] * 4, **SGE), absence_timeout=3)
     ids = [int(event.id) for event in work.events(ev.Submitted)]
     assert max(ids) == 9999999
     assert min(ids) < 10
@@ -184,12 +184,12 @@ def test_rotated_accounting_leaves_it_to_queue_and_markers(
     gridengine: GridEngine, work: Work, once: type[Once]
 ) -> None:
     def delete(job: str) -> None:
-        gridengine.ask("qdel", job)
+        gridengine.run("qdel", job)
         assert gridengine.drained()
         gridengine.accounting.rename(gridengine.accounting.with_suffix(".0"))
 
     with pytest.raises(JobsFailed) as failed:
-        work.run(work.spec(["true", "sleep 60"], machine=ONE_TRY, **SGE), once(delete, begun=2), grace=2)
+        work.run(work.spec(["true", "sleep 60"], machine=ONE_TRY, **SGE), once(delete, begun=2), absence_timeout=2)
     (job,) = failed.value.jobs
     assert (job.cause.kind, job.cause.reason) == ("lost", "it left the queue without an exit marker")
     assert "accounting gave no answer, markers and the queue decide: qacct: no jobs" in notes(work)

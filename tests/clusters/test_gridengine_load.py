@@ -19,13 +19,13 @@ GOOD = {("0", "0")}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("jobs", "asked"), [(200, SGE), (1, ARRAY)], ids=["jobs", "array"])
+@pytest.mark.parametrize(("jobs", "requested"), [(200, SGE), (1, ARRAY)], ids=["jobs", "array"])
 def test_200_tasks(
-    gridengine: GridEngine, work: Work, count_commands: Callable[..., Meter], jobs: int, asked: dict[str, Any]
+    gridengine: GridEngine, work: Work, count_commands: Callable[..., Meter], jobs: int, requested: dict[str, Any]
 ) -> None:
     """One qsub a job, one qstat a round, no qacct where nothing ended badly; an array asks for its limit once."""
     meter, rounds = count_commands("qsub", "qstat", "qacct", "qdel", "qconf"), set()
-    work.run(work.spec(["true"] * 200, **asked), lambda engine, _: rounds.add(engine.next_look), check_interval=5)
+    work.run(work.spec(["true"] * 200, **requested), lambda engine, _: rounds.add(engine.next_query), check_interval=5)
     counts = meter.counts()
     print(f"\n200 tasks in {jobs} jobs: {len(rounds)} rounds, commands {dict(counts)}")
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(200), 1)
@@ -51,9 +51,9 @@ def test_20_deaths_and_qmaster_restarted_and_killed(
             gridengine.ctl("kill9", "sge_qmaster")
             gridengine.ctl("start", "sge_qmaster")
 
-    asked = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
-    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(jobs * size)], context="LocalContext", **asked)
-    mortal(work, spec, grace=6).live(20, disturb)
+    requested = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
+    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(jobs * size)], context="LocalContext", **requested)
+    mortal(work, spec, absence_timeout=6).live(20, disturb)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(jobs * size), 1)
     assert work.causes() == []
     assert gridengine.drained()

@@ -14,17 +14,16 @@ import pytest
 from dispatcher import contexts
 from dispatcher.core.errors import InputMissing, TransferFailed
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.core.ports import Claim, Context, Item, Watch
-from dispatcher.files import local as near
-from dispatcher.files import patterns as staging
-from dispatcher.schedulers.yarn.dialect import DistributedShell
+from dispatcher.core.ports import Claim, Context, Item, Query
+from dispatcher.files import local, patterns
+from dispatcher.schedulers.yarn.dialect import DistributedShellDialect
 from dispatcher.scripts.render import job_script, render
 
 if TYPE_CHECKING:
     from .conftest import Hadoop
 
 pytestmark = pytest.mark.cluster
-YARN = DistributedShell()
+YARN = DistributedShellDialect()
 ODD = ["a b", "it's", "two\nlines", "-rf", "ünï→", "$HOME", "`id`", "*", "a[1]", "semi;colon"]
 
 
@@ -38,13 +37,13 @@ class Site(NamedTuple):
 
     @property
     def ours(self) -> str:
-        return f"{self.context.place.root}/.dispatcher"
+        return f"{self.context.place.remote_root}/.dispatcher"
 
     def items(self) -> list[Item]:
-        here = self.top / "near"
-        entries = near.tree(here, staging.roots(staging.sources(self.spec)))
-        items = staging.uploads(self.spec, entries, str(here))
-        sums = near.digests(here, [item.source for item in items if item.size >= 0])
+        here = self.top / "local"
+        entries = local.tree(here, patterns.roots(patterns.sources(self.spec)))
+        items = patterns.uploads(self.spec, entries, str(here))
+        sums = local.digests(here, [item.source for item in items if item.size >= 0])
         return [msgspec.structs.replace(item, digest=sums.get(item.source, "")) for item in items]
 
     def start(self, nonce: str, number: int, life: int = 2, attempt: int = 1) -> subprocess.Popen[bytes]:
@@ -64,22 +63,22 @@ class Site(NamedTuple):
         return self.start(nonce, number, life, attempt).wait()
 
     def claim(self, nonce: str) -> Claim | None:
-        reply = self.context.ask(YARN.look([Watch(nonce)], self.context.place))
-        return YARN.looked(reply, [Watch(nonce)]).jobs[nonce].claim
+        reply = self.context.run(YARN.observe([Query(nonce)], self.context.place))
+        return YARN.observed(reply, [Query(nonce)]).jobs[nonce].claim
 
     def fetch(self) -> list[Item]:
-        patterns = staging.wanted(self.spec, list(range(len(self.spec.tasks))))
-        items, missing = staging.downloads(patterns, self.context.tree(staging.roots(patterns)))
+        wanted_patterns = patterns.wanted(self.spec, list(range(len(self.spec.tasks))))
+        items, missing = patterns.downloads(wanted_patterns, self.context.tree(patterns.roots(wanted_patterns)))
         assert missing == []
         return self.context.get(items)
 
 
 def site(hadoop: Hadoop, tmp: Path, *tasks: TaskSpec, common: tuple[str, ...] = ()) -> Site:
     machine = MachineSpec("DistributedShell", "HDFSContext", str(tmp), f"{hadoop.root}/{tmp.name}")
-    spec = SubmissionSpec("near", machine, ResourcesSpec(1, 1, 0, "", 0), tasks, common)
+    spec = SubmissionSpec("local", machine, ResourcesSpec(1, 1, 0, "", 0), tasks, common)
     for task in tasks:
-        (tmp / "near" / task.task_work_path).mkdir(parents=True, exist_ok=True)
-    context = contexts.load("HDFSContext").open(machine, hadoop.profile, "s", "near")
+        (tmp / "local" / task.task_work_path).mkdir(parents=True, exist_ok=True)
+    context = contexts.load("HDFSContext").open(machine, hadoop.profile, "s", "local")
     return Site(hadoop, tmp, spec, context)
 
 
@@ -91,12 +90,12 @@ def test_odd_names_travel_both_ways(hadoop: Hadoop, tmp_path: Path) -> None:
     made = site(hadoop, tmp_path, *tasks)
     for name in ODD:
         for other in ODD:
-            (tmp_path / "near" / f"d {name}" / other).write_bytes(other.encode() * 3)
+            (tmp_path / "local" / f"d {name}" / other).write_bytes(other.encode() * 3)
     made.context.put(made.items(), True)
     assert made.run("dodd", 1) == 0
     assert len(made.fetch()) == len(ODD) ** 2
     for name in ODD:
-        back = tmp_path / "near" / f"d {name}" / "out"
+        back = tmp_path / "local" / f"d {name}" / "out"
         assert {path.name: path.read_bytes() for path in back.iterdir()} == {o: o.encode() * 3 for o in ODD}
 
 
@@ -123,14 +122,14 @@ def test_a_later_life_takes_over_and_a_withdrawn_attempt_does_not_begin(hadoop: 
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     for name in ("end-0", "life-7"):  # it was about to tell something
-        hadoop.ask("hadoop", "fs", "-touchz", f"{made.ours}/jobs/dlife.{name}._COPYING_")
+        hadoop.run("hadoop", "fs", "-touchz", f"{made.ours}/jobs/dlife.{name}._COPYING_")
     assert made.run("dlife", 1, attempt=2) == 0
     claim = made.claim("dlife")
     assert claim is not None
     assert (claim.ended, claim.restarts, ran.read_text()) == (0, 100000, "run\nrun\n")
 
     (tmp_path / "dgone.withdrawn").write_text("dgone.withdrawn:withdrawn\n")
-    hadoop.ask("hadoop", "fs", "-put", str(tmp_path / "dgone.withdrawn"), f"{made.ours}/jobs/")
+    hadoop.run("hadoop", "fs", "-put", str(tmp_path / "dgone.withdrawn"), f"{made.ours}/jobs/")
     assert made.run("dgone", 5) == 0
     assert ran.read_text() == "run\nrun\n"
 
@@ -143,22 +142,22 @@ def test_sending(hadoop: Hadoop, tmp_path: Path) -> None:
         TaskSpec("cp ../pot.json in.dat out/ 2> /dev/null || mkdir out", "t", ("in.dat",)),
         common=("pot.json",),
     )
-    (tmp_path / "near/t/in.dat").write_bytes(b"one")
-    (tmp_path / "near/pot.json").write_bytes(b"pot")
+    (tmp_path / "local/t/in.dat").write_bytes(b"one")
+    (tmp_path / "local/pot.json").write_bytes(b"pot")
     items = made.items()
     made.context.put(items, True)
-    index = hadoop.ask("hadoop", "fs", "-cat", f"{made.ours}/in/index")
+    index = hadoop.run("hadoop", "fs", "-cat", f"{made.ours}/in/index")
     assert [line.split()[2] for line in index.splitlines()] == ["./", "./t", "./t"]
     made.context.put(items, False)
-    (tmp_path / "near/t/in.dat").write_bytes(b"two")
+    (tmp_path / "local/t/in.dat").write_bytes(b"two")
     with pytest.raises(TransferFailed, match="changed since it was listed"):
         made.context.put(items, True)
-    (tmp_path / "near/t/in.dat").unlink()
+    (tmp_path / "local/t/in.dat").unlink()
     with pytest.raises(InputMissing, match=r"t/in\.dat"):
         made.context.put(items, True)
     archive = next(line.split()[0] for line in index.splitlines() if line.endswith("./t"))
     (tmp_path / "bad").write_bytes(b"not what was sent")
-    hadoop.ask("hadoop", "fs", "-put", "-f", str(tmp_path / "bad"), f"{made.ours}/in/{archive}.tar")
+    hadoop.run("hadoop", "fs", "-put", "-f", str(tmp_path / "bad"), f"{made.ours}/in/{archive}.tar")
     assert made.run("dbad", 1) == 93
     claim = made.claim("dbad")
     assert claim is not None
@@ -170,7 +169,7 @@ def test_results_that_were_damaged_are_refused(hadoop: Hadoop, tmp_path: Path) -
     made.context.put(made.items(), True)
     assert made.run("dres", 1) == 0
     (tmp_path / "bad").write_bytes(b"not what was handed over")
-    hadoop.ask("hadoop", "fs", "-put", "-f", str(tmp_path / "bad"), f"{made.ours}/out/dres.application_1795_0001.0.tar")
+    hadoop.run("hadoop", "fs", "-put", "-f", str(tmp_path / "bad"), f"{made.ours}/out/dres.application_1795_0001.0.tar")
     with pytest.raises(TransferFailed, match="not what its job handed over"):
         made.fetch()
-    assert not (tmp_path / "near/t/out").exists()
+    assert not (tmp_path / "local/t/out").exists()

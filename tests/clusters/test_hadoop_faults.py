@@ -18,7 +18,7 @@ from dispatcher.core.errors import TransferFailed, Unreachable
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import MachineSpec, SubmissionSpec
 from dispatcher.run.engine import Engine
-from dispatcher.run.session import Session, open_session, real_outside
+from dispatcher.run.session import Session, open_session, real_environment
 
 if TYPE_CHECKING:
     from .conftest import Hadoop, Work
@@ -28,12 +28,12 @@ pytestmark = pytest.mark.cluster
 
 def spec(hadoop: Hadoop, work: Work, *commands: str) -> SubmissionSpec:
     made = work.spec(commands, "DistributedShell", "HDFSContext", queue_name="")
-    machine = MachineSpec("DistributedShell", "HDFSContext", str(work.top / "near"), hadoop.root, retry_count=1)
+    machine = MachineSpec("DistributedShell", "HDFSContext", str(work.top / "local"), hadoop.root, retry_count=1)
     return SubmissionSpec("w", machine, made.resources, made.tasks)
 
 
-def run(hadoop: Hadoop, asked: SubmissionSpec, show: Callable[[Engine], object] = lambda engine: None) -> Session:
-    with open_session(asked, hadoop.profile, outside=real_outside(show=show)) as session:
+def run(hadoop: Hadoop, requested: SubmissionSpec, show: Callable[[Engine], object] = lambda engine: None) -> Session:
+    with open_session(requested, hadoop.profile, environment=real_environment(show=show)) as session:
         session.run(check_interval=3, clean=False)
     return session
 
@@ -57,13 +57,15 @@ def finished(session: Session, work: Work) -> None:
 
 @pytest.mark.timeout(900)
 def test_ten_kills_of_the_dispatcher_lose_and_duplicate_nothing(hadoop: Hadoop, work: Work) -> None:
-    asked = spec(hadoop, work, *(f"sleep {n % 3}; echo {n} > out" for n in range(8)))
+    requested = spec(hadoop, work, *(f"sleep {n % 3}; echo {n} > out" for n in range(8)))
     file = work.top / "submission.json"
-    tasks = [{"command": t.command, "task_work_path": t.task_work_path, "backward_files": ["out"]} for t in asked.tasks]
+    tasks = [
+        {"command": t.command, "task_work_path": t.task_work_path, "backward_files": ["out"]} for t in requested.tasks
+    ]
     machine = {
         "batch_type": "DistributedShell",
         "context_type": "HDFSContext",
-        "local_root": str(work.top / "near"),
+        "local_root": str(work.top / "local"),
         "remote_root": hadoop.root,
         "remote_profile": hadoop.profile,
     }
@@ -83,54 +85,54 @@ def test_ten_kills_of_the_dispatcher_lose_and_duplicate_nothing(hadoop: Hadoop, 
     assert set(work.said("begin").values()) == set(work.said("end").values()) == {1}
     assert len(work.said("end")) == 8
     for n in range(8):
-        assert (work.top / f"near/w/t{n}/out").read_text() == f"{n}\n"
+        assert (work.top / f"local/w/t{n}/out").read_text() == f"{n}\n"
 
 
 def test_safe_mode_before_and_during_a_job(hadoop: Hadoop, work: Work) -> None:
-    asked = spec(hadoop, work, "sleep 6; echo x > out")
+    requested = spec(hadoop, work, "sleep 6; echo x > out")
     hadoop.ctl("safemode", "enter")
     with pytest.raises(Unreachable, match="safe mode"):
-        run(hadoop, asked)
+        run(hadoop, requested)
     assert work.events(ev.Staged) == work.events(ev.Submitting) == []
     hadoop.ctl("safemode", "leave")
     steps = Steps(
         (lambda engine: work.said("begin"), lambda: hadoop.ctl("safemode", "enter")),
         (lambda engine: work.said("end"), lambda: (time.sleep(8), hadoop.ctl("safemode", "leave"))),
     )
-    finished(run(hadoop, asked, steps), work)
+    finished(run(hadoop, requested, steps), work)
     assert steps.left == []
 
 
 @pytest.mark.parametrize("quota", ["-setSpaceQuota", "-setQuota"])
 def test_a_full_quota_is_told_and_is_no_success(hadoop: Hadoop, work: Work, quota: str) -> None:
-    (work.top / "near/w/t0").mkdir(parents=True)
-    (work.top / "near/w/t0/in.dat").write_bytes(b"x" * 100_000)
+    (work.top / "local/w/t0").mkdir(parents=True)
+    (work.top / "local/w/t0/in.dat").write_bytes(b"x" * 100_000)
     made = spec(hadoop, work, "true")
-    asked = SubmissionSpec("w", made.machine, made.resources, made.tasks, ("t0/in.dat",))
-    hadoop.ask("hadoop", "fs", "-mkdir", "-p", hadoop.root)
-    hadoop.ask("hdfs", "dfsadmin", quota, "2", hadoop.root)
+    requested = SubmissionSpec("w", made.machine, made.resources, made.tasks, ("t0/in.dat",))
+    hadoop.run("hadoop", "fs", "-mkdir", "-p", hadoop.root)
+    hadoop.run("hdfs", "dfsadmin", quota, "2", hadoop.root)
     try:
         with pytest.raises(TransferFailed, match=r"quota .*is exceeded.*make room"):
-            run(hadoop, asked)
+            run(hadoop, requested)
     finally:
-        hadoop.ask("hdfs", "dfsadmin", quota.replace("set", "clr"), hadoop.root)
+        hadoop.run("hdfs", "dfsadmin", quota.replace("set", "clr"), hadoop.root)
     assert work.events(ev.Staged) == work.events(ev.Submitting) == []
-    finished(run(hadoop, asked), work)
+    finished(run(hadoop, requested), work)
 
 
 def test_a_stopped_resourcemanager_is_waited_for(hadoop: Hadoop, work: Work) -> None:
     """Before anything is submitted, and again, with its memory gone, while the job runs."""
     troubles: list[str] = []
 
-    def told(engine: Engine) -> bool:
+    def reported(engine: Engine) -> bool:
         troubles.append(engine.trouble)
-        return "YARN" in engine.trouble or "refused" in engine.trouble
+        return "YARN" in engine.trouble or "rejected" in engine.trouble
 
     hadoop.ctl("stop", "resourcemanager")
     steps = Steps(
-        (lambda engine: told(engine) or work.events(ev.Postponed), lambda: hadoop.ctl("start", "resourcemanager")),
+        (lambda engine: reported(engine) or work.events(ev.Deferred), lambda: hadoop.ctl("start", "resourcemanager")),
         (lambda engine: work.said("begin"), lambda: hadoop.ctl("kill9", "resourcemanager")),
-        (told, lambda: hadoop.ctl("start", "resourcemanager")),
+        (reported, lambda: hadoop.ctl("start", "resourcemanager")),
     )
     finished(run(hadoop, spec(hadoop, work, "sleep 12"), steps), work)
     assert steps.left == []
@@ -153,4 +155,4 @@ def test_without_an_address_of_the_rest_yarn_itself_is_asked(hadoop: Hadoop, wor
     with open_session(spec(hadoop, work, "true"), profile) as session:
         session.run(check_interval=3)
     finished(session, work)
-    assert not Path(session.context.place.home).exists()
+    assert not Path(session.context.place.control).exists()

@@ -14,7 +14,7 @@ from dispatcher.core.errors import ConfigError, InputMissing, JobsFailed, Result
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.run.engine import Engine
-from dispatcher.run.session import Session, open_session, real_outside
+from dispatcher.run.session import Session, open_session, real_environment
 
 if TYPE_CHECKING:
     from .conftest import Hadoop, Once, Work
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 
 
 def machine(hadoop: Hadoop, work: Work, **what: Any) -> MachineSpec:
-    return MachineSpec("DistributedShell", "HDFSContext", str(work.top / "near"), hadoop.root, **what)
+    return MachineSpec("DistributedShell", "HDFSContext", str(work.top / "local"), hadoop.root, **what)
 
 
 def spec(hadoop: Hadoop, work: Work, commands: Sequence[str], size: int = 1, **what: Any) -> SubmissionSpec:
@@ -33,17 +33,17 @@ def spec(hadoop: Hadoop, work: Work, commands: Sequence[str], size: int = 1, **w
 
 
 def run(
-    hadoop: Hadoop, asked: SubmissionSpec, show: Callable[[Any], object] = lambda engine: None, **how: Any
+    hadoop: Hadoop, requested: SubmissionSpec, show: Callable[[Any], object] = lambda engine: None, **how: Any
 ) -> Session:
-    with open_session(asked, hadoop.profile, outside=real_outside(show=show)) as session:
-        session.scheduler.grace = 5
+    with open_session(requested, hadoop.profile, environment=real_environment(show=show)) as session:
+        session.scheduler.absence_timeout = 5
         session.run(**{"check_interval": 3, "clean": False, **how})
     return session
 
 
 @pytest.mark.timeout(900)
 def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
-    top = work.top / "near" / "w"
+    top = work.top / "local" / "w"
     command = (
         "cat in.dat 'dïr x/deep/b' ../common.bin > 'out 1.dat' && mkdir -p left/empty && "
         "cp 'dïr x/deep/b' \"left/it's [1]*\" && chmod 755 'out 1.dat' && "
@@ -55,7 +55,7 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
         (top / task.task_work_path / "in.dat").write_bytes(os.urandom(3000))
         (top / task.task_work_path / "dïr x" / "deep" / "b").write_bytes(os.urandom(2000))
     (top / "common.bin").write_bytes(os.urandom(1000))
-    asked = SubmissionSpec(
+    requested = SubmissionSpec(
         "w",
         machine(hadoop, work),
         ResourcesSpec(1, 1, 0, "lab", 3, para_deg=3),
@@ -64,7 +64,7 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
         ("back*",),
     )
     before = hadoop.listed(hadoop.root), hadoop.listed(".")
-    session = run(hadoop, asked, clean=True)
+    session = run(hadoop, requested, clean=True)
     assert len(session.progress) == 20
     assert {(job.state, job.attempt) for job in session.progress.values()} == {(State.finished, 1)}
     for task in tasks:
@@ -76,7 +76,7 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
         assert (here / "left/it's [1]*").read_bytes() == deep
         assert (here / "left/empty").is_dir()
         assert (top / f"back {task.task_work_path}").read_bytes() == common
-    assert Path(session.context.place.root).name not in hadoop.listed(hadoop.root), "R is gone"
+    assert Path(session.context.place.remote_root).name not in hadoop.listed(hadoop.root), "R is gone"
     assert hadoop.listed(hadoop.root) <= before[0], "and nothing has come beside it"
     assert hadoop.listed(".") <= before[1], "nothing of it is left in the home"
     queues = {app["id"]: app["queue"] for app in hadoop.apps()}
@@ -84,21 +84,21 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
 
 
 def test_a_failing_task_is_reported_with_its_stderr(hadoop: Hadoop, work: Work) -> None:
-    asked = spec(hadoop, work, ["echo fine > out", "echo 'no such potential' >&2; exit 7", "true"], size=2)
+    requested = spec(hadoop, work, ["echo fine > out", "echo 'no such potential' >&2; exit 7", "true"], size=2)
     with pytest.raises(JobsFailed) as failed:
-        run(hadoop, asked)
+        run(hadoop, requested)
     (job,) = failed.value.jobs
     assert (job.cause.kind, job.cause.code, job.attempts) == ("task", 7, 2)
     assert "no such potential" in job.cause.stderr
     assert job.native_id.startswith("application_")
     assert work.said("begin") == {0: 1, 1: 2, 2: 1}, "what has finished is not run again"
-    assert "no such potential" in (work.top / "near/w/t1/err").read_text()
+    assert "no such potential" in (work.top / "local/w/t1/err").read_text()
 
 
 def test_an_application_killed_through_yarn_is_retried(hadoop: Hadoop, work: Work, once: type[Once]) -> None:
-    kill = once(lambda app: hadoop.ask("yarn", "application", "-kill", app), begun=1)
-    asked = spec(hadoop, work, [f"[ $(grep -c begin {work.log}) -gt 1 ] || sleep 600"])
-    session = run(hadoop, asked, lambda engine: kill(engine, work))
+    kill = once(lambda app: hadoop.run("yarn", "application", "-kill", app), begun=1)
+    requested = spec(hadoop, work, [f"[ $(grep -c begin {work.log}) -gt 1 ] || sleep 600"])
+    session = run(hadoop, requested, lambda engine: kill(engine, work))
     (job,) = session.progress.values()
     assert (job.state, job.attempt) == (State.finished, 2)
     (cause,) = work.causes()
@@ -110,8 +110,8 @@ def test_an_application_killed_through_yarn_is_retried(hadoop: Hadoop, work: Wor
 def test_a_second_life_of_an_application_takes_over(hadoop: Hadoop, work: Work, once: type[Once]) -> None:
     """The application master is killed as by a lost node: YARN starts it again, and with it the script."""
     kill = once(lambda app: end_master(hadoop, app), begun=1)
-    asked = spec(hadoop, work, [f"[ $(grep -c begin {work.log}) -gt 1 ] || sleep 600"])
-    session = run(hadoop, asked, lambda engine: kill(engine, work))
+    requested = spec(hadoop, work, [f"[ $(grep -c begin {work.log}) -gt 1 ] || sleep 600"])
+    session = run(hadoop, requested, lambda engine: kill(engine, work))
     (job,) = session.progress.values()
     assert (job.state, job.attempt) == (State.finished, 1)
     assert (work.said("begin")[0], work.said("end")[0]) == (2, 1)
@@ -145,7 +145,7 @@ def test_cancelling_ends_the_application(hadoop: Hadoop, work: Work) -> None:
 def test_what_yarn_does_not_take_is_refused_with_its_reason(hadoop: Hadoop, work: Work) -> None:
     with pytest.raises(JobsFailed, match="Queue lba not present") as failed:
         run(hadoop, spec(hadoop, work, ["true"], queue_name="lba"))
-    assert failed.value.jobs[0].cause.kind == "refused"
+    assert failed.value.jobs[0].cause.kind == "rejected"
     with pytest.raises(ConfigError, match="number_node"):
         run(hadoop, spec(hadoop, work, ["true"], number_node=2))
 
@@ -153,7 +153,7 @@ def test_what_yarn_does_not_take_is_refused_with_its_reason(hadoop: Hadoop, work
 def test_missing_files_are_named(hadoop: Hadoop, work: Work) -> None:
     made = spec(hadoop, work, ["true"])
     task = made.tasks[0]
-    (work.top / "near/w/t0/in.dat").write_text("x")
+    (work.top / "local/w/t0/in.dat").write_text("x")
     missing = TaskSpec(task.command, "t0", ("no.dat",))
     with pytest.raises(InputMissing, match=r"t0/no\.dat"):
         run(hadoop, SubmissionSpec("w", made.machine, made.resources, (missing,)))

@@ -19,16 +19,16 @@ ASKED: dict[str, Any] = {"queue_name": "all.q", "group_size": 2, "kwargs": {}}
 def test_gridengine_holds_under_chaos(
     gridengine: GridEngine, selftest_here: Callable[..., dict[str, Any]], array: bool, kills: int
 ) -> None:
-    asked = {**ASKED, "kwargs": {"array": array}}
-    told = selftest_here("SGE", asked, "--chaos", str(kills), "--tasks", "8")
-    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, kills)
-    assert told["accepted"] == told["run"] == told["tasks"]
+    requested = {**ASKED, "kwargs": {"array": array}}
+    reported = selftest_here("SGE", requested, "--chaos", str(kills), "--tasks", "8")
+    assert (reported["twice"], reported["lost"], reported["kills"]) == (0, 0, kills)
+    assert reported["accepted"] == reported["run"] == reported["tasks"]
     assert gridengine.drained()
 
 
 @pytest.mark.timeout(600)
 def test_gridengine_behind_ssh(gridengine: GridEngine, behind_ssh: BehindSsh) -> None:
     behind_ssh.up(gridengine.settings)
-    told = behind_ssh.selftest("SGE", ASKED, "--chaos", "3", "--tasks", "6")
-    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 3)
-    assert told["accepted"] == told["run"] == told["tasks"]
+    reported = behind_ssh.selftest("SGE", ASKED, "--chaos", "3", "--tasks", "6")
+    assert (reported["twice"], reported["lost"], reported["kills"]) == (0, 0, 3)
+    assert reported["accepted"] == reported["run"] == reported["tasks"]

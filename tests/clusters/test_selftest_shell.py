@@ -22,7 +22,7 @@ def test_shell_holds_under_chaos(tmp_path: Path, context: str) -> None:
     command = [sys.executable, "-m", "dispatcher", "selftest", "--chaos", "20", "--tasks", "8", *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     print(done.stdout, done.stderr)
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", 20)
-    assert (told["twice"], told["lost"]) == (0, 0)
-    assert told["accepted"] == told["run"] == told["tasks"]
+    reported = json.loads(done.stdout)
+    assert (done.returncode, reported["verdict"], reported["kills"]) == (0, "passed", 20)
+    assert (reported["twice"], reported["lost"]) == (0, 0)
+    assert reported["accepted"] == reported["run"] == reported["tasks"]

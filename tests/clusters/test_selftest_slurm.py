@@ -18,8 +18,8 @@ SIZES: dict[str, dict[str, Any]] = {"Slurm": {}, "SlurmJobArray": {"kwargs": {"s
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("batch", SIZES)
 def test_slurm_holds_under_chaos(slurm: Slurm, selftest_here: Callable[..., dict[str, Any]], batch: str) -> None:
-    asked = {"queue_name": "main", "group_size": 2, **SIZES[batch]}
-    told = selftest_here(batch, asked, "--chaos", "20", "--tasks", "8")
-    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 20)
-    assert told["accepted"] == told["run"] == told["tasks"]
+    requested = {"queue_name": "main", "group_size": 2, **SIZES[batch]}
+    reported = selftest_here(batch, requested, "--chaos", "20", "--tasks", "8")
+    assert (reported["twice"], reported["lost"], reported["kills"]) == (0, 0, 20)
+    assert reported["accepted"] == reported["run"] == reported["tasks"]
     assert slurm.queued() == []

@@ -88,7 +88,7 @@ def test_controller_crashes_in_mid_run(
                 slurm.tried(slurm.CTL, "begin", job.id)
 
     crash_once = once(crash, begun=3)
-    work.run(work.spec(["sleep 6"] * 3), hurry, grace=6)
+    work.run(work.spec(["sleep 6"] * 3), hurry, absence_timeout=6)
     assert work.said("end") == dict.fromkeys(range(3), 1)
     assert {cause.kind for cause in work.causes()} <= {"lost", "node", "scheduler"}
 
@@ -108,7 +108,7 @@ def test_id_is_given_to_the_next_job(slurm: Slurm, work: Work) -> None:
     work.run(spec, exit_on_submit=True)
     (submitted,) = work.events(ev.Submitted)
     forget(slurm)
-    other = slurm.ask("sbatch", "--parsable", "-J", "other", "-o", "/dev/null", "--wrap", "sleep 120").strip()
+    other = slurm.run("sbatch", "--parsable", "-J", "other", "-o", "/dev/null", "--wrap", "sleep 120").strip()
     assert other == submitted.id
 
     def hurry(engine: Engine, work: Work) -> None:
@@ -117,16 +117,16 @@ def test_id_is_given_to_the_next_job(slurm: Slurm, work: Work) -> None:
         if job.attempt > 1 and job.id:
             slurm.tried("scontrol", "update", f"JobId={job.id}", "StartTime=now")
 
-    work.run(spec, hurry, grace=4)
+    work.run(spec, hurry, absence_timeout=4)
     assert work.said("begin") == work.said("end") == {0: 1}
     assert len(work.events(ev.Submitted)) == 2
-    assert slurm.ask("squeue", "-h", "-j", other, "-o", "%j %t").split() == ["other", "R"]
+    assert slurm.run("squeue", "-h", "-j", other, "-o", "%j %t").split() == ["other", "R"]
 
 
 def test_slurmdbd_down_the_queue_decides(slurm: Slurm, work: Work, once: type[Once]) -> None:
     def cancel(job: str) -> None:
         slurm.ctl("stop", "slurmdbd")
-        slurm.ask("scancel", job)
+        slurm.run("scancel", job)
 
     work.run(work.spec(["sleep 2"]), once(cancel, begun=1))
     assert work.said("end") == {0: 1}
@@ -138,7 +138,7 @@ def test_slurmdbd_down_the_queue_decides(slurm: Slurm, work: Work, once: type[On
 def test_without_accounting_the_queue_decides(slurm: Slurm, work: Work, once: type[Once]) -> None:
     """Without accounting "Slurm accounting storage is disabled", exit 1."""
     slurm.up(SLURM_ACCT="none")
-    work.run(work.spec(["sleep 2"]), once(lambda job: slurm.ask("scancel", job), begun=1))
+    work.run(work.spec(["sleep 2"]), once(lambda job: slurm.run("scancel", job), begun=1))
     (cause,) = work.causes()
     assert (cause.kind, cause.native, cause.source) == ("scheduler", "CANCELLED", "queue")
     assert "accounting storage is disabled" in notes(work)
@@ -147,11 +147,11 @@ def test_without_accounting_the_queue_decides(slurm: Slurm, work: Work, once: ty
 def test_cancelling_with_a_frozen_controller_is_tried_again(slurm: Slurm, work: Work) -> None:
     """Socket timed out, the same for scancel."""
     thaws: list[threading.Thread] = []
-    asked: list[float] = []
+    requested: list[float] = []
 
     def freeze(engine: Engine, work: Work) -> None:
-        if work.said("begin") and not asked:
-            asked.append(time.time())
+        if work.said("begin") and not requested:
+            requested.append(time.time())
             slurm.ctl("freeze", "slurmctld")
             thaws.append(later(15, slurm, "thaw", "slurmctld"))
             engine.stop_jobs(engine.jobs.values(), "cancelled")

@@ -40,7 +40,7 @@ def test_failing_task_is_tried_again_and_named(slurm: Slurm, work: Work) -> None
 
 
 def test_scancel_by_somebody_else_is_recorded_with_who_did_it(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    cancel = once(lambda job: slurm.ask("scancel", job))
+    cancel = once(lambda job: slurm.run("scancel", job))
     with pytest.raises(JobsFailed) as failed:
         work.run(work.spec(["sleep 60"], machine=ONE_TRY), cancel)
     (job,) = failed.value.jobs
@@ -50,13 +50,13 @@ def test_scancel_by_somebody_else_is_recorded_with_who_did_it(slurm: Slurm, work
 
 
 def test_scancel_costs_a_retry_only(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    work.run(work.spec(["sleep 3"]), once(lambda job: slurm.ask("scancel", job), begun=1))
+    work.run(work.spec(["sleep 3"]), once(lambda job: slurm.run("scancel", job), begun=1))
     assert [cause.kind for cause in work.causes()] == ["scheduler"]
     assert (work.said("begin"), work.said("end")) == ({0: 2}, {0: 1})
 
 
 def test_cancelled_element_fails_its_task_only(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    cancel = once(lambda job: slurm.ask("scancel", f"{job}_1"), begun=4)
+    cancel = once(lambda job: slurm.run("scancel", f"{job}_1"), begun=4)
     work.run(work.spec(["sleep 4"] * 4, "SlurmJobArray", group_size=4), cancel)
     (cause,) = work.causes()
     assert cause.kind == "scheduler"
@@ -68,7 +68,7 @@ def test_cancelled_element_fails_its_task_only(slurm: Slurm, work: Work, once: t
 def test_element_cancelled_while_pending_is_run_again(slurm: Slurm, work: Work, once: type[Once]) -> None:
     """Pending elements cancelled singly leave no trace in squeue or sacct."""
     spec = work.spec(["sleep 2"] * 3, "SlurmJobArray", group_size=3, kwargs={"array_throttle": 1})
-    work.run(spec, once(lambda job: slurm.ask("scancel", f"{job}_2")), grace=3)
+    work.run(spec, once(lambda job: slurm.run("scancel", f"{job}_2")), absence_timeout=3)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(3), 1)
     assert len(work.causes()) == 1
 
@@ -99,7 +99,7 @@ def test_node_set_down_in_mid_job(slurm: Slurm, work: Work, flag: str) -> None:
     def disturb(engine: Engine, work: Work) -> None:
         (job,) = engine.jobs.values()
         if job.state is State.running and not node and work.said("begin"):
-            node.append(slurm.ask("squeue", "-h", "-j", job.id, "-o", "%N").strip())
+            node.append(slurm.run("squeue", "-h", "-j", job.id, "-o", "%N").strip())
             slurm.ctl("down", *node)
         elif node and job.state is State.waiting:
             slurm.tried(slurm.CTL, "begin", job.id)
@@ -119,7 +119,7 @@ def test_requeue_keeps_the_id_and_what_was_done(slurm: Slurm, work: Work) -> Non
     def requeue(engine: Engine, work: Work) -> None:
         (job,) = engine.jobs.values()
         if not done and work.said("begin")[1]:
-            done.append(slurm.ask("scontrol", "requeue", job.id))
+            done.append(slurm.run("scontrol", "requeue", job.id))
         elif done and job.state is State.waiting:
             slurm.tried(slurm.CTL, "begin", job.id)
 
@@ -133,7 +133,7 @@ def test_requeue_keeps_the_id_and_what_was_done(slurm: Slurm, work: Work) -> Non
 @pytest.mark.parametrize("partition", ["scavenge", "spare"])
 def test_preemption_uses_up_no_retries(slurm: Slurm, work: Work, once: type[Once], partition: str) -> None:
     def preempt(job: str) -> None:
-        slurm.ask("sbatch", "-p", "urgent", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
+        slurm.run("sbatch", "-p", "urgent", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
         time.sleep(4)
         if partition == "scavenge":
             slurm.tried(slurm.CTL, "begin", job)
@@ -148,7 +148,7 @@ def test_job_limit_of_a_qos_postpones_and_feeds(slurm: Slurm, work: Work, others
     """QOS `small` takes three jobs, other jobs of the same user included."""
     most: list[int] = []
     for _ in range(others):
-        slurm.ask("sbatch", "-q", "small", "--hold", "-o", "/dev/null", "--wrap", "true")
+        slurm.run("sbatch", "-q", "small", "--hold", "-o", "/dev/null", "--wrap", "true")
 
     def count(engine: Engine, work: Work) -> None:
         most.append(len(slurm.queued()) - others)
@@ -156,7 +156,7 @@ def test_job_limit_of_a_qos_postpones_and_feeds(slurm: Slurm, work: Work, others
     work.run(work.spec(["sleep 1"] * 6, kwargs={"qos": "small"}, machine=ONE_TRY), count)
     assert max(most) == 3 - others
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(6), 1)
-    assert any("QOSMaxSubmitJobPerUserLimit" in event.why for event in work.events(ev.Postponed))
+    assert any("QOSMaxSubmitJobPerUserLimit" in event.why for event in work.events(ev.Deferred))
     assert work.causes() == []
 
 
@@ -171,7 +171,7 @@ def test_max_running(slurm: Slurm, work: Work) -> None:
 def test_refused_for_good_is_said_at_once(slurm: Slurm, work: Work) -> None:
     with pytest.raises(JobsFailed) as failed:
         work.run(work.spec(["true"], queue_name="nosuch"))
-    assert failed.value.jobs[0].cause.kind == "refused"
+    assert failed.value.jobs[0].cause.kind == "rejected"
     assert "invalid partition specified: nosuch" in failed.value.jobs[0].cause.reason
 
 

@@ -31,12 +31,12 @@ def run_and_count(work: Work, meter: Meter, tasks: int, jobs: int, **spec: Any) 
     rounds: list[float] = []
     meter.log.write_text("")
     begin = time.monotonic()
-    work.run(work.spec(["true"] * tasks, **spec), lambda engine, _: rounds.append(engine.next_look), check_interval=5)
-    looks = len(set(rounds))
+    work.run(work.spec(["true"] * tasks, **spec), lambda engine, _: rounds.append(engine.next_query), check_interval=5)
+    observations = len(set(rounds))
     passed = time.monotonic() - begin
-    print(f"\n{tasks} tasks in {jobs} jobs: {passed:.0f} s, {looks} rounds, commands {dict(meter.counts())}")
+    print(f"\n{tasks} tasks in {jobs} jobs: {passed:.0f} s, {observations} rounds, commands {dict(meter.counts())}")
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(tasks), 1)
-    assert within_bounds(meter.counts(), jobs, looks, 0), meter.counts()
+    assert within_bounds(meter.counts(), jobs, observations, 0), meter.counts()
 
 
 @pytest.mark.timeout(600)
@@ -58,7 +58,7 @@ def test_60_jobs_with_30_deaths_and_two_restarts_of_the_controller(
     size = 1 if batch == "Slurm" else 4
     spec = work.spec([f"sleep {n % 4 + 1}" for n in range(60 * size)], batch, "LocalContext", group_size=size)
     # more than MessageTimeout, which is 10 here
-    mortal(work, spec, grace=12).live(30, lambda kill: kill in (10, 20) and slurm.ctl("restart", "slurmctld"))
+    mortal(work, spec, absence_timeout=12).live(30, lambda kill: kill in (10, 20) and slurm.ctl("restart", "slurmctld"))
     lives = [life for life in slurm.accounted() if life[3].partition("-")[0] in work.nonces()]
     ended = Counter(state.split()[0] for _, state, _, _ in lives)
     print(f"\naccounted by Slurm: {len(lives)} lives of jobs and elements, {dict(ended)}")

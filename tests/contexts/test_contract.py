@@ -1,4 +1,4 @@
-"""What every context promises; `site` is each place in turn, `apart` each whose R is not the near side."""
+"""What every context promises; `site` is each place in turn, `apart` each whose R is not the local side."""
 
 from __future__ import annotations
 
@@ -32,60 +32,60 @@ def snapshot(top: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_ask_runs_in_r_and_tells_code_out_and_err(site: Site) -> None:
-    reply = site.context.ask(Shell("pwd -P; echo oops >&2; exit 7"))
+    reply = site.context.run(Shell("pwd -P; echo oops >&2; exit 7"))
     assert (reply.code, reply.out, reply.err) == (7, f"{site.root.resolve()}\n", "oops\n")
 
 
 @pytest.mark.parametrize("text", ["", "true", "true # comment", "exit 0\n", "\n\n:"])
 def test_ask_takes_any_text(site: Site, text: str) -> None:
-    assert site.context.ask(Shell(text)).code == 0
+    assert site.context.run(Shell(text)).code == 0
 
 
 def test_here_documents_arrive_as_they_are(site: Site) -> None:
     body = "}\n{ $HOME 'x'\n" * 2000
-    reply = site.context.ask(Shell(f"cat > 'a b' <<'END'\n{body}END\nwc -c < 'a b'"))
+    reply = site.context.run(Shell(f"cat > 'a b' <<'END'\n{body}END\nwc -c < 'a b'"))
     assert reply.out.strip() == str(len(body))
     assert (site.root / "a b").read_text() == body
 
 
 def test_commands_do_not_eat_the_text(site: Site) -> None:
-    assert site.context.ask(Shell("cat; read x; echo after")).out == "after\n"
+    assert site.context.run(Shell("cat; read x; echo after")).out == "after\n"
 
 
 def test_output_that_is_no_utf8_is_readable(site: Site) -> None:
-    assert site.context.ask(Shell(r"printf 'a\377b'")).out == "a\ufffdb"
+    assert site.context.run(Shell(r"printf 'a\377b'")).out == "a\ufffdb"
 
 
 def test_syntax_error_runs_nothing(site: Site) -> None:
-    reply = site.context.ask(Shell("touch ran\nif true; then"))
+    reply = site.context.run(Shell("touch ran\nif true; then"))
     assert reply.code not in (0, 255)
     assert not (site.root / "ran").exists()
 
 
 def test_killed_shell_has_no_trustworthy_code(site: Site) -> None:
-    code = site.context.ask(Shell("kill -9 $$")).code
+    code = site.context.run(Shell("kill -9 $$")).code
     assert code < 0 or code == 255
 
 
 def test_time_out_is_unreachable_and_names_the_command(site: Site) -> None:
     begin = time.monotonic()
     with pytest.raises(Unreachable, match=r"sleep 60 # squeue"):
-        site.context.ask(Shell("\nsleep 60 # squeue\necho done", timeout=0.7))
+        site.context.run(Shell("\nsleep 60 # squeue\necho done", timeout=0.7))
     assert time.monotonic() - begin < 15
-    assert site.context.ask(Shell("echo alive")).out == "alive\n"
+    assert site.context.run(Shell("echo alive")).out == "alive\n"
 
 
 def test_background_child_that_keeps_the_output_does_not_hang_us(site: Site) -> None:
     begin = time.monotonic()
-    reply = site.context.ask(Shell("sleep 30 & echo $!", timeout=25))
+    reply = site.context.run(Shell("sleep 30 & echo $!", timeout=25))
     assert time.monotonic() - begin < 15
     assert (reply.code, reply.out.strip().isdigit()) == (0, True)
-    site.context.ask(Shell(f"kill {reply.out.strip()}"))
+    site.context.run(Shell(f"kill {reply.out.strip()}"))
 
 
 def test_large_output_and_large_text(site: Site) -> None:
     noise = "\n".join(f": {'x' * 90} {n}" for n in range(20000))
-    reply = site.context.ask(Shell(f"{noise}\nhead -c 3000000 /dev/zero | tr '\\0' y"))
+    reply = site.context.run(Shell(f"{noise}\nhead -c 3000000 /dev/zero | tr '\\0' y"))
     assert reply.out == "y" * 3_000_000
 
 
@@ -93,7 +93,7 @@ def test_large_output_and_large_text(site: Site) -> None:
 
 
 def test_directories_are_made_and_ours_are_private(site: Site) -> None:
-    assert Path(site.context.place.near) == site.near
+    assert Path(site.context.place.local) == site.local
     assert site.home == site.root / ".dispatcher" / ("5f1c" * 10) / "jobs"
     for ours in (site.home, site.home.parent, site.home.parent.parent):
         assert stat.S_IMODE(ours.stat().st_mode) == 0o700
@@ -106,7 +106,7 @@ def test_directories_are_made_and_ours_are_private(site: Site) -> None:
 def test_files_directories_and_globs_arrive(site: Site) -> None:
     for path in ("t1/in.dat", "t1/x1.inp", "t1/x2.inp", "t1/.dot.inp", "t1/deep/er/f", "t1/deep/.keep", "pot.json"):
         site.write(path, path.encode())
-    (site.near / "t1/empty/inner").mkdir(parents=True)
+    (site.local / "t1/empty/inner").mkdir(parents=True)
     site.send("in.dat", "*.inp", "deep", "empty", common=("pot.json",))
     for path in ("t1/in.dat", "t1/x1.inp", "t1/x2.inp", "t1/deep/er/f", "t1/deep/.keep", "pot.json"):
         assert (site.root / path).read_bytes() == path.encode()
@@ -140,20 +140,20 @@ def test_odd_names_travel_both_ways(site: Site, name: str) -> None:
     there = site.root / f"dir {name}"
     assert ((there / name).read_bytes(), (there / f"{name}.d" / name).read_bytes()) == (b"in", b"below")
     assert (
-        site.context.ask(Shell(f"cd {shlex.quote(f'dir {name}')} && echo out > ./{shlex.quote(name + 'out')}")).code
+        site.context.run(Shell(f"cd {shlex.quote(f'dir {name}')} && echo out > ./{shlex.quote(name + 'out')}")).code
         == 0
     )
     items, missing = site.fetch(f"{name}out", task=f"dir {name}")
     assert ([item.target for item in items], missing) == ([f"dir {name}/{name}out"], [])
-    assert (site.near / f"dir {name}" / f"{name}out").read_bytes() == b"out\n"
+    assert (site.local / f"dir {name}" / f"{name}out").read_bytes() == b"out\n"
 
 
 def test_links_are_followed(apart: Site) -> None:
     apart.write("shared/big.dat", b"big")
-    (apart.near / "t1").mkdir()
-    (apart.near / "t1/data").symlink_to("../shared")
-    (apart.near / "t1/one").symlink_to("../shared/big.dat")
-    (apart.near / "shared/loop").symlink_to("..")
+    (apart.local / "t1").mkdir()
+    (apart.local / "t1/data").symlink_to("../shared")
+    (apart.local / "t1/one").symlink_to("../shared/big.dat")
+    (apart.local / "shared/loop").symlink_to("..")
     apart.send("data", "one")
     assert (apart.root / "t1/data/big.dat").read_bytes() == b"big"
     assert (apart.root / "t1/one").read_bytes() == b"big"
@@ -162,7 +162,7 @@ def test_links_are_followed(apart: Site) -> None:
 
 def test_missing_forward_file_is_named_with_its_task(site: Site) -> None:
     site.write("t1/in.dat")
-    (site.near / "t1/broken").symlink_to("nowhere")
+    (site.local / "t1/broken").symlink_to("nowhere")
     with pytest.raises(InputMissing, match=r"(?s)2 forward file.*t1/no\*\.dat .*task 0: true.*t1/broken"):
         site.send("in.dat", "no*.dat", "broken")
 
@@ -194,7 +194,7 @@ def test_changed_input_is_sent_again_only_with_replace(apart: Site) -> None:
     assert (apart.root / "t1/a").read_bytes() == b"by the task"
     apart.send("a", replace=True)
     assert (apart.root / "t1/a").read_bytes() == b"old"
-    assert (apart.near / "t1/a").read_bytes() == b"old"
+    assert (apart.local / "t1/a").read_bytes() == b"old"
 
 
 def test_same_size_other_content_is_sent(apart: Site) -> None:
@@ -236,10 +236,10 @@ def test_file_in_the_way_of_a_directory(apart: Site) -> None:
 def test_linked_directory_to_the_source_is_not_written_through(apart: Site) -> None:
     apart.write("t1/d/a", b"source")
     (apart.root / "t1").mkdir()
-    (apart.root / "t1/d").symlink_to(apart.near / "t1/d")
+    (apart.root / "t1/d").symlink_to(apart.local / "t1/d")
     apart.send("d")
-    assert (apart.near / "t1/d/a").read_bytes() == b"source"
-    assert not (apart.near / "t1/d/a").is_symlink()
+    assert (apart.local / "t1/d/a").read_bytes() == b"source"
+    assert not (apart.local / "t1/d/a").is_symlink()
 
 
 def test_sending_leaves_no_remains(apart: Site) -> None:
@@ -280,27 +280,27 @@ def test_results_come_back_with_size_digest_mode_and_time(apart: Site) -> None:
     script = (
         "umask 022; mkdir -p t1/d/empty; printf 12345 > t1/out; chmod 754 t1/out; echo x > t1/d/.f; echo c > common"
     )
-    assert apart.context.ask(Shell(f"{script}; touch -d '2001-02-03 04:05:06 UTC' t1/out")).code == 0
+    assert apart.context.run(Shell(f"{script}; touch -d '2001-02-03 04:05:06 UTC' t1/out")).code == 0
     items, missing = apart.fetch("o*", "d", "no*", back=("comm?n",))
     assert missing == ["t1/no*"]
     assert {(item.target, item.size) for item in items} == {
         *{("t1/out", 5), ("t1/d/.f", 2), ("common", 2)},
         ("t1/d/empty", -1),
     }
-    out = apart.near / "t1/out"
+    out = apart.local / "t1/out"
     assert next(item for item in items if item.target == "t1/out").digest == digest(out)
     assert (stat.S_IMODE(out.stat().st_mode), int(out.stat().st_mtime)) == (0o754, 981173106)
-    assert (apart.near / "t1/d/empty").is_dir()
-    assert (apart.near / "common").read_bytes() == b"c\n"
+    assert (apart.local / "t1/d/empty").is_dir()
+    assert (apart.local / "common").read_bytes() == b"c\n"
 
 
 def test_results_stay_where_they_are_when_r_is_the_near_side(site: Site) -> None:
     site.send()
-    site.context.ask(Shell("echo out > t1/out"))
+    site.context.run(Shell("echo out > t1/out"))
     first, _ = site.fetch("out")
-    before = snapshot(site.near)
+    before = snapshot(site.local)
     again, _ = site.fetch("out")
-    assert snapshot(site.near) == before
+    assert snapshot(site.local) == before
     assert (
         [(item.target, item.size) for item in first] == [(item.target, item.size) for item in again] == [("t1/out", 4)]
     )
@@ -317,48 +317,48 @@ def test_input_named_as_result_keeps_its_bytes(site: Site) -> None:
 
 def test_result_replaces_the_file_of_an_earlier_run(apart: Site) -> None:
     apart.write("t1/out", b"old and long")
-    (apart.near / "t1/other").write_bytes(b"mine")
+    (apart.local / "t1/other").write_bytes(b"mine")
     apart.send()
-    apart.context.ask(Shell("echo new > t1/out"))
+    apart.context.run(Shell("echo new > t1/out"))
     apart.fetch("out")
-    assert (apart.near / "t1/out").read_bytes() == b"new\n"
-    assert sorted(path.name for path in (apart.near / "t1").iterdir()) == ["other", "out"]
+    assert (apart.local / "t1/out").read_bytes() == b"new\n"
+    assert sorted(path.name for path in (apart.local / "t1").iterdir()) == ["other", "out"]
 
 
 def test_links_among_the_results_become_files(apart: Site) -> None:
     apart.send()
-    apart.context.ask(Shell("echo 3 > t1/step3; ln -s step3 t1/last; ln -s nowhere t1/dangling; ln -s . t1/self"))
+    apart.context.run(Shell("echo 3 > t1/step3; ln -s step3 t1/last; ln -s nowhere t1/dangling; ln -s . t1/self"))
     items, missing = apart.fetch("*")
     assert ({item.target for item in items}, missing) == ({"t1/step3", "t1/last"}, [])
-    assert not (apart.near / "t1/last").is_symlink()
-    assert (apart.near / "t1/last").read_bytes() == b"3\n"
+    assert not (apart.local / "t1/last").is_symlink()
+    assert (apart.local / "t1/last").read_bytes() == b"3\n"
 
 
 def test_directory_on_the_near_side_is_never_removed_by_a_result(apart: Site) -> None:
     apart.write("t1/out/mine", b"precious")
     apart.send()
-    apart.context.ask(Shell("echo x > t1/out"))
+    apart.context.run(Shell("echo x > t1/out"))
     with pytest.raises(TransferFailed, match=r"t1/out: .*directory"):
         apart.fetch("out")
-    assert (apart.near / "t1/out/mine").read_bytes() == b"precious"
+    assert (apart.local / "t1/out/mine").read_bytes() == b"precious"
 
 
 def test_directories_are_merged(apart: Site) -> None:
     apart.write("t1/d/mine", b"mine")
     apart.send()
-    apart.context.ask(Shell("mkdir -p t1/d; echo x > t1/d/theirs"))
+    apart.context.run(Shell("mkdir -p t1/d; echo x > t1/d/theirs"))
     apart.fetch("d")
-    assert sorted(path.name for path in (apart.near / "t1/d").iterdir()) == ["mine", "theirs"]
+    assert sorted(path.name for path in (apart.local / "t1/d").iterdir()) == ["mine", "theirs"]
 
 
 def test_result_that_is_not_what_was_listed_is_refused(apart: Site) -> None:
     apart.send()
-    apart.context.ask(Shell("echo x > t1/out"))
+    apart.context.run(Shell("echo x > t1/out"))
     with pytest.raises(TransferFailed, match=r"out"):
         apart.context.get([Item("t1/out", "t1/out", 2, "0" * 64)])
     with pytest.raises(TransferFailed, match=r"gone"):
         apart.context.get([Item("t1/gone", "t1/gone", 2)])
-    assert list((apart.near / "t1").iterdir() if (apart.near / "t1").exists() else []) == []
+    assert list((apart.local / "t1").iterdir() if (apart.local / "t1").exists() else []) == []
 
 
 # remove
@@ -368,14 +368,14 @@ def test_remove_takes_what_is_ours_and_leaves_what_is_not(site: Site) -> None:
     site.write("t1/in.dat")
     site.send("in.dat")
     (site.home / "script").write_bytes(b"")
-    foreign = site.near.parent / "foreign"
+    foreign = site.local.parent / "foreign"
     foreign.mkdir()
     (foreign / "file").write_bytes(b"")
     (site.home / "link").symlink_to(foreign)
     site.context.remove()
     assert not site.home.exists()
     assert (foreign / "file").exists()
-    assert (site.near / "t1/in.dat").read_bytes() == b"data"
+    assert (site.local / "t1/in.dat").read_bytes() == b"data"
     site.context.remove()
 
 

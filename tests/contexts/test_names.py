@@ -32,10 +32,10 @@ def test_every_builtin_is_documented_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("lazyLocal", "LazyLocal"), ("Ssh", "SSH"), ("LocalContxt", "Local"), ("LOCAL", "Local")]
+    ("name", "local"), [("lazyLocal", "LazyLocal"), ("Ssh", "SSH"), ("LocalContxt", "Local"), ("LOCAL", "Local")]
 )
-def test_other_spellings_are_refused_with_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(ConfigError, match=rf"context_type: '{name}' .*did you mean '{near}Context'"):
+def test_other_spellings_are_refused_with_the_nearest(name: str, local: str) -> None:
+    with pytest.raises(ConfigError, match=rf"context_type: '{name}' .*did you mean '{local}Context'"):
         contexts.canonical(name)
 
 

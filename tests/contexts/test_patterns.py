@@ -1,4 +1,4 @@
-"""Patterns over real directories: staging and `near.tree` together must mean what glob means."""
+"""Patterns over real directories: staging and `local.tree` together must mean what glob means."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.files import local as near
-from dispatcher.files import patterns as staging
+from dispatcher.files import local, patterns
 
 NAMES = st.sampled_from(["a", "b", "ab", "ba", ".h", ".a", "a.txt", "b.txt", "a\nb", "é", "-", "ab.txt.ab"])
 PARTS = st.sampled_from(
@@ -61,9 +60,9 @@ def oracle(top: str, pattern: str) -> list[str]:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PATHS, max_size=12), st.lists(PATHS, max_size=3), st.lists(PATTERNS, min_size=1, max_size=4))
-def test_patterns_mean_what_glob_means(paths: list[str], directories: list[str], patterns: list[str]) -> None:
+def test_patterns_mean_what_glob_means(paths: list[str], directories: list[str], wanted_patterns: list[str]) -> None:
     with tempfile.TemporaryDirectory() as top:
         grow(Path(top), paths, directories)
-        listing = staging.Listing(near.tree(Path(top), staging.roots(patterns)))
-        for pattern in patterns:
+        listing = patterns.Listing(local.tree(Path(top), patterns.roots(wanted_patterns)))
+        for pattern in wanted_patterns:
             assert listing.match(pattern) == oracle(top, pattern), pattern

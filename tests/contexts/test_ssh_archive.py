@@ -15,7 +15,7 @@ import pytest
 from dispatcher.contexts.ssh.get import expanded
 from dispatcher.contexts.ssh.put import squeezed
 from dispatcher.core.errors import InputMissing, TransferFailed
-from dispatcher.files.archive import Cut, Entry, members, packed, safe
+from dispatcher.files.archive import ArchiveEntry, Cut, members, packed, safe
 
 NAMES = ["a", "it's", "two\nlines", "-rf", "ünï→", "back\\slash", "x" * 200, "d/" * 60 + "f", "d/" * 120 + "y" * 200]
 
@@ -29,11 +29,11 @@ def pieces(data: bytes, seed: int = 0) -> Iterator[bytes]:
         data = data[count:]
 
 
-def entries(tmp_path: Path) -> list[Entry]:
+def entries(tmp_path: Path) -> list[ArchiveEntry]:
     made = []
     for number, name in enumerate(NAMES):
         (tmp_path / str(number)).write_bytes(os.urandom(number * 700))
-        made.append(Entry(name, str(tmp_path / str(number)), number * 700))
+        made.append(ArchiveEntry(name, str(tmp_path / str(number)), number * 700))
     return made
 
 
@@ -86,17 +86,17 @@ def test_content_that_nobody_read_is_skipped(tmp_path: Path) -> None:
 def test_source_that_is_gone_or_has_changed(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"12345")
     with pytest.raises(InputMissing, match="gone"):
-        list(packed([Entry("f", str(tmp_path / "gone"), 5)]))
+        list(packed([ArchiveEntry("f", str(tmp_path / "gone"), 5)]))
     for size in (4, 6):
         with pytest.raises(TransferFailed, match="changed"):
-            list(packed([Entry("f", str(tmp_path / "f"), size)]))
+            list(packed([ArchiveEntry("f", str(tmp_path / "f"), size)]))
 
 
 @pytest.mark.parametrize("keep", [100, 512, 700, 1500])
 def test_archive_that_breaks_off(tmp_path: Path, keep: int) -> None:
     (tmp_path / "f").write_bytes(os.urandom(1200))
     with pytest.raises(Cut, match="broke off"):
-        read(b"".join(packed([Entry("f", str(tmp_path / "f"), 1200)]))[:keep])
+        read(b"".join(packed([ArchiveEntry("f", str(tmp_path / "f"), 1200)]))[:keep])
 
 
 # hostile ones

@@ -101,10 +101,10 @@ class Dead:
 
 def test_pauses_grow_to_a_minute() -> None:
     clock = Clock()
-    broken = link(clock, [OSError("refused")] * 30)
+    broken = link(clock, [OSError("rejected")] * 30)
     pauses = []
     for _ in range(12):
-        with pytest.raises(Unreachable, match="refused"):
+        with pytest.raises(Unreachable, match="rejected"):
             broken.transport()
         with pytest.raises(Unreachable, match="the next try is in"):
             broken.transport()
@@ -116,7 +116,7 @@ def test_pauses_grow_to_a_minute() -> None:
 
 def test_refused_login_waits_a_minute_and_is_an_error_of_the_profile_only_at_first() -> None:
     clock = Clock()
-    refused = ssh_link.Refused("no")
+    refused = ssh_link.LoginRefused("no")
     with pytest.raises(ConfigError, match="no"):
         link(clock, [refused]).transport()
     later = link(clock, [Dead(), refused, Dead()])

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from dispatcher.contexts.local.lazy_local import LazyLocalContext
-from dispatcher.contexts.local.local import LocalContext
+from dispatcher.contexts.local.lazy_local import LazyLocalConnection
+from dispatcher.contexts.local.local import LocalConnection
 from dispatcher.contexts.local.this_machine import remove_tree
 from dispatcher.core.errors import ConfigError, InputMissing, TransferFailed
 from dispatcher.core.model import MachineSpec
 from dispatcher.core.ports import Item
 
 
-def local(top: Path, submission: str = "s", work_base: str = "runs", **profile: Any) -> LocalContext:
+def local(top: Path, submission: str = "s", work_base: str = "runs", **profile: Any) -> LocalConnection:
     machine = MachineSpec("Shell", "LocalContext", str(top / "proj"), str(top / "scratch"))
-    return LocalContext.open(machine, profile, submission, work_base)
+    return LocalConnection.open(machine, profile, submission, work_base)
 
 
-def lazy(top: Path, work_base: str = "runs") -> LazyLocalContext:
-    return LazyLocalContext.open(MachineSpec("Shell", "LazyLocalContext", str(top)), {}, "s", work_base)
+def lazy(top: Path, work_base: str = "runs") -> LazyLocalConnection:
+    return LazyLocalConnection.open(MachineSpec("Shell", "LazyLocalContext", str(top)), {}, "s", work_base)
 
 
 def item(top: Path, name: str, data: bytes = b"data") -> Item:
@@ -35,16 +35,16 @@ def item(top: Path, name: str, data: bytes = b"data") -> Item:
 
 def test_where_things_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    place = LocalContext.open(MachineSpec("Shell", "Local", "./proj", "scratch/../there"), {}, "s", "./runs").place
-    assert (place.near, place.root) == (f"{tmp_path}/proj/runs", f"{tmp_path}/there/s")
-    assert place.home == f"{tmp_path}/there/s/.dispatcher/s/jobs"
-    assert lazy(Path("proj"), str(tmp_path / "abs")).place.root == f"{tmp_path}/abs"
+    place = LocalConnection.open(MachineSpec("Shell", "Local", "./proj", "scratch/../there"), {}, "s", "./runs").place
+    assert (place.local, place.remote_root) == (f"{tmp_path}/proj/runs", f"{tmp_path}/there/s")
+    assert place.control == f"{tmp_path}/there/s/.dispatcher/s/jobs"
+    assert lazy(Path("proj"), str(tmp_path / "abs")).place.remote_root == f"{tmp_path}/abs"
 
 
 @pytest.mark.parametrize("remote_root", [None, ""])
 def test_local_needs_a_remote_root(remote_root: str | None) -> None:
     with pytest.raises(ConfigError, match=r"machine\.remote_root: missing"):
-        LocalContext.open(MachineSpec("Shell", "Local", "/nowhere", remote_root), {}, "s", "runs")
+        LocalConnection.open(MachineSpec("Shell", "Local", "/nowhere", remote_root), {}, "s", "runs")
 
 
 def test_symlink_must_be_a_boolean(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_submission_is_one_directory(tmp_path: Path, submission: str) -> None:
 def test_local_never_runs_around_its_own_near_side(tmp_path: Path) -> None:
     machine = MachineSpec("Shell", "Local", str(tmp_path / "s"), str(tmp_path))
     with pytest.raises(ConfigError, match=r"would hold .*/s/runs and is removed at the end"):
-        LocalContext.open(machine, {}, "s", "runs")
+        LocalConnection.open(machine, {}, "s", "runs")
 
 
 def test_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -152,14 +152,14 @@ def test_what_cannot_be_removed_is_left_quietly() -> None:
         try:
             if was == 0:
                 os.seteuid(65534)  # root may remove everything
-            kept, gone = Path(top, "d/kept"), Path(top, "d/gone")
-            kept.mkdir(parents=True)
+            stored, gone = Path(top, "d/kept"), Path(top, "d/gone")
+            stored.mkdir(parents=True)
             gone.mkdir()
-            (kept / ".nfs0001").touch()
-            kept.chmod(0o500)
+            (stored / ".nfs0001").touch()
+            stored.chmod(0o500)
             remove_tree(Path(top, "d"))
             assert [path.name for path in Path(top, "d").iterdir()] == ["kept"]
-            kept.chmod(0o700)
+            stored.chmod(0o700)
             remove_tree(Path(top, "d"))
             assert not Path(top, "d").exists()
         finally:

@@ -28,27 +28,27 @@ from dispatcher.core.lifecycle import (
     table,
     todo,
 )
-from dispatcher.core.ports import Claim, Look, Native
+from dispatcher.core.ports import Claim, Native, Observation
 
 CAUSE = ev.Cause("task", "a task failed", code=1)
 SAMPLES: dict[str, Any] = {
-    "inherited": ev.Inherited("j", (1,), "5f1c"),
+    "reused": ev.Reused("j", (1,), "5f1c"),
     "submitting": ev.Submitting("j", 1, "n1"),
     "submitted": ev.Submitted("j", "7"),
-    "postponed": ev.Postponed("j", "full"),
-    "void": ev.Void("j", "nowhere"),
-    "refused": ev.Refused("j", ev.Cause("refused")),
+    "deferred": ev.Deferred("j", "full"),
+    "not_found": ev.NotFound("j", "nowhere"),
+    "rejected": ev.Rejected("j", ev.Cause("rejected")),
     "waiting": ev.Waiting("j"),
     "running": ev.Running("j"),
     "completing": ev.Completing("j"),
-    "adopted": ev.Adopted("j", "8", "holds the claim"),
+    "owner_changed": ev.OwnerChanged("j", "8", "holds the claim"),
     "finished": ev.Finished("j", ((0, 0, 1.0), (1, 0, 2.0))),
     "stopping": ev.Stopping("j", "cancelled"),
     "terminated": ev.Terminated("j", CAUSE, ((0, 0, 1.0), (1, 1, 2.0))),
     "retried": ev.Retried("j"),
-    "revived": ev.Revived("j", "n0"),
+    "earlier_attempt_found": ev.EarlierAttemptFound("j", "n0"),
 }
-ASKING = ("submitted", "postponed", "void", "refused", "revived")
+ASKING = ("submitted", "deferred", "not_found", "rejected", "earlier_attempt_found")
 
 
 def test_every_event_has_a_struct_a_row_and_a_sample() -> None:
@@ -63,16 +63,26 @@ def test_the_table_is_the_machine_of_transitions() -> None:
 
 
 @pytest.mark.parametrize(("state", "name"), list(itertools.product(State, SAMPLES)))
-@pytest.mark.parametrize("asking", [False, True])
-def test_every_state_times_every_event_moves_or_raises(state: State, name: str, asking: bool) -> None:
-    asking = asking and state is State.unsubmitted
+@pytest.mark.parametrize("submission_pending", [False, True])
+def test_every_state_times_every_event_moves_or_raises(state: State, name: str, submission_pending: bool) -> None:
+    submission_pending = submission_pending and state is State.unsubmitted
     progress = Progress(
-        "j", 2, state=state, attempt=1 if name != "submitting" else 0, nonce="n1", asking=asking, past=("n0",)
+        "j",
+        2,
+        state=state,
+        attempt=1 if name != "submitting" else 0,
+        nonce="n1",
+        submission_pending=submission_pending,
+        past=("n0",),
     )
     legal = (state, name) in moves()
     if state is State.unsubmitted:
-        legal = legal and (asking or name not in ASKING) and not (asking and name in ("submitting", "terminated"))
-        legal = legal and name not in ("inherited", "finished")  # a job that was asked for, or has tasks left to run
+        legal = (
+            legal
+            and (submission_pending or name not in ASKING)
+            and not (submission_pending and name in ("submitting", "terminated"))
+        )
+        legal = legal and name not in ("reused", "finished")  # a job that was asked for, or has tasks left to run
     if legal:
         assert apply(progress, SAMPLES[name]).state is moves()[state, name]
     else:
@@ -81,14 +91,14 @@ def test_every_state_times_every_event_moves_or_raises(state: State, name: str, 
 
 
 def test_what_was_inherited_is_done_before_anything_is_asked() -> None:
-    part = apply(Progress("j", 2), ev.Inherited("j", (1,), "5f1c"))
-    assert (part.state, part.unfinished, part.inherited) == (State.unsubmitted, [0], 0b10)
+    part = apply(Progress("j", 2), ev.Reused("j", (1,), "5f1c"))
+    assert (part.state, part.unfinished, part.reused) == (State.unsubmitted, [0], 0b10)
     assert todo(part, Policy()) is Todo.submit
     with pytest.raises(IllegalTransition):
         apply(part, ev.Finished("j"))
     with pytest.raises(IllegalTransition):
-        apply(Progress("j", 2), ev.Inherited("j", (2,), "5f1c"))
-    whole = apply(apply(part, ev.Inherited("j", (0,), "5f1c")), ev.Finished("j"))
+        apply(Progress("j", 2), ev.Reused("j", (2,), "5f1c"))
+    whole = apply(apply(part, ev.Reused("j", (0,), "5f1c")), ev.Finished("j"))
     assert (whole.state, todo(whole, Policy()), whole.attempt) == (State.finished, Todo.nothing, 0)
 
 
@@ -134,62 +144,62 @@ def test_what_was_ended_on_purpose_is_not_tried_again(kind: str) -> None:
     assert todo(Progress("j", 1, state=State.terminated, cause=ev.Cause(kind)), Policy(3)) is Todo.nothing
 
 
-def look(native: Native, **what: Any) -> Look:
-    return Look(native, **what)
+def observation(native: Native, **what: Any) -> Observation:
+    return Observation(native, **what)
 
 
 LIVE = Progress("j", 2, state=State.running, attempt=1, nonce="n1", id="7")
 ALL = ((0, 0, 1.0), (1, 0, 2.0))
-DECISIONS: list[tuple[str, Progress, Look, bool, Any]] = [
-    ("no news", LIVE, look(Native.running), False, None),
-    ("unknown is no news", LIVE, look(Native.unknown), True, None),
-    ("back in the queue", LIVE, look(Native.waiting, code="PD"), False, ev.Waiting("j", "PD")),
-    ("completing", LIVE, look(Native.completing), False, ev.Completing("j")),
-    ("absence alone is nothing", LIVE, look(Native.absent), False, None),
-    ("seen to have ended, marker not yet there", LIVE, look(Native.ended), False, None),
+DECISIONS: list[tuple[str, Progress, Observation, bool, Any]] = [
+    ("no news", LIVE, observation(Native.running), False, None),
+    ("unknown is no news", LIVE, observation(Native.unknown), True, None),
+    ("back in the queue", LIVE, observation(Native.waiting, code="PD"), False, ev.Waiting("j", "PD")),
+    ("completing", LIVE, observation(Native.completing), False, ev.Completing("j")),
+    ("absence alone is nothing", LIVE, observation(Native.absent), False, None),
+    ("seen to have ended, marker not yet there", LIVE, observation(Native.ended), False, None),
     (
         "the marker says finished, whatever the queue says",
         LIVE,
-        look(Native.unknown, claim=Claim("7", tasks=ALL, ended=0)),
+        observation(Native.unknown, claim=Claim("7", tasks=ALL, ended=0)),
         False,
         ev.Finished("j", ALL),
     ),
     (
         "exit 0 but a task has no result",
         LIVE,
-        look(Native.absent, claim=Claim("7", tasks=ALL[:1], ended=0)),
+        observation(Native.absent, claim=Claim("7", tasks=ALL[:1], ended=0)),
         False,
         ev.Terminated("j", ev.Cause("lost", "it left the queue without an exit marker"), ALL[:1]),
     ),
     (
         "another copy holds the claim",
         LIVE,
-        look(Native.running, claim=Claim("8")),
+        observation(Native.running, claim=Claim("8")),
         False,
-        ev.Adopted("j", "8", "holds the claim; 7 was recorded"),
+        ev.OwnerChanged("j", "8", "holds the claim; 7 was recorded"),
     ),
-    ("over: nothing is derived again", Progress("j", 2, state=State.finished), look(Native.running), True, None),
+    ("over: nothing is derived again", Progress("j", 2, state=State.finished), observation(Native.running), True, None),
 ]
 
 
 @pytest.mark.parametrize(
     ("progress", "seen", "gone", "event"), [d[1:] for d in DECISIONS], ids=[d[0] for d in DECISIONS]
 )
-def test_what_a_look_amounts_to(progress: Progress, seen: Look, gone: bool, event: Any) -> None:
+def test_what_a_look_amounts_to(progress: Progress, seen: Observation, gone: bool, event: Any) -> None:
     assert decide(progress, seen, gone) == event
 
 
 def test_gone_without_a_marker_keeps_what_was_done() -> None:
     claim = Claim("7", tasks=ALL[:1])
-    event = decide(LIVE, look(Native.absent, claim=claim), True)
+    event = decide(LIVE, observation(Native.absent, claim=claim), True)
     assert isinstance(event, ev.Terminated)
     assert (event.cause.kind, event.tasks) == ("lost", ALL[:1])
 
 
 def test_the_schedulers_reason_explains_a_failing_task() -> None:
     claim = Claim("7", tasks=((0, 137, 1.0),), ended=1, stderr={0: "Killed"})
-    told = ev.Cause("memory", "out of memory", native="OUT_OF_MEMORY", maxrss=1 << 30)
-    event = decide(LIVE, look(Native.absent, claim=claim, cause=told), False)
+    reported = ev.Cause("memory", "out of memory", native="OUT_OF_MEMORY", maxrss=1 << 30)
+    event = decide(LIVE, observation(Native.absent, claim=claim, cause=reported), False)
     assert isinstance(event, ev.Terminated)
     assert (event.cause.kind, event.cause.code, event.cause.stderr, event.cause.maxrss) == (
         "memory",
@@ -201,36 +211,36 @@ def test_the_schedulers_reason_explains_a_failing_task() -> None:
 
 def test_the_accountings_cause_is_kept() -> None:
     cause = ev.Cause("timeout", "time limit", native="TIMEOUT", elapsed=61.0)
-    event = decide(LIVE, look(Native.ended, cause=cause), True)
+    event = decide(LIVE, observation(Native.ended, cause=cause), True)
     assert isinstance(event, ev.Terminated)
     assert event.cause == cause
 
 
 def test_a_failing_task_is_named_with_its_code_and_stderr() -> None:
     claim = Claim("7", node="n3", tasks=((0, 0, 1.0), (1, 9, 2.0)), ended=1, stderr={1: "boom"})
-    assert decide(LIVE, look(Native.running, claim=claim), False) is None, "the scheduler may yet say why"
-    event = decide(LIVE, look(Native.running, claim=claim), True)
-    assert event == decide(LIVE, look(Native.absent, claim=claim), False)
+    assert decide(LIVE, observation(Native.running, claim=claim), False) is None, "the scheduler may yet say why"
+    event = decide(LIVE, observation(Native.running, claim=claim), True)
+    assert event == decide(LIVE, observation(Native.absent, claim=claim), False)
     assert isinstance(event, ev.Terminated)
     assert (event.cause.task, event.cause.code, event.cause.stderr, event.cause.node) == (1, 9, "boom", "n3")
 
 
-ASKED = Progress("j", 2, attempt=1, nonce="n1", asking=True)
+ASKED = Progress("j", 2, attempt=1, nonce="n1", submission_pending=True)
 
 
 def test_a_lost_answer_is_found_or_waited_for() -> None:
-    assert decide(ASKED, look(Native.absent, id="7", how="receipt"), False) == ev.Submitted("j", "7", "receipt")
-    assert decide(ASKED, look(Native.absent), False) is None
-    assert isinstance(decide(ASKED, look(Native.absent), True), ev.Void)
-    assert decide(ASKED, look(Native.unknown), True) is None
+    assert decide(ASKED, observation(Native.absent, id="7", how="receipt"), False) == ev.Submitted("j", "7", "receipt")
+    assert decide(ASKED, observation(Native.absent), False) is None
+    assert isinstance(decide(ASKED, observation(Native.absent), True), ev.NotFound)
+    assert decide(ASKED, observation(Native.unknown), True) is None
 
 
 def test_a_killed_job_ends_for_the_reason_it_was_killed_for() -> None:
     stopping = msgspec.structs.replace(LIVE, stopping="cancelled")
-    event = decide(stopping, look(Native.ended), False)
+    event = decide(stopping, observation(Native.ended), False)
     assert isinstance(event, ev.Terminated)
     assert event.cause.kind == "cancelled"
-    assert decide(stopping, look(Native.absent), False) is None, "absent may be late visibility: the grace holds"
+    assert decide(stopping, observation(Native.absent), False) is None, "absent may be late visibility: the grace holds"
 
 
 def test_bits_are_the_tasks_that_ended_well() -> None:
@@ -251,18 +261,18 @@ _EVENTS = st.lists(st.sampled_from(list(SAMPLES.values())), max_size=30)
 @settings(max_examples=300, deadline=None)
 @given(_EVENTS)
 def test_refused_events_change_nothing_and_the_fold_of_the_others_is_the_live_state(events: list[Any]) -> None:
-    live, kept = Progress("j", 2), []
+    live, stored = Progress("j", 2), []
     for event in events:
         if isinstance(event, ev.Submitting):
             event = msgspec.structs.replace(event, attempt=max(live.attempt, 1))
         before = live
         try:
             live = apply(live, event)
-            kept.append(event)
+            stored.append(event)
         except IllegalTransition:
             assert live is before
     again = Progress("j", 2)
     wire: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ev.Event)
-    for event in kept:
+    for event in stored:
         again = apply(again, wire.decode(msgspec.json.encode(event)))
     assert again == live

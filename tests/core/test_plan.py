@@ -74,13 +74,13 @@ def test_the_order_of_keys_is_no_part_of_identity() -> None:
 
 
 def test_policy_is_no_part_of_identity_but_what_is_asked_is() -> None:
-    asked = spec()
+    requested = spec()
     changed = msgspec.structs.replace(
-        asked, machine=msgspec.structs.replace(asked.machine, retry_count=9, max_running=1)
+        requested, machine=msgspec.structs.replace(requested.machine, retry_count=9, max_running=1)
     )
-    assert plan_hash(changed) == plan_hash(asked)
-    assert plan_hash(spec(para_deg=2)) != plan_hash(asked)
-    assert plan_hash(msgspec.structs.replace(asked, work_base="v")) != plan_hash(asked)
+    assert plan_hash(changed) == plan_hash(requested)
+    assert plan_hash(spec(para_deg=2)) != plan_hash(requested)
+    assert plan_hash(msgspec.structs.replace(requested, work_base="v")) != plan_hash(requested)
 
 
 def test_the_bytes_of_inputs_are_part_of_identity() -> None:

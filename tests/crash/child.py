@@ -14,7 +14,7 @@ def submission(work: Path, context: str) -> SubmissionSpec:
     command = f"echo {{}} >> {work}/log; sleep 0.{{}}; cat in > out"
     return SubmissionSpec(
         "w",
-        MachineSpec("Shell", context, str(work / "near"), str(work / "far"), retry_count=0, max_running=5),
+        MachineSpec("Shell", context, str(work / "local"), str(work / "far"), retry_count=0, max_running=5),
         ResourcesSpec(1, 1, 0, "", 2, para_deg=1),
         tuple(TaskSpec(command.format(i, i % 4), f"t{i}", ("in",), ("out",)) for i in range(TASKS)),
     )
@@ -23,7 +23,7 @@ def submission(work: Path, context: str) -> SubmissionSpec:
 def lay_out(work: Path) -> None:
     """The tasks' directories and inputs."""
     for index in range(TASKS):
-        task = work / "near" / "w" / f"t{index}"
+        task = work / "local" / "w" / f"t{index}"
         task.mkdir(parents=True)
         (task / "in").write_text(f"input {index}\n")
 

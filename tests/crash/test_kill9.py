@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dispatcher.core.lifecycle import State
-from dispatcher.run.store import kept_journals, read_history
+from dispatcher.run.store import read_history, stored_journals
 from journal import verify
 
 CHILD = Path(__file__).with_name("child.py")
@@ -46,8 +46,8 @@ def test_killed_at_25_random_moments(tmp_path: Path, child: Any, context: str) -
         ran = Counter((work / "log").read_text().split())
         assert ran == Counter(str(index) for index in range(child.TASKS)), f"seed {seed}, round {round_number}"
         for index in range(child.TASKS):
-            assert (work / "near" / "w" / f"t{index}" / "out").read_text() == f"input {index}\n"
-        [journal] = kept_journals(work / "near" / "w")
+            assert (work / "local" / "w" / f"t{index}" / "out").read_text() == f"input {index}\n"
+        [journal] = stored_journals(work / "local" / "w")
         assert verify(journal).status == "clean"
         assert {job.state for job in read_history(journal).jobs.values()} == {State.finished}
         if kills >= 25:
@@ -79,7 +79,7 @@ def test_a_holder_that_wakes_up_after_another_took_over(tmp_path: Path, child: A
     while not (tmp_path / "log").exists():
         time.sleep(0.02)
     stale.send_signal(signal.SIGSTOP)
-    [journal] = kept_journals(tmp_path / "near" / "w")
+    [journal] = stored_journals(tmp_path / "local" / "w")
     (journal / "LOCK").unlink()
     assert live(tmp_path, "LazyLocal", 60) == 0
     stale.send_signal(signal.SIGCONT)

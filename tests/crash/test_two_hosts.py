@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from dispatcher.core.lifecycle import State
-from dispatcher.run.store import kept_journals, read_history
+from dispatcher.run.store import read_history, stored_journals
 from journal import Open, frames, verify
 
 pytestmark = pytest.mark.cluster
@@ -55,8 +55,8 @@ class Host:
 
     def unlock(self, journal: Path) -> str:
         """What an operator types who cannot reach the holder."""
-        told, _ = self.run(sys.executable, "-m", "journal", "unlock", str(journal)).communicate(timeout=60)
-        return told
+        reported, _ = self.run(sys.executable, "-m", "journal", "unlock", str(journal)).communicate(timeout=60)
+        return reported
 
     def down(self) -> None:
         """Everything on it ends."""
@@ -112,23 +112,23 @@ def began(disk: Path) -> Path:
     until = time.monotonic() + 60
     while not (disk / "log").exists() and time.monotonic() < until:
         time.sleep(0.02)
-    [journal] = kept_journals(disk / "near" / "w")
+    [journal] = stored_journals(disk / "local" / "w")
     return journal
 
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What it said; it must have ended well."""
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, told
-    return told
+    reported, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, reported
+    return reported
 
 
 def check(disk: Path, child: Any) -> None:
     """Every task ran once, every result is home, the journal is whole and says so."""
     assert Counter((disk / "log").read_text().split()) == Counter(str(number) for number in range(child.TASKS))
     for number in range(child.TASKS):
-        assert (disk / "near" / "w" / f"t{number}" / "out").read_text() == f"input {number}\n"
-    [journal] = kept_journals(disk / "near" / "w")
+        assert (disk / "local" / "w" / f"t{number}" / "out").read_text() == f"input {number}\n"
+    [journal] = stored_journals(disk / "local" / "w")
     assert verify(journal).status in ("clean", "torn", "foreign")
     assert {job.state for job in read_history(journal).jobs.values()} == {State.finished}
 
@@ -143,13 +143,13 @@ def test_the_second_is_refused_and_told_who_holds_it(tmp_path: Path, child: Any,
     a, b = hosts("shared")
     first = a.dispatcher()
     journal = began(tmp_path / "disk")
-    told, _ = (second := b.dispatcher()).communicate(timeout=60)
+    reported, _ = (second := b.dispatcher()).communicate(timeout=60)
     assert second.returncode != 0
     [pid] = children(first.pid)
     inside = (Path("/proc") / str(pid) / "status").read_text().split("NSpid:")[1].splitlines()[0].split()[-1]
-    assert f"SubmissionBusy: {tmp_path / 'work'}" in told
-    assert f"is being written by process {inside} on host-a since" in told
-    assert "python -m journal unlock" in told, "it is on another host, perhaps out of reach"
+    assert f"SubmissionBusy: {tmp_path / 'work'}" in reported
+    assert f"is being written by process {inside} on host-a since" in reported
+    assert "python -m journal unlock" in reported, "it is on another host, perhaps out of reach"
     ended(first)
     check(tmp_path / "disk", child)
     assert set(writers(journal)) == {"host-a"}
@@ -174,8 +174,8 @@ def test_a_holder_that_hangs_is_shut_out_and_wakes_up_to_nothing(tmp_path: Path,
     first = a.dispatcher()
     journal = began(tmp_path / "disk")
     send(first, signal.SIGSTOP)
-    told, _ = (refused := b.dispatcher()).communicate(timeout=60)
-    assert refused.returncode != 0, told
+    reported, _ = (refused := b.dispatcher()).communicate(timeout=60)
+    assert refused.returncode != 0, reported
     assert "on host-a since" in b.unlock(tmp_path / "work" / journal.relative_to(tmp_path / "disk"))
     ended(b.dispatcher())
     woken(first, tmp_path / "disk", journal)
@@ -188,8 +188,8 @@ def test_a_holder_that_hangs_where_locks_stay_on_the_host(tmp_path: Path, child:
     first = a.dispatcher()
     journal = began(tmp_path / "disk")
     send(first, signal.SIGSTOP)
-    told = ended(b.dispatcher())
-    assert f"warning: locks on {tmp_path / 'work'} (fuse) exclude only processes of one node" in told, told
+    reported = ended(b.dispatcher())
+    assert f"warning: locks on {tmp_path / 'work'} (fuse) exclude only processes of one node" in reported, reported
     woken(first, tmp_path / "disk", journal)
     check(tmp_path / "disk", child)
 
@@ -199,9 +199,9 @@ def woken(first: subprocess.Popen[str], disk: Path, journal: Path) -> None:
     before = {path.name: path.read_bytes() for path in journal.iterdir() if path.suffix == ".jsonl"}
     ran = (disk / "log").read_text()
     send(first, signal.SIGCONT)
-    told, _ = first.communicate(timeout=60)
+    reported, _ = first.communicate(timeout=60)
     assert first.returncode != 0
-    assert "another writer" in told, told
+    assert "another writer" in reported, reported
     assert (disk / "log").read_text() == ran
     after = {path.name: path.read_bytes() for path in journal.iterdir() if path.suffix == ".jsonl"}
     assert after.keys() == before.keys()
@@ -214,8 +214,8 @@ def test_two_hosts_at_once(tmp_path: Path, child: Any, hosts: Hosts, locks: str)
     """Started together: one is refused or shut out, at whatever moment, or each by the other; nothing runs twice."""
     up = hosts(locks)
     both = [host.dispatcher() for host in up]
-    told = [process.communicate(timeout=120)[0] for process in both]
-    for process, said in zip(both, told, strict=True):
+    reported = [process.communicate(timeout=120)[0] for process in both]
+    for process, said in zip(both, reported, strict=True):
         assert process.returncode == 0 or "SubmissionBusy" in said, said
     ended(up[1].dispatcher())  # whoever comes next goes on, or has nothing to do
     check(tmp_path / "disk", child)

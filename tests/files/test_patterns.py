@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dispatcher.core.errors import ConfigError, InputMissing
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.core.ports import FileEntry, Item
-from dispatcher.files import patterns as staging
+from dispatcher.files import patterns
 
 
 def spec(*tasks: TaskSpec, common: tuple[str, ...] = (), back: tuple[str, ...] = ()) -> SubmissionSpec:
@@ -57,7 +57,7 @@ def targets(items: list[Item]) -> list[str]:
     ],
 )
 def test_clean(given_: str, means: str) -> None:
-    assert staging.clean(given_, "key") == means
+    assert patterns.clean(given_, "key") == means
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_clean(given_: str, means: str) -> None:
 )
 def test_clean_refuses_and_says_why(path: str, why: str) -> None:
     with pytest.raises(ConfigError, match=rf"task_list\[3\]\.forward_files: .*{why}"):
-        staging.clean(path, "task_list[3].forward_files")
+        patterns.clean(path, "task_list[3].forward_files")
 
 
 @given(st.one_of(st.text(), st.text(alphabet="a./\\:C~ *\0")))
 def test_clean_never_leads_out(path: str) -> None:
     try:
-        name = staging.clean(path, "key")
+        name = patterns.clean(path, "key")
     except ConfigError:
         return
     assert not posixpath.isabs(name)
     assert ".." not in name.split("/")
     assert posixpath.normpath(posixpath.join("/R", name)).rstrip("/").startswith("/R")
     assert posixpath.normpath(name) == (name or ".")
-    assert staging.clean(name, "key") == name
+    assert patterns.clean(name, "key") == name
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_clean_never_leads_out(path: str) -> None:
 )
 def test_check_paths_names_the_key(bad: SubmissionSpec, key: str) -> None:
     with pytest.raises(ConfigError, match=f"^{key}"):
-        staging.check_paths(bad)
+        patterns.check_paths(bad)
 
 
 def test_check_paths_allows_what_is_documented() -> None:
     good = spec(task("./", "*.dat **/x . d/", "out/*", outlog=None, errlog=None), task(""), common=("*.json",))
-    staging.check_paths(good)
+    patterns.check_paths(good)
 
 
 # patterns
@@ -158,11 +158,11 @@ TREE = files("a", "ab", "b.txt", ".h", "d/a", "d/.h", "d/e/a", "d/e/b.txt", ".g/
     ],
 )
 def test_match(pattern: str, paths: str) -> None:
-    assert staging.Listing(TREE).match(pattern) == sorted(paths.split())
+    assert patterns.Listing(TREE).match(pattern) == sorted(paths.split())
 
 
 def test_a_directory_brings_everything_below_it_but_what_is_ours() -> None:
-    listing = staging.Listing([*TREE, *files("d/.dispatcher/journal", ".dispatcher-1.tmp", "d/.dispatcher-2.tmp")])
+    listing = patterns.Listing([*TREE, *files("d/.dispatcher/journal", ".dispatcher-1.tmp", "d/.dispatcher-2.tmp")])
     assert [entry.path for entry in listing.files("d")] == ["d/.h", "d/a", "d/e/a", "d/e/b.txt"]
     assert listing.files("emp*") == [FileEntry("empty", -1)]
     assert [entry.path for entry in listing.files(".*")] == [".g/a", ".h"]
@@ -172,17 +172,17 @@ def test_a_directory_brings_everything_below_it_but_what_is_ours() -> None:
 def test_escaped_means_itself(name: str) -> None:
     if name.startswith(".dispatcher"):
         return
-    listing = staging.Listing(files(f"{name}/f", "other"))
-    assert listing.match(staging.escape(name)) == [name]
-    assert staging.roots([staging.escape(name)]) == [name]
-    assert staging.readable(staging.escape(name)) == name
+    listing = patterns.Listing(files(f"{name}/f", "other"))
+    assert listing.match(patterns.escape(name)) == [name]
+    assert patterns.roots([patterns.escape(name)]) == [name]
+    assert patterns.readable(patterns.escape(name)) == name
 
 
 # what to list
 
 
 @pytest.mark.parametrize(
-    ("patterns", "listed"),
+    ("wanted_patterns", "listed"),
     [
         (["a", "a", "b"], ["a", "b"]),
         (["t1/*.dat", "t1/x", "t1/d/e"], ["t1"]),
@@ -195,17 +195,17 @@ def test_escaped_means_itself(name: str) -> None:
         ([""], [""]),
     ],
 )
-def test_roots(patterns: list[str], listed: list[str]) -> None:
-    assert staging.roots(patterns) == listed
+def test_roots(wanted_patterns: list[str], listed: list[str]) -> None:
+    assert patterns.roots(wanted_patterns) == listed
 
 
 # up
 
 
 def test_uploads() -> None:
-    asked = spec(task("t1", "in* d"), task("t[2]", "x"), task("", "*.txt"), task("t3"), common=("common",))
+    requested = spec(task("t1", "in* d"), task("t[2]", "x"), task("", "*.txt"), task("t3"), common=("common",))
     there = files("t1/in1", "t1/in2", "t1/.in", "t1/d/f", "t1/d/e/", "t1/not", "t[2]/x", "b.txt", "common/c", "t2/x")
-    items = staging.uploads(asked, there, "/proj/runs")
+    items = patterns.uploads(requested, there, "/proj/runs")
     assert targets(items) == sorted(
         ["t1/", "t[2]/", "t3/", "t1/in1", "t1/in2", "t1/d/f", "t1/d/e/", "t[2]/x", "b.txt", "common/c"]
     )
@@ -213,8 +213,8 @@ def test_uploads() -> None:
 
 
 def test_uploads_send_each_target_once() -> None:
-    asked = spec(*(task("t", "* a ./a d", f"out{n}") for n in range(3)), common=("t/a", "t"))
-    items = staging.uploads(asked, files("t/a", "t/d/b"), "/n")
+    requested = spec(*(task("t", "* a ./a d", f"out{n}") for n in range(3)), common=("t/a", "t"))
+    items = patterns.uploads(requested, files("t/a", "t/d/b"), "/n")
     assert targets(items) == ["t/", "t/a", "t/d/b"]
 
 
@@ -222,7 +222,7 @@ def test_uploads_name_all_that_is_missing() -> None:
     tasks = [TaskSpec(f"run {n}", f"t[{n}]", ("in.dat", f"no{n}*")) for n in range(12)]
     there = files(*(f"t[{n}]/in.dat" for n in range(12)))
     with pytest.raises(InputMissing) as caught:
-        staging.uploads(spec(*tasks, common=("gone",)), there, "/proj/runs")
+        patterns.uploads(spec(*tasks, common=("gone",)), there, "/proj/runs")
     text = str(caught.value)
     assert text.startswith("13 forward file(s) not found below /proj/runs;")
     assert "\n  gone (forward_common_files)\n" in text
@@ -232,22 +232,22 @@ def test_uploads_name_all_that_is_missing() -> None:
 
 
 def test_empty_directory_is_no_missing_file() -> None:
-    assert targets(staging.uploads(spec(task("t", "d")), files("t/d/"), "/n")) == ["t/", "t/d/"]
-    assert targets(staging.uploads(spec(task(".", ".")), files(), "/n")) == []
+    assert targets(patterns.uploads(spec(task("t", "d")), files("t/d/"), "/n")) == ["t/", "t/d/"]
+    assert targets(patterns.uploads(spec(task(".", ".")), files(), "/n")) == []
 
 
 def test_task_directory_that_is_a_file() -> None:
     with pytest.raises(ConfigError, match=r"task_list\[0\]\.task_work_path: /n/t is a file"):
-        staging.uploads(spec(task("t"), common=("t",)), files("t"), "/n")
+        patterns.uploads(spec(task("t"), common=("t",)), files("t"), "/n")
 
 
 def test_name_that_is_no_utf8_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"t/a\\udcff"):
-        staging.uploads(spec(task("t", "*")), files("t/a\udcff"), "/n")
+        patterns.uploads(spec(task("t", "*")), files("t/a\udcff"), "/n")
 
 
 def test_inputs_leave_out_what_tasks_rewrite() -> None:
-    asked = spec(
+    requested = spec(
         task("t1", "in out.dat log err state d", "*.dat state", outlog="log"),
         task("t2", "in log d", "d", outlog="other"),
         task("t2", "in other"),
@@ -256,7 +256,7 @@ def test_inputs_leave_out_what_tasks_rewrite() -> None:
     )
     names = ["in", "out.dat", "log", "err", "state", "d/x"]
     there = [*files(*(f"t1/{n}" for n in names)), *files("t2/in", "t2/log", "t2/d/y", "t2/other", "pot", "sum")]
-    counted = staging.inputs(asked, staging.uploads(asked, there, "/n"))
+    counted = patterns.inputs(requested, patterns.uploads(requested, there, "/n"))
     assert counted == {"t1/in", "t1/d/x", "t2/in", "pot"}  # t2/log: the third task's log, by default
 
 
@@ -264,17 +264,17 @@ def test_inputs_leave_out_what_tasks_rewrite() -> None:
 
 
 def test_wanted_and_evidence() -> None:
-    asked = spec(task("t[1]", "", "out* sub/x log"), task("t2", "", "out*", outlog=None), back=("all.log",))
-    assert staging.wanted(asked, [0]) == ["all.log", "t[[]1]/out*", "t[[]1]/sub/x", "t[[]1]/log"]
-    assert staging.wanted(asked, [1, 1]) == ["all.log", "t2/out*"]
-    assert staging.evidence(asked, [0]) == ["t[[]1]/log", "t[[]1]/err", "t[[]1]/out*", "t[[]1]/sub/x"]
-    assert staging.evidence(asked, [1]) == ["t2/err", "t2/out*"]
-    assert staging.evidence(spec(task("t", outlog="a*", errlog="a*")), [0]) == ["t/a[*]"]
+    requested = spec(task("t[1]", "", "out* sub/x log"), task("t2", "", "out*", outlog=None), back=("all.log",))
+    assert patterns.wanted(requested, [0]) == ["all.log", "t[[]1]/out*", "t[[]1]/sub/x", "t[[]1]/log"]
+    assert patterns.wanted(requested, [1, 1]) == ["all.log", "t2/out*"]
+    assert patterns.evidence(requested, [0]) == ["t[[]1]/log", "t[[]1]/err", "t[[]1]/out*", "t[[]1]/sub/x"]
+    assert patterns.evidence(requested, [1]) == ["t2/err", "t2/out*"]
+    assert patterns.evidence(spec(task("t", outlog="a*", errlog="a*")), [0]) == ["t/a[*]"]
 
 
 def test_downloads() -> None:
     there = files("t[1]/out1", "t[1]/out2", "t[1]/d/f", "t[1]/d/e/", "t1/out3")
-    items, missing = staging.downloads(["t[[]1]/out*", "t[[]1]/out1", "t[[]1]/d", "t[[]1]/no*", "none"], there)
+    items, missing = patterns.downloads(["t[[]1]/out*", "t[[]1]/out1", "t[[]1]/d", "t[[]1]/no*", "none"], there)
     assert targets(items) == ["t[1]/d/e/", "t[1]/d/f", "t[1]/out1", "t[1]/out2"]
     assert all(item.source == item.target for item in items)
     assert missing == ["t[1]/no*", "none"]
@@ -285,14 +285,14 @@ def test_downloads() -> None:
     [("out.nc", "out.nc"), ("out/*.nc", "out__.nc"), ("a b;c", "a_b_c"), ("é-1", "é-1"), ("../x", ".._x")],
 )
 def test_marker(name: str, tag: str) -> None:
-    assert staging.marker(name) == f"tag_failure_download_{tag}"
+    assert patterns.marker(name) == f"tag_failure_download_{tag}"
 
 
 def test_markers_lie_in_the_tasks_directory() -> None:
-    asked = spec(task("t[1]", "", "out* sub/x ok"), task("t2", "", "sub/x"), back=("all.log",))
-    patterns = staging.wanted(asked, [0, 1])
-    _, missing = staging.downloads(patterns, files("t[1]/ok", "t2/sub/x"))
-    assert staging.markers(asked, [0, 1], missing) == [
+    requested = spec(task("t[1]", "", "out* sub/x ok"), task("t2", "", "sub/x"), back=("all.log",))
+    wanted_patterns = patterns.wanted(requested, [0, 1])
+    _, missing = patterns.downloads(wanted_patterns, files("t[1]/ok", "t2/sub/x"))
+    assert patterns.markers(requested, [0, 1], missing) == [
         "tag_failure_download_all.log",
         "t[1]/tag_failure_download_out_",
         "t[1]/tag_failure_download_sub_x",
@@ -334,13 +334,13 @@ def one_directory(n: int) -> tuple[SubmissionSpec, list[FileEntry]]:
 @pytest.mark.parametrize("make", [own_directories, one_directory])
 def test_cost_is_linear(make: Callable[[int], tuple[SubmissionSpec, list[FileEntry]]]) -> None:
     def work(n: int) -> Callable[[], object]:
-        asked, there = make(n)
+        requested, there = make(n)
 
         def all_of_it() -> None:
-            staging.check_paths(asked)
-            staging.roots(staging.sources(asked))
-            staging.inputs(asked, staging.uploads(asked, there, "/n"))
-            _, missing = staging.downloads(staging.wanted(asked, range(n)), there)
+            patterns.check_paths(requested)
+            patterns.roots(patterns.sources(requested))
+            patterns.inputs(requested, patterns.uploads(requested, there, "/n"))
+            _, missing = patterns.downloads(patterns.wanted(requested, range(n)), there)
             assert missing == []
 
         return all_of_it
@@ -351,12 +351,12 @@ def test_cost_is_linear(make: Callable[[int], tuple[SubmissionSpec, list[FileEnt
 
 def test_nested_wildcards_do_not_walk_again_and_again() -> None:
     def work(depth: int) -> Callable[[], object]:
-        listing = staging.Listing(files("/".join(["a"] * depth)))
+        listing = patterns.Listing(files("/".join(["a"] * depth)))
         return lambda: listing.match("**/a/**/a/**/a")
 
     assert calls(work(400)) < 5 * calls(work(100))
 
 
 def test_nothing_here_touches_a_file() -> None:
-    source = Path(staging.__file__).read_text()
+    source = Path(patterns.__file__).read_text()
     assert not re.findall(r"^(?:import|from) (?:os|pathlib|io|shutil|glob|subprocess)\b|\bopen\(", source, re.M)

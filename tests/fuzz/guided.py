@@ -79,8 +79,8 @@ def journals() -> tuple[Callable[[bytes], None], list[bytes]]:
         else:
             assert report.records == read, report
 
-    kept = [journal for journal in (FIXTURES / "journals" / "v1").iterdir() if (journal / "00000001.jsonl").exists()]
-    seeds = [((j / "HEAD").read_bytes() if (j / "HEAD").exists() else b"", j / "00000001.jsonl") for j in kept]
+    stored = [journal for journal in (FIXTURES / "journals" / "v1").iterdir() if (journal / "00000001.jsonl").exists()]
+    seeds = [((j / "HEAD").read_bytes() if (j / "HEAD").exists() else b"", j / "00000001.jsonl") for j in stored]
     return judge, [head.ljust(2 * SECTOR) + segment.read_bytes() for head, segment in seeds]
 
 

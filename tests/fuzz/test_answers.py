@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from dispatcher import schedulers
 from dispatcher.core.errors import Unreachable
 from dispatcher.core.model import ResourcesSpec
-from dispatcher.core.ports import Ask, Native, Reply, Watch
+from dispatcher.core.ports import Native, Query, Reply, SubmitRequest
 from dispatcher.run.observer import understood
-from dispatcher.schedulers.command_line import Row
+from dispatcher.schedulers.command_line import QueueRow
 
 FUZZ = settings(derandomize=True, max_examples=600, deadline=None, database=None)
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus" / "answers"
 DIALECTS = list(schedulers.BUILTIN)
 NONCES = ("dq3v81kx0mza", "da9wx2mfk4tz")
-WATCHES = [Watch(NONCES[0], "4211", 1_790_000_000.0), Watch(NONCES[1], "", 1_790_000_000.0)]
+WATCHES = [Query(NONCES[0], "4211", 1_790_000_000.0), Query(NONCES[1], "", 1_790_000_000.0)]
 RESOURCES = ResourcesSpec(1, 1, 0, "", 1)
-ASKS = [Ask(nonce, f"{nonce}-relax", f"{nonce}.sub", {}, RESOURCES) for nonce in NONCES]
+ASKS = [SubmitRequest(nonce, f"{nonce}-relax", f"{nonce}.sub", {}, RESOURCES) for nonce in NONCES]
 
 #: Pieces of which answers are made, right ones and wrong ones, in a random order.
 WORDS = st.sampled_from(
@@ -129,16 +129,16 @@ def test_what_was_found(file: Path) -> None:
         judged(schedulers.load(name), Reply(0, file.read_text()))
 
 
-@pytest.mark.parametrize("name", [name for name in DIALECTS if hasattr(schedulers.load(name), "standing")])
+@pytest.mark.parametrize("name", [name for name in DIALECTS if hasattr(schedulers.load(name), "observation_of")])
 def test_a_state_that_nobody_knows_is_no_news(name: str) -> None:
     dialect: Any = schedulers.load(name)
 
     @FUZZ
     @given(st.text(min_size=1, max_size=12).filter(lambda code: code not in dialect.STATES), st.text(max_size=12))
     def check(code: str, reason: str) -> None:
-        look = dialect.standing([Row("4211", NONCES[0], code, "c1", reason)])
-        assert look.native is Native.unknown
-        assert look.cause is None
+        observation = dialect.observation_of([QueueRow("4211", NONCES[0], code, "c1", reason)])
+        assert observation.native is Native.unknown
+        assert observation.cause is None
 
     check()
 
@@ -152,6 +152,6 @@ def test_an_answer_that_breaks_off_is_none(name: str) -> None:
     def check(text: str) -> None:
         reply = Reply(0, text.replace("done", "don"), "")
         with pytest.raises(Unreachable):
-            dialect.looked(reply, WATCHES)
+            dialect.observed(reply, WATCHES)
 
     check()

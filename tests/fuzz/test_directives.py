@@ -36,14 +36,14 @@ PAYLOADS = [
 OWN = {"custom_gpu_line"}
 
 
-def header(name: str, log: str = "/R/log", **asked: Any) -> list[str]:
+def header(name: str, log: str = "/R/log", **requested: Any) -> list[str]:
     """The lines of the header as the scheduler reads them, after the door's check."""
     plain: dict[str, Any] = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 1, "queue_name": "q", "group_size": 1}
-    resources = ResourcesSpec(**plain | asked)
+    resources = ResourcesSpec(**plain | requested)
     dialect = schedulers.load(name)
     dialect.check(resources)
     check_header(resources, dialect)
-    place = Place("/near", log.removesuffix("/log"), log.removesuffix("/log"))
+    place = Place("/local", log.removesuffix("/log"), log.removesuffix("/log"))
     task = TaskSpec("true", "t")
     made = render(JobScript("5f1c", "dq3v81kx0mza", "dq3v81kx0mza-x", place, resources, ((0, task),)), dialect)
     return made.header.splitlines()

@@ -40,12 +40,12 @@ ASKED: dict[tuple[str, ...], set[int]] = {
 }
 
 
-def judge(near: Path) -> None:
+def judge(local: Path) -> None:
     """Ask every verb."""
     for words, codes in ASKED.items():
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main([words[0], str(near), *words[1:]])
+            code = main([words[0], str(local), *words[1:]])
         said = f"{' '.join(words)}: exit {code}: {err.getvalue()}"
         assert code in codes, said
         assert "Traceback" not in err.getvalue() + out.getvalue(), said
@@ -135,8 +135,8 @@ EVENTS = st.one_of(
     st.builds(ev.Finished, JOBS, RESULTS),
     st.builds(ev.Terminated, JOBS, CAUSE, RESULTS, NUMBER),
     st.builds(ev.Retried, JOBS, st.booleans()),
-    st.builds(ev.Revived, JOBS, TEXT),
-    st.builds(ev.Inherited, JOBS, st.lists(st.integers(-1, 3), max_size=3).map(tuple), TEXT),
+    st.builds(ev.EarlierAttemptFound, JOBS, TEXT),
+    st.builds(ev.Reused, JOBS, st.lists(st.integers(-1, 3), max_size=3).map(tuple), TEXT),
     st.builds(
         ev.Delivered, st.lists(JOBS, max_size=2).map(tuple), NUMBER, NUMBER, st.lists(TEXT, max_size=2).map(tuple)
     ),

@@ -78,54 +78,54 @@ def run(spec: SubmissionSpec) -> None:
 @pytest.mark.parametrize("context", ["LazyLocal", "Local"])
 def test_odd_names_end_to_end(tmp_path: Path, context: str) -> None:
     rng = random.Random(7)
-    near, tasks = tmp_path / odd_name(rng) / "w", []
+    local, tasks = tmp_path / odd_name(rng) / "w", []
     for nth in range(24):
         folder, source, result, out, err = (f"{nth}{odd_name(rng)}", *(odd_name(rng) + word for word in "iroe"))
-        (near / folder).mkdir(parents=True)
-        (near / folder / source).write_text(f"{nth}\n")
+        (local / folder).mkdir(parents=True)
+        (local / folder / source).write_text(f"{nth}\n")
         command = f"cat -- {shlex.quote(source)} > ./{shlex.quote(result)}; echo out; echo err >&2"
         tasks.append(TaskSpec(command, folder, (escape(source),), (escape(result), escape(out)), out, err))
-    machine = MachineSpec("Shell", context, str(near.parent), str(tmp_path / odd_name(rng)), retry_count=0)
+    machine = MachineSpec("Shell", context, str(local.parent), str(tmp_path / odd_name(rng)), retry_count=0)
     run(SubmissionSpec("w", machine, ResourcesSpec(1, 1, 0, "", 6, para_deg=6), tuple(tasks)))
     for nth, task in enumerate(tasks):
-        names = {path.name: path for path in (near / task.task_work_path).iterdir()}
+        names = {path.name: path for path in (local / task.task_work_path).iterdir()}
         assert names[task.outlog or ""].read_text() == "out\n"
         assert [path for name, path in names.items() if name.endswith("r") and path.read_text() == f"{nth}\n"]
 
 
 def test_odd_names_through_every_verb_of_local(tmp_path: Path) -> None:
-    from dispatcher.contexts.local.local import LocalContext
+    from dispatcher.contexts.local.local import LocalConnection
 
     rng = random.Random(11)
     names = sorted({f"{odd_name(rng)}/{odd_name(rng)}" for _ in range(150)})
-    machine = MachineSpec("Shell", "Local", str(tmp_path / "near"), str(tmp_path / "far"))
-    context = LocalContext.open(machine, {"symlink": False}, "ab" * 20, ".")
+    machine = MachineSpec("Shell", "Local", str(tmp_path / "local"), str(tmp_path / "far"))
+    context = LocalConnection.open(machine, {"symlink": False}, "ab" * 20, ".")
     for name in names:
-        path = tmp_path / "near" / name
+        path = tmp_path / "local" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
-    items = [Item(str(tmp_path / "near" / n), n, len(n.encode()), digest(tmp_path / "near" / n)) for n in names]
+    items = [Item(str(tmp_path / "local" / n), n, len(n.encode()), digest(tmp_path / "local" / n)) for n in names]
     context.put(items, True)
     assert {(entry.path, entry.size) for entry in context.tree([""])} >= {(item.target, item.size) for item in items}
     for name in names:
-        (tmp_path / "near" / name).unlink()
+        (tmp_path / "local" / name).unlink()
     context.get([Item(name, name, len(name.encode())) for name in names])
-    assert all((tmp_path / "near" / name).read_bytes() == name.encode() for name in names)
+    assert all((tmp_path / "local" / name).read_bytes() == name.encode() for name in names)
     context.remove()
     assert not (tmp_path / "far" / ("ab" * 20)).exists()
 
 
-def asked(top: Path, name: str, resources: dict[str, str], task: dict[str, str]) -> SubmissionSpec:
+def requested(top: Path, name: str, resources: dict[str, str], task: dict[str, str]) -> SubmissionSpec:
     """A submission with the payload in its directories and in these fields."""
     plain: dict[str, Any] = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "", "group_size": 1}
     usual: dict[str, Any] = {"command": "echo ran >> ran", "task_work_path": "t"}
-    near = top / name
+    local = top / name
     made = TaskSpec(**usual | {key: TASK[key](value) for key, value in task.items()})
-    (near / "w" / made.task_work_path).mkdir(parents=True, exist_ok=True)
-    (near / "w" / made.task_work_path / name).write_text("x")
+    (local / "w" / made.task_work_path).mkdir(parents=True, exist_ok=True)
+    (local / "w" / made.task_work_path / name).write_text("x")
     return SubmissionSpec(
         "w",
-        MachineSpec("Shell", "Local", str(near), str(top / f"far {name}"), retry_count=0),
+        MachineSpec("Shell", "Local", str(local), str(top / f"far {name}"), retry_count=0),
         ResourcesSpec(**plain | {key: RESOURCES[key](value) for key, value in resources.items()}),
         (msgspec.structs.replace(made, backward_files=(*made.backward_files, "ran")),),
     )
@@ -138,7 +138,7 @@ def test_shell_characters_in_every_field(tmp_path: Path, kind: str) -> None:
     name = name.replace("/", "_")
     resources, task = dict.fromkeys(RESOURCES, bad), dict.fromkeys(TASK, name)
     while True:
-        spec = asked(tmp_path, name, resources, task)
+        spec = requested(tmp_path, name, resources, task)
         try:
             run(spec)
             break

@@ -18,7 +18,7 @@ from dispatcher.core import events as ev
 from dispatcher.core.errors import Interrupted, JobsFailed, ResultMissing
 from dispatcher.core.history import History
 from dispatcher.core.lifecycle import State
-from tests.simulation.cluster import World
+from tests.simulation.cluster import Conditions
 from tests.simulation.dialects import KITS
 
 #: Asked by HTTP; the real contexts run, see fixtures/clusters/bohrium/simulated.py.
@@ -68,7 +68,7 @@ def test_live_state_is_what_replay_shows(simulate: Callable[..., Any]) -> None:
     assert simulated.replayed().jobs == history.jobs
 
 
-class FailsAtFirst(World):
+class FailsAtFirst(Conditions):
     """Task 1 of every job fails at its first start."""
 
     def exit_code(self, job: str, task: int, attempt: int) -> int:
@@ -82,7 +82,7 @@ def test_a_retry_runs_only_what_is_unfinished(simulate: Callable[..., Any]) -> N
     assert {task: {n for (_, t), n in counts.items() if t == task} for task in (0, 1)} == {0: {1}, 1: {2}}
 
 
-class Hopeless(World):
+class Hopeless(Conditions):
     """One job fails whatever is tried."""
 
     def __init__(self) -> None:
@@ -106,18 +106,18 @@ def test_one_exhausted_job_does_not_stop_the_others(simulate: Callable[..., Any]
 
 
 def test_running_again_gives_failed_jobs_a_new_round(simulate: Callable[..., Any]) -> None:
-    world = Hopeless()
-    simulated = simulate(world)
+    conditions = Hopeless()
+    simulated = simulate(conditions)
     with pytest.raises(JobsFailed):
         simulated.run()
-    world.exit_code = lambda job, task, attempt: 0  # type: ignore[method-assign]
+    conditions.exit_code = lambda job, task, attempt: 0  # type: ignore[method-assign]
     assert states(simulated.run()) == {State.finished}
 
 
 def test_stop_on_failure_leaves_the_others_running(simulate: Callable[..., Any], make_submission: Any) -> None:
-    world = Hopeless()
-    world.runs_for = lambda: 3.0 if not world.bad and len(simulated.cluster.runs) < 2 else 300.0  # type: ignore[method-assign]
-    simulated = simulate(world, make_submission(machine={"retry_count": 0}))
+    conditions = Hopeless()
+    conditions.runs_for = lambda: 3.0 if not conditions.bad and len(simulated.cluster.runs) < 2 else 300.0  # type: ignore[method-assign]
+    simulated = simulate(conditions, make_submission(machine={"retry_count": 0}))
     with pytest.raises(JobsFailed, match="left running"):
         simulated.run(stop_on_failure=True)
 
@@ -135,26 +135,26 @@ def test_max_running_is_never_exceeded(simulate: Callable[..., Any], make_submis
     assert once_each(simulated)
 
 
-class Full(World):
+class Full(Conditions):
     """The queue is full now and then."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requested = 0
 
     def refuses(self) -> bool:
-        self.asked += 1
-        return self.asked % 3 != 0
+        self.requested += 1
+        return self.requested % 3 != 0
 
 
 def test_a_full_queue_means_later_and_costs_no_attempt(simulate: Callable[..., Any]) -> None:
     simulated = simulate(Full())
     history = simulated.run()
     assert {job.attempt for job in history.jobs.values()} == {1}
-    assert any(isinstance(record, ev.Postponed) for record in simulated.records())
+    assert any(isinstance(record, ev.Deferred) for record in simulated.records())
     assert once_each(simulated)
 
 
-class LosesReplies(World):
+class LosesReplies(Conditions):
     """Half of the answers are lost after their effect, a fifth of the calls before it; at no regular distance."""
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ def test_lost_replies_neither_fail_nor_double_anything(simulate: Callable[..., A
     assert all(job.fails == 0 for job in simulated.replayed().jobs.values())
 
 
-class NodeFailures(World):
+class NodeFailures(Conditions):
     """The first three starts of jobs end with their node."""
 
     def __init__(self) -> None:
@@ -186,11 +186,11 @@ class NodeFailures(World):
 
 
 def test_node_failures_use_up_no_retry(simulate: Callable[..., Any], make_submission: Any, dialect: str) -> None:
-    told = dialect not in ("JH_UniScheduler", *CLOUDS)  # which say that a job ended badly, and never why
-    simulated = simulate(NodeFailures(), make_submission(machine={"retry_count": 0 if told else 1}))
+    reported = dialect not in ("JH_UniScheduler", *CLOUDS)  # which say that a job ended badly, and never why
+    simulated = simulate(NodeFailures(), make_submission(machine={"retry_count": 0 if reported else 1}))
     history = simulated.run()
     assert states(history) == {State.finished}
-    assert sum(job.site for job in history.jobs.values()) == (3 if told else 0)
+    assert sum(job.site for job in history.jobs.values()) == (3 if reported else 0)
 
 
 class Requeues(NodeFailures):
@@ -209,7 +209,7 @@ def test_a_requeued_job_is_waited_for(simulate: Callable[..., Any]) -> None:
 
 
 def test_ratio_unfinished_kills_the_stragglers(simulate: Callable[..., Any], make_submission: Any) -> None:
-    class OneHangs(World):
+    class OneHangs(Conditions):
         first = True
 
         def runs_for(self) -> float:
@@ -250,16 +250,16 @@ def test_exit_on_submit_leaves_and_the_next_run_goes_on(simulate: Callable[..., 
 def test_a_signal_is_recorded_and_says_how_to_resume(simulate: Callable[..., Any]) -> None:
     simulated = simulate()
     with pytest.raises(Interrupted, match="Run the same command again"):
-        simulated.run(outside={"stop": lambda: len(simulated.cluster.runs) > 0})
+        simulated.run(environment={"stop": lambda: len(simulated.cluster.runs) > 0})
     assert any(isinstance(r, ev.Note) and r.text.startswith("interrupted") for r in simulated.records())
     assert states(simulated.run()) == {State.finished}
     assert once_each(simulated)
 
 
 def test_cancelling_ends_every_job_for_that_reason(simulate: Callable[..., Any]) -> None:
-    simulated = simulate(type("Long", (World,), {"runs_for": lambda self: 1e9})())
+    simulated = simulate(type("Long", (Conditions,), {"runs_for": lambda self: 1e9})())
     with pytest.raises(JobsFailed, match="cancelled"):
-        simulated.run(outside={"cancelled": lambda: len(simulated.cluster.runs) > 0})
+        simulated.run(environment={"cancelled": lambda: len(simulated.cluster.runs) > 0})
     causes = {job.cause.kind for job in simulated.replayed().jobs.values() if job.cause}
     assert causes == {"cancelled"}
 
@@ -271,7 +271,7 @@ def test_cancelling_ends_every_job_for_that_reason(simulate: Callable[..., Any])
 _OUTSIDE = re.compile(r"(?:before|after) (?:submit|look|account|kill|remove|note|[A-Z]+ /)|put|tree|get")
 
 
-class DiesAt(World):
+class DiesAt(Conditions):
     """Counts the points where the world is touched (`only` those of these names) and dies at one of them."""
 
     def __init__(self, step: int, killed: type[BaseException], fails: bool, only: str = "") -> None:
@@ -288,11 +288,11 @@ class DiesAt(World):
         return int(self.fails and task == 1 and attempt == 1)
 
 
-def told(records: list[Any]) -> dict[str, list[Any]]:
+def reported(records: list[Any]) -> dict[str, list[Any]]:
     """Every job's records without what may differ between lives: nonces, ids, times, and a question asked again."""
     story: dict[str, list[Any]] = {}
     for record in records:
-        if not isinstance(record, ev.JOB_EVENTS) or isinstance(record, ev.Void):
+        if not isinstance(record, ev.JOB_EVENTS) or isinstance(record, ev.NotFound):
             continue
         plain = msgspec.to_builtins(record)
         for varying in ("nonce", "id", "how", "why", "node"):
@@ -308,7 +308,7 @@ def told(records: list[Any]) -> dict[str, list[Any]]:
 def dies_at_each(simulate: Callable[..., Any], killed: type[BaseException], fails: bool, only: str, least: int) -> None:
     clean = simulate(DiesAt(0, killed, fails, only), name="clean")
     undisturbed = clean.run()
-    steps = clean.world.steps
+    steps = clean.conditions.steps
     assert steps >= least
     for step in range(1, steps + 1):
         simulated = simulate(DiesAt(step, killed, fails, only), name=f"dies{step}")
@@ -318,7 +318,7 @@ def dies_at_each(simulate: Callable[..., Any], killed: type[BaseException], fail
         assert Counter((r.job, r.task) for r in simulated.cluster.runs) == Counter(
             (r.job, r.task) for r in clean.cluster.runs
         ), f"killed at step {step}"
-        assert told(simulated.records()) == told(clean.records()), f"killed at step {step}"
+        assert reported(simulated.records()) == reported(clean.records()), f"killed at step {step}"
         assert simulated.replayed().jobs == history.jobs
         for name, job in history.jobs.items():
             assert (job.state, job.fails, job.done) == (
@@ -344,7 +344,7 @@ def test_death_at_every_outside_call_then_again_is_as_if_nothing_had_happened(
     dies_at_each(simulate, killed, True, _OUTSIDE.pattern, 25)
 
 
-class CallsOfLongAgo(World):
+class CallsOfLongAgo(Conditions):
     """The first attempt is listed long after it was given up, the call for the second arrives when all is over."""
 
     def __init__(self) -> None:
@@ -374,10 +374,10 @@ class CallsOfLongAgo(World):
 def test_a_call_for_a_nonce_that_was_not_needed_starts_nothing_when_it_arrives(
     simulate: Callable[..., Any], make_submission: Any, dialect: str
 ) -> None:
-    """Asked for (late), asked again: an earlier attempt has turned up; this nonce is dropped, and still under way."""
+    """Asked for (late), asked again: an earlier attempt was found; this nonce is dropped, and still under way."""
     simulated = simulate(CallsOfLongAgo(), make_submission(tasks=1))
     simulated.run()
-    assert any(isinstance(record, ev.Revived) for record in simulated.records())
+    assert any(isinstance(record, ev.EarlierAttemptFound) for record in simulated.records())
     assert len(simulated.cluster.runs) == 2, "the first life was lost with its node, the second succeeded"
     assert simulated.cluster.late
     simulated.cluster.sleep(1000)

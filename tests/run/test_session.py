@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from dispatcher import contexts, schedulers
-from dispatcher.contexts.local.local import LocalContext
+from dispatcher.contexts.local.local import LocalConnection
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import MachineSpec
 from dispatcher.run.session import check_pair
-from dispatcher.schedulers.shell import ShellQueue
+from dispatcher.schedulers.shell import ShellDialect
 
 
-class OnlyThere(ShellQueue):
+class OnlyThere(ShellDialect):
     context = "SSHContext"
 
 
-class OnlySlurm(LocalContext):
+class OnlySlurm(LocalConnection):
     batch_type = "Slurm"
 
 
@@ -28,4 +28,4 @@ def test_a_batch_system_and_a_context_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"machine/context_type: Shell works with SSHContext only, not with local"):
         check_pair(machine, OnlyThere(), contexts.load("local"))
     with pytest.raises(ConfigError, match=r"machine/batch_type: local works with Slurm only, not with Shell"):
-        check_pair(machine, ShellQueue(), OnlySlurm)
+        check_pair(machine, ShellDialect(), OnlySlurm)

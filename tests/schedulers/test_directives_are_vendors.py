@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, TaskSpec
-from dispatcher.core.ports import Ask, JobScript, Place, Watch
+from dispatcher.core.ports import JobScript, Place, Query, SubmitRequest
 from dispatcher.run.session import new_nonce
 from dispatcher.schedulers import chosen, load
 from dispatcher.scripts.render import render
@@ -238,26 +238,28 @@ def resources(draw: st.DrawFn) -> ResourcesSpec:
 @pytest.mark.parametrize("array", [False, True], ids=["single", "array"])
 @pytest.mark.parametrize("dialect", DIRECTIVES)
 @settings(max_examples=20, deadline=None)
-@given(asked=resources(), title=titles, tasks=st.integers(1, 40))
-def test_whatever_is_asked_for(dialect: str, array: bool, asked: ResourcesSpec, title: str, tasks: int) -> None:
+@given(requested=resources(), title=titles, tasks=st.integers(1, 40))
+def test_whatever_is_asked_for(dialect: str, array: bool, requested: ResourcesSpec, title: str, tasks: int) -> None:
     if array and dialect not in ARRAYS:
         return
     if array and dialect != "Slurm":
-        asked.kwargs["array"] = True
-    scheduler = load("SlurmJobArray") if array and dialect == "Slurm" else chosen(dialect, asked)
+        requested.kwargs["array"] = True
+    scheduler = load("SlurmJobArray") if array and dialect == "Slurm" else chosen(dialect, requested)
     try:
-        scheduler.check(asked)
+        scheduler.check(requested)
     except ConfigError:
-        assert dialect == "SGE" and set(asked.kwargs["account"]) & set("/:@*?")
+        assert dialect == "SGE" and set(requested.kwargs["account"]) & set("/:@*?")
         return
     nonce = new_nonce()
-    place, listed = Place("/near", "/R", HOME), tuple((n, TaskSpec("true", f"t{n}")) for n in range(tasks))
-    script = render(JobScript("5f1c", nonce, nonce + title, place, asked, listed, None), scheduler)
+    place, listed = Place("/local", "/R", HOME), tuple((n, TaskSpec("true", f"t{n}")) for n in range(tasks))
+    script = render(JobScript("5f1c", nonce, nonce + title, place, requested, listed, None), scheduler)
     assert wrong_directives(dialect, script.text()) == []
-    ask = Ask(nonce, nonce + title, f"{nonce}.sub", {}, asked, tasks=tasks, revoke=(("dq3v81kx0mza", 1),))
-    watches = [Watch(nonce, "4211"), Watch(new_nonce(), "")]
-    account = scheduler.account(watches, place)
-    calls = [scheduler.submit([ask], place), scheduler.look(watches, place), scheduler.kill(watches, place)]
+    request = SubmitRequest(
+        nonce, nonce + title, f"{nonce}.sub", {}, requested, tasks=tasks, revoke=(("dq3v81kx0mza", 1),)
+    )
+    queries = [Query(nonce, "4211"), Query(new_nonce(), "")]
+    account = scheduler.account(queries, place)
+    calls = [scheduler.submit([request], place), scheduler.observe(queries, place), scheduler.kill(queries, place)]
     for call in [*calls, *([account] if account else [])]:
         assert wrong_commands(dialect, call.text) == []
 
@@ -303,6 +305,6 @@ def test_native_ids_are_read_as_the_vendors_write_them(dialect: str, said: str, 
 @pytest.mark.parametrize("dialect", ["PBS", "Torque", "SGE", "LSF", "JH_UniScheduler", "Fugaku"])
 def test_nothing_is_limited_to_zero(dialect: str, zero: object, key: str) -> None:
     """sbatch(1): --time=0 is no limit and --mem=0 is all there is; elsewhere a zero would end the job at once."""
-    none, asked = (ResourcesSpec(1, 4, 0, "", 1, kwargs=kwargs) for kwargs in ({}, {key: zero}))
-    headers = [load(dialect).header(spec, "dn1", "/R/dn1.log", 0) for spec in (none, asked)]
+    none, requested = (ResourcesSpec(1, 4, 0, "", 1, kwargs=kwargs) for kwargs in ({}, {key: zero}))
+    headers = [load(dialect).header(spec, "dn1", "/R/dn1.log", 0) for spec in (none, requested)]
     assert headers[0] == headers[1]

@@ -13,39 +13,39 @@ from dispatcher.core.errors import ConfigError, Unreachable
 from dispatcher.core.model import ResourcesSpec, TaskSpec
 from dispatcher.core.ports import (
     Accepted,
-    Ask,
+    Deferral,
+    EarlierAttempt,
     JobScript,
-    Later,
-    Look,
-    Looks,
     Native,
-    Never,
+    Observation,
+    Observations,
     Place,
+    Query,
+    Rejection,
     Reply,
-    TurnedUp,
-    Watch,
+    SubmitRequest,
 )
 from dispatcher.schedulers.yarn.answers import STATES
-from dispatcher.schedulers.yarn.dialect import DistributedShell
+from dispatcher.schedulers.yarn.dialect import DistributedShellDialect
 from dispatcher.scripts.render import render
 
 from .conftest import said as recorded
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts" / "distributedshell"
-PLACE = Place("/near", "hdfs://nn:8020/r/s", "/near/.dispatcher/s/jobs")
-YARN = DistributedShell()
+PLACE = Place("/local", "hdfs://nn:8020/r/s", "/local/.dispatcher/s/jobs")
+YARN = DistributedShellDialect()
 APP = "application_1795580080690_0001"
 
 
 def resources(**what: Any) -> ResourcesSpec:
-    asked = {"number_node": 1, "cpu_per_node": 2, "gpu_per_node": 0, "queue_name": "lab", "group_size": 0}
-    return ResourcesSpec(**{**asked, **what})
+    requested = {"number_node": 1, "cpu_per_node": 2, "gpu_per_node": 0, "queue_name": "lab", "group_size": 0}
+    return ResourcesSpec(**{**requested, **what})
 
 
-def job(*commands: str, root: str = PLACE.root, directory: str = "t", **what: Any) -> JobScript:
+def job(*commands: str, root: str = PLACE.remote_root, directory: str = "t", **what: Any) -> JobScript:
     tasks = tuple((n, TaskSpec(command, f"{directory}{n}")) for n, command in enumerate(commands))
     forward, backward = what.pop("forward", ()), what.pop("backward", ())
-    place = Place("/near", root, PLACE.home)
+    place = Place("/local", root, PLACE.control)
     return JobScript("5f1c0a", "dn1", "dn1", place, resources(**what), tasks, None, forward, backward)
 
 
@@ -78,10 +78,10 @@ def test_shellcheck_has_no_complaint(name: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def ask(nonce: str = "dn1", **what: Any) -> Ask:
+def request(nonce: str = "dn1", **what: Any) -> SubmitRequest:
     revoke = what.pop("revoke", ())
     files = what.pop("files", {f"{nonce}.sub": "#!/bin/bash\ntrue\n"})
-    return Ask(nonce, f"{nonce}-relax", f"{nonce}.sub", files, resources(**what), revoke=revoke)
+    return SubmitRequest(nonce, f"{nonce}-relax", f"{nonce}.sub", files, resources(**what), revoke=revoke)
 
 
 def parsed(text: str) -> None:
@@ -94,7 +94,7 @@ def parsed(text: str) -> None:
 
 def test_the_client_is_asked_for_what_the_job_needs() -> None:
     kwargs = {"mem_limit": 4, "yarn_path": "/opt/ya rn", "img_name": "lab/lmp:2"}
-    text = YARN.submit([ask(gpu_per_node=1, kwargs=kwargs)], PLACE).text
+    text = YARN.submit([request(gpu_per_node=1, kwargs=kwargs)], PLACE).text
     parsed(text)
     for words in (
         "'-appname' 'dn1-relax'",
@@ -109,14 +109,14 @@ def test_the_client_is_asked_for_what_the_job_needs() -> None:
 
 
 def test_docker_only_when_an_image_is_named_and_no_queue_when_none_is() -> None:
-    text = YARN.submit([ask(queue_name="")], PLACE).text
+    text = YARN.submit([request(queue_name="")], PLACE).text
     assert "DOCKER" not in text
     assert "'-queue'" not in text
 
 
 def test_earlier_attempts_are_withdrawn_and_large_scripts_sent_before_anything_is_asked() -> None:
     files = {"dn2.sub": "x", "dn2.run": "y"}
-    text = YARN.submit([ask("dn2", revoke=(("dn1", 1),), files=files)], PLACE).text
+    text = YARN.submit([request("dn2", revoke=(("dn1", 1),), files=files)], PLACE).text
     parsed(text)
     sent = text.index('hadoop fs -put -f dn2.run dn1.withdrawn "$dsp_far/jobs/"')
     assert sent < text.index("dsp_revoke dn1 1 dn2\n") < text.index("dsp_start dn2 ")
@@ -139,21 +139,21 @@ def test_what_a_container_cannot_be_is_refused_before_anything_starts(wrong: dic
 
 def answered(*lines: str) -> Any:
     text = "".join(f"@@dn1 {line}\n" for line in lines)
-    return YARN.submitted(Reply(0, f"Welcome!\n{text}"), [ask()]).get("dn1")
+    return YARN.submitted(Reply(0, f"Welcome!\n{text}"), [request()]).get("dn1")
 
 
 def test_answers() -> None:
     assert answered(f"out dn1 {APP}", "code dn1 0", "done") == Accepted(APP)
-    assert answered("turned dn1 dn0", "done") == TurnedUp("dn0")
-    assert answered("err dn1 HDFS: put: Cannot create file. Name node is in safe mode.", "code dn1 75") == Later(
+    assert answered("turned dn1 dn0", "done") == EarlierAttempt("dn0")
+    assert answered("err dn1 HDFS: put: Cannot create file. Name node is in safe mode.", "code dn1 75") == Deferral(
         "HDFS: put: Cannot create file. Name node is in safe mode."
     )
-    assert isinstance(answered("full dn1.sub"), Later)
+    assert isinstance(answered("full dn1.sub"), Deferral)
     assert answered() is None
 
 
 def test_refused_for_good() -> None:
-    assert isinstance(YARN.refusal("1", recorded("yarn/queue-unknown").all), Never)
+    assert isinstance(YARN.refusal("1", recorded("yarn/queue-unknown").all), Rejection)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_refused_for_good() -> None:
 )
 def test_not_now(name: str, why: str) -> None:
     said = YARN.refusal("1", recorded(f"yarn/{name}").all)
-    assert isinstance(said, Later)
+    assert isinstance(said, Deferral)
     assert why in said.why
     assert len(said.why) <= 300 and "\n" not in said.why and "INFO" not in said.why
 
@@ -176,21 +176,23 @@ def test_once_the_client_has_begun_to_submit_only_yarn_settles_it() -> None:
     begun = "INFO distributedshell.Client: Submitting application to ASM\n"
     assert YARN.refusal("1", f"{begun}java.net.ConnectException: Connection refused") is None
     failed = f"Failed to submit application {APP} to YARN : Unknown queue: x"
-    assert isinstance(YARN.refusal("1", begun + failed), Never)
+    assert isinstance(YARN.refusal("1", begun + failed), Rejection)
 
 
 # -- looking ------------------------------------------------------------------------------------------------------
 
 
-def looked(queue: str, *lines: str, code: int = 0, ready: bool = True, read: int = 0, watch: str = "") -> Looks:
+def observed(
+    queue: str, *lines: str, code: int = 0, ready: bool = True, read: int = 0, query: str = ""
+) -> Observations:
     said = [f"queue-code {code}", *(f"queue {line}" for line in queue.splitlines())]
     said += [f"file {line}" for line in (*lines, *(["ready:"] if ready else []), "", f"read:{read}")]
     text = "".join(f"@@dn1 {line}\n" for line in (*said, "hdfs cat: Call From vm failed: Connection refused", "done"))
-    return YARN.looked(Reply(0, text), [Watch("dn1", watch)])
+    return YARN.observed(Reply(0, text), [Query("dn1", query)])
 
 
-def one(*lines: str, queue: str = "", watch: str = "") -> Look:
-    return looked(queue or rest(), *lines, watch=watch).jobs["dn1"]
+def one(*lines: str, queue: str = "", query: str = "") -> Observation:
+    return observed(queue or rest(), *lines, query=query).jobs["dn1"]
 
 
 def rest(state: str = "", final: str = "UNDEFINED", why: str = "") -> str:
@@ -199,7 +201,7 @@ def rest(state: str = "", final: str = "UNDEFINED", why: str = "") -> str:
 
 
 def test_the_look_is_one_question_to_each() -> None:
-    text = YARN.look([Watch("dn1", APP, 1e9), Watch("dn2", "", 1e9)], PLACE).text
+    text = YARN.observe([Query("dn1", APP, 1e9), Query("dn2", "", 1e9)], PLACE).text
     parsed(text)
     assert text.count("hadoop fs") == 1
     assert text.count("yarn application") == 1
@@ -208,9 +210,9 @@ def test_the_look_is_one_question_to_each() -> None:
 
 @pytest.mark.parametrize("name", ["list", "apps"])
 def test_a_real_list(name: str) -> None:
-    told = recorded(f"yarn/{name}")
-    rows = {row.name: YARN.standing([row]) for row in YARN.rows(told.all, told.code)}
-    assert {name: (look.native, look.code) for name, look in rows.items()} == {
+    reported = recorded(f"yarn/{name}")
+    rows = {row.name: YARN.observation_of([row]) for row in YARN.rows(reported.all, reported.code)}
+    assert {name: (observation.native, observation.code) for name, observation in rows.items()} == {
         "dr8rx2f22bg3": (Native.ended, "FINISHED SUCCEEDED"),
         "dq": (Native.ended, "FINISHED SUCCEEDED"),
         "dgood": (Native.ended, "FINISHED SUCCEEDED"),
@@ -240,7 +242,7 @@ def test_every_state_of_yarn_is_known() -> None:
     ],
 )
 def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, code: int) -> None:
-    seen = looked(text, "dn1.claim:claim a 0 node 1 2", code=code)
+    seen = observed(text, "dn1.claim:claim a 0 node 1 2", code=code)
     assert seen.trouble
     assert seen.jobs["dn1"].native is Native.unknown
     assert seen.jobs["dn1"].claim is not None
@@ -248,38 +250,40 @@ def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, co
 
 def test_without_hdfs_nothing_is_known() -> None:
     with pytest.raises(Unreachable, match=r"HDFS: .*Connection refused"):
-        looked(rest("FINISHED", "SUCCEEDED"), ready=False)
+        observed(rest("FINISHED", "SUCCEEDED"), ready=False)
 
 
 def test_a_marker_that_could_not_be_read_is_not_taken_for_none() -> None:
     """One block of many is out of reach: `ready` and other markers are there, this one is not."""
     with pytest.raises(Unreachable, match="HDFS: "):
-        looked(rest("FINISHED", "SUCCEEDED"), f"dn1.claim:claim {APP} 0 node7 42 1", read=1)
+        observed(rest("FINISHED", "SUCCEEDED"), f"dn1.claim:claim {APP} 0 node7 42 1", read=1)
 
 
 def test_the_marker_of_the_life_that_counts() -> None:
     claim = f"dn1.claim:claim {APP} 0 node7 42 1"
     ended = "dn1.end-0:task 0 0 1790000100 .", "dn1.end-0:hand dn1.x.0 00", "dn1.end-0:end 0 1790000200 ."
-    whole = one(claim, *ended, queue=rest("FINISHED", "SUCCEEDED"), watch=APP)
+    whole = one(claim, *ended, queue=rest("FINISHED", "SUCCEEDED"), query=APP)
     assert whole.claim is not None
     assert (whole.claim.owner, whole.claim.ended, whole.claim.lines) == (APP, 0, 3)
-    later = one(claim, *ended, f"dn1.life-100000:claim {APP} 100000 node8 43 2", watch=APP)
+    later = one(claim, *ended, f"dn1.life-100000:claim {APP} 100000 node8 43 2", query=APP)
     assert later.claim is not None
     assert (later.claim.ended, later.claim.restarts, later.claim.node) == (None, 100000, "node8")
 
 
 def test_a_second_copy_is_told_and_a_torn_marker_is_none() -> None:
-    look = one(
+    observation = one(
         f"dn1.claim:claim {APP} 0 n 1 2", "dn1.fenced-application_1_2:fenced application_1_2", "dn1.end-0:end 0 17"
     )
-    assert look.claim is not None
-    assert (look.claim.fenced, look.claim.ended) == (("application_1_2",), None)
+    assert observation.claim is not None
+    assert (observation.claim.fenced, observation.claim.ended) == (("application_1_2",), None)
 
 
 def test_a_script_that_did_not_begin_says_where_to_look() -> None:
-    look = one(queue=rest("FINISHED", "FAILED", "Diagnostics., total=1, completed=1, allocated=1, failed=1"), watch=APP)
-    assert look.cause is not None
-    assert f"yarn logs -applicationId {APP}" in look.cause.reason
+    observation = one(
+        queue=rest("FINISHED", "FAILED", "Diagnostics., total=1, completed=1, allocated=1, failed=1"), query=APP
+    )
+    assert observation.cause is not None
+    assert f"yarn logs -applicationId {APP}" in observation.cause.reason
 
 
 def test_the_receipt_alone_finds_an_application() -> None:
@@ -290,8 +294,8 @@ def test_the_receipt_alone_finds_an_application() -> None:
 
 
 def test_killing_by_id_and_by_name() -> None:
-    text = YARN.kill([Watch("dn1", APP), Watch("dn2")], PLACE).text
+    text = YARN.kill([Query("dn1", APP), Query("dn2")], PLACE).text
     parsed(text)
     assert f"dsp_ids='{APP}'" in text
     assert "^(dn2)" in text
-    assert "dsp_ids=''\n" in YARN.kill([Watch("dn2")], PLACE).text
+    assert "dsp_ids=''\n" in YARN.kill([Query("dn2")], PLACE).text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.core.errors import Unreachable
-from dispatcher.core.ports import Accepted, Later, Look, Looks, Native, Never, Place, Reply, Watch
-from dispatcher.schedulers.lsf.dialect import LSF, histories
-from dispatcher.schedulers.lsf.jh_unischeduler import JHUniScheduler
+from dispatcher.core.ports import Accepted, Deferral, Native, Observation, Observations, Place, Query, Rejection, Reply
+from dispatcher.schedulers.lsf.dialect import LSFDialect, histories
+from dispatcher.schedulers.lsf.jh_unischeduler import JHUniSchedulerDialect
 
-PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")
+PLACE = Place("/local", "/R", "/R/.dispatcher/s/jobs")
 STATES = {
     "PEND": "waiting", "PROV": "waiting", "PSUSP": "waiting", "WAIT": "waiting", "FWD_PEND": "waiting",
     "USUSP": "waiting", "SSUSP": "waiting", "RUN": "running", "DONE": "ended", "EXIT": "ended", "POST_DONE": "ended",
@@ -17,14 +17,14 @@ STATES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dialect", [LSF, JHUniScheduler])
-def test_every_state_is_in_the_table(dialect: type[LSF]) -> None:
+@pytest.mark.parametrize("dialect", [LSFDialect, JHUniSchedulerDialect])
+def test_every_state_is_in_the_table(dialect: type[LSFDialect]) -> None:
     """W25: LSF SSUSP, UNKWN, ZOMBI, PROV."""
     assert {code: native.value for code, native in dialect.STATES.items()} == STATES
 
 
 def test_a_state_nobody_knows_is_no_news() -> None:
-    assert LSF().standing(LSF().rows("7|NEW|dn1|-|-", 0)).native is Native.unknown
+    assert LSFDialect().observation_of(LSFDialect().rows("7|NEW|dn1|-|-", 0)).native is Native.unknown
 
 
 # -- the queue ----------------------------------------------------------------------------------------------------
@@ -38,21 +38,21 @@ LISTED = """\
 
 
 def test_the_queue() -> None:
-    rows = LSF().rows(LISTED, 0)
+    rows = LSFDialect().rows(LISTED, 0)
     assert [(row.id, row.name, row.node) for row in rows[:2]] == [
         ("4211", "dq3v81kx0mza", "hostA"),
         ("4212", "dq3v81kx0mzb", ""),
     ]
-    waiting = LSF().standing(rows[1:2])
+    waiting = LSFDialect().observation_of(rows[1:2])
     assert (waiting.native, waiting.code, waiting.hint) == (
         Native.waiting, "PEND New job is waiting for scheduling;", "",
     )  # fmt: skip
-    assert "will not start by itself" in LSF().standing(rows[2:3]).hint
+    assert "will not start by itself" in LSFDialect().observation_of(rows[2:3]).hint
 
 
 @pytest.mark.parametrize("text", ["No job found", "No unfinished job found", "No matching job found"])
 def test_no_job_is_an_answer(text: str) -> None:
-    assert LSF().rows(text, 255) == []
+    assert LSFDialect().rows(text, 255) == []
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,17 @@ def test_no_job_is_an_answer(text: str) -> None:
 )
 def test_no_good_answer_is_unreachable(text: str) -> None:
     with pytest.raises(Unreachable):
-        LSF().rows(text, 255)
+        LSFDialect().rows(text, 255)
 
 
 def test_fields_without_a_width_because_names_would_lose_their_beginning() -> None:
-    text = LSF().look([Watch("dn1", "1")], PLACE).text
+    text = LSFDialect().observe([Query("dn1", "1")], PLACE).text
     assert "-o \"jobid stat job_name exec_host pend_reason delimiter='|'\"" in text
     assert 'bjobs -a -u "$dsp_user"' in text
 
 
 def test_jh_prints_a_header_line() -> None:
-    rows = JHUniScheduler().rows("JOBID|STAT|JOB_NAME|EXEC_HOST\n12|RUN|dn1-x|host1\n", 0)
+    rows = JHUniSchedulerDialect().rows("JOBID|STAT|JOB_NAME|EXEC_HOST\n12|RUN|dn1-x|host1\n", 0)
     assert [(row.id, row.name, row.code, row.node) for row in rows] == [("12", "dn1", "RUN", "host1")]
 
 
@@ -86,12 +86,12 @@ def test_jh_prints_a_header_line() -> None:
 @pytest.mark.parametrize(
     ("dialect", "out"),
     [
-        (LSF, "Job <4211> is submitted to queue <normal>.\n"),
-        (LSF, "INFO: 17 jobs of yours <99> wait\nJob <4211> is submitted to default queue <normal>.\n"),
-        (JHUniScheduler, "Job <4211> has been submitted to queue <normal>.\n"),
+        (LSFDialect, "Job <4211> is submitted to queue <normal>.\n"),
+        (LSFDialect, "INFO: 17 jobs of yours <99> wait\nJob <4211> is submitted to default queue <normal>.\n"),
+        (JHUniSchedulerDialect, "Job <4211> has been submitted to queue <normal>.\n"),
     ],
 )
-def test_accepted_with_a_banner_or_without(dialect: type[LSF], out: str) -> None:
+def test_accepted_with_a_banner_or_without(dialect: type[LSFDialect], out: str) -> None:
     """W29: the first line of submit output is trusted: site banners break the id (issue 200)."""
     assert dialect()._answer("0", out, "") == Accepted("4211")
 
@@ -107,7 +107,7 @@ def test_accepted_with_a_banner_or_without(dialect: type[LSF], out: str) -> None
     ],
 )
 def test_never(text: str) -> None:
-    assert isinstance(LSF().refusal("255", text), Never)
+    assert isinstance(LSFDialect().refusal("255", text), Rejection)
 
 
 @pytest.mark.parametrize(
@@ -120,23 +120,23 @@ def test_never(text: str) -> None:
     ],
 )
 def test_not_now(text: str) -> None:
-    assert isinstance(LSF().refusal("255", text), Later)
+    assert isinstance(LSFDialect().refusal("255", text), Deferral)
 
 
 @pytest.mark.parametrize(
     ("code", "text"), [("124", "batch daemon not responding"), ("255", "Connection reset by peer")]
 )
 def test_the_outcome_is_open(code: str, text: str) -> None:
-    assert LSF().refusal(code, text) is None
+    assert LSFDialect().refusal(code, text) is None
 
 
 # -- accounting ---------------------------------------------------------------------------------------------------
 
 
-def accounted(dialect: LSF, text: str, code: int = 0) -> Looks:
+def accounted(dialect: LSFDialect, text: str, code: int = 0) -> Observations:
     lines = "\n".join(f"@@dn1 account {line}" for line in text.split("\n"))
     reply = Reply(0, f"@@dn1 account-code {code}\n{lines}\n@@dn1 done\n")
-    return dialect.accounted(reply, [Watch("dn1", "4211")])
+    return dialect.accounted(reply, [Query("dn1", "4211")])
 
 
 @pytest.mark.parametrize(
@@ -152,18 +152,18 @@ def accounted(dialect: LSF, text: str, code: int = 0) -> Looks:
 )
 def test_causes(code: str, reason: str, kind: str, signal: int | None) -> None:
     text = f"4211|EXIT|dn1-relax|4*hostA|{code}|{reason}|120 second(s)|1.5 Gbytes"
-    cause = accounted(LSF(), text).jobs["dn1"].cause
+    cause = accounted(LSFDialect(), text).jobs["dn1"].cause
     assert cause is not None
     assert (cause.kind, cause.signal, cause.node, cause.elapsed) == (kind, signal, "hostA", 120.0)
     assert cause.maxrss == 3 << 29
 
 
 def test_went_well_and_is_listed_still() -> None:
-    assert accounted(LSF(), "4211|DONE|dn1|hostA|-|-|1 second(s)|-").jobs["dn1"].cause is None
+    assert accounted(LSFDialect(), "4211|DONE|dn1|hostA|-|-|1 second(s)|-").jobs["dn1"].cause is None
 
 
 def test_jh_tells_an_exit_code_only() -> None:
-    cause = accounted(JHUniScheduler(), "JOBID|STAT\n4211|EXIT|dn1|host1|3").jobs["dn1"].cause
+    cause = accounted(JHUniSchedulerDialect(), "JOBID|STAT\n4211|EXIT|dn1|host1|3").jobs["dn1"].cause
     assert cause is not None
     assert (cause.kind, cause.code, cause.node) == ("scheduler", 3, "host1")
 
@@ -183,16 +183,16 @@ Sun Nov 22 10:00:09: Done successfully. The CPU time used is 0.1 seconds;
 
 
 def test_history_of_what_bjobs_has_forgotten() -> None:
-    looks = accounted(LSF(), f"No job found{HISTORY}", 255)
-    cause = looks.jobs["dn1"].cause
+    observations = accounted(LSFDialect(), f"No job found{HISTORY}", 255)
+    cause = observations.jobs["dn1"].cause
     assert cause is not None
     assert (cause.kind, cause.signal, cause.native) == ("timeout", 12, "TERM_RUNLIMIT")
-    assert looks.trouble == ""
+    assert observations.trouble == ""
 
 
 def test_the_last_end_of_a_requeued_job_counts() -> None:
-    assert histories(HISTORY)["dn2"] == Look(Native.ended, "DONE", "4212", "accounting")
+    assert histories(HISTORY)["dn2"] == Observation(Native.ended, "DONE", "4212", "accounting")
 
 
 def test_an_id_with_another_name_is_another_job() -> None:
-    assert accounted(LSF(), "4211|EXIT|other|hostA|1|-|1 second(s)|-").jobs == {}
+    assert accounted(LSFDialect(), "4211|EXIT|other|hostA|1|-|1 second(s)|-").jobs == {}

@@ -13,14 +13,14 @@ import pytest
 
 from dispatcher.core.errors import Unreachable
 from dispatcher.core.model import ResourcesSpec
-from dispatcher.core.ports import Look, Native, Place, Reply, Watch
+from dispatcher.core.ports import Native, Observation, Place, Query, Reply
 from dispatcher.schedulers.pbs import answers
-from dispatcher.schedulers.pbs.dialect import PBS
-from dispatcher.schedulers.pbs.torque import Torque
+from dispatcher.schedulers.pbs.dialect import PBSDialect
+from dispatcher.schedulers.pbs.torque import TorqueDialect
 from dispatcher.schedulers.restarts import RESTARTS
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts"
-PLACE = Place("/near", "/R", "/R/.dispatcher/s/jobs")
+PLACE = Place("/local", "/R", "/R/.dispatcher/s/jobs")
 
 
 class Said(NamedTuple):
@@ -48,7 +48,7 @@ def jobs(answer: Said) -> dict[str, answers.Record]:
 
 def cause(answer: Said) -> answers.Cause:
     (job,) = jobs(answer).values()
-    found = answers.explained(job)
+    found = answers.accounted_cause(job)
     assert found is not None
     return found
 
@@ -69,7 +69,7 @@ def test_every_state_is_in_the_table(code: str, native: Native) -> None:
 
 
 def test_a_state_nobody_knows_is_no_news() -> None:
-    assert answers.standing([answers.Row("7.host", "dn1", "Z")]).native is Native.unknown
+    assert answers.observation_of([answers.QueueRow("7.host", "dn1", "Z")]).native is Native.unknown
 
 
 # -- the queue ----------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_a_state_nobody_knows_is_no_news() -> None:
 def test_the_queue_of_a_user() -> None:
     """A unique -N finds a ghost: here `ghost` was made by a qsub that had been killed."""
     answer = said("openpbs/29-interrupted", "qstat -u pbsuser")
-    assert answers.rows(answer.all, answer.code, "PBS") == [answers.Row("6015.pbshost", "ghost", "Q")]
+    assert answers.rows(answer.all, answer.code, "PBS") == [answers.QueueRow("6015.pbshost", "ghost", "Q")]
 
 
 def test_a_ghost_that_turns_up_is_found_by_its_nonce() -> None:
@@ -102,8 +102,8 @@ def test_the_wide_form_and_the_comment_below_a_job() -> None:
     )
     first, second = answers.rows(text, 0, "PBS")
     assert (first.name, second.name, second.code) == ("dq3v81kx0mza", "dq3v81kx0mzb", "R")
-    assert "will not start by itself" in answers.standing([first]).hint
-    assert answers.standing([second]) == Look(Native.running, "R", "105.pbshost", "queue")
+    assert "will not start by itself" in answers.observation_of([first]).hint
+    assert answers.observation_of([second]) == Observation(Native.running, "R", "105.pbshost", "queue")
 
 
 def test_oversized_requests_stay_q() -> None:
@@ -111,13 +111,13 @@ def test_oversized_requests_stay_q() -> None:
     answer = said("openpbs/02-qsub-bad", "qstat -s 104.pbshost")
     (row,) = answers.rows(answer.all, answer.code, "PBS")
     assert (row.code, row.reason[:13]) == ("Q", "Can Never Run")
-    assert "Insufficient amount of resource: ncpus" in answers.standing([row]).hint
+    assert "Insufficient amount of resource: ncpus" in answers.observation_of([row]).hint
 
 
 def test_a_failing_prologue_leaves_h_for_ever() -> None:
     """A failing prologue leaves H for ever."""
-    row = answers.Row("151.pbshost", "dn1", "H", reason="job held, too many failed attempts to run")
-    assert "too many failed attempts" in answers.standing([row]).hint
+    row = answers.QueueRow("151.pbshost", "dn1", "H", reason="job held, too many failed attempts to run")
+    assert "too many failed attempts" in answers.observation_of([row]).hint
 
 
 @pytest.mark.parametrize(
@@ -157,24 +157,24 @@ def test_trqauthd_down_and_a_hung_server(name: str, mark: str, text: str, code: 
         answers.rows(text, code, "PBS")
 
 
-@pytest.mark.parametrize("dialect", [PBS(), Torque()])
-def test_one_question_for_this_user_and_never_ids_by_the_hundred(dialect: PBS) -> None:
+@pytest.mark.parametrize("dialect", [PBSDialect(), TorqueDialect()])
+def test_one_question_for_this_user_and_never_ids_by_the_hundred(dialect: PBSDialect) -> None:
     """qstat takes one privileged port per id. So: one call a round restricted to the user."""
-    watches = [Watch(f"dn{number:010}", f"{number}.pbshost") for number in range(500)]
-    text = dialect.look(watches, PLACE).text
+    queries = [Query(f"dn{number:010}", f"{number}.pbshost") for number in range(500)]
+    text = dialect.observe(queries, PLACE).text
     assert text.count("qstat") == 1
     assert 'qstat -u "$dsp_user"' in text
     assert "1.pbshost" not in text
-    account = dialect.account(watches, PLACE)
+    account = dialect.account(queries, PLACE)
     assert account is not None
     assert account.text.count(".pbshost'") == min(500, dialect.ASKED)
 
 
-@pytest.mark.parametrize("dialect", [PBS(), Torque()])
-def test_one_id_per_qdel(dialect: PBS) -> None:
+@pytest.mark.parametrize("dialect", [PBSDialect(), TorqueDialect()])
+def test_one_id_per_qdel(dialect: PBSDialect) -> None:
     """`qdel QUEUED UNKNOWN` crashed pbs_server 4 times of 4: one id per qdel."""
     assert "unknown: SERVER" in (TRANSCRIPTS / "openpbs/60-qdel-crash.txt").read_text()
-    text = dialect.kill([Watch("dn1", "1.h"), Watch("dn2", "2.h")], PLACE).text
+    text = dialect.kill([Query("dn1", "1.h"), Query("dn2", "2.h")], PLACE).text
     assert text.count("qdel") == 1
     assert 'qdel "$dsp_id"' in text
 
@@ -187,8 +187,8 @@ def test_history_off_is_said_and_not_taken_for_absence() -> None:
     text = (TRANSCRIPTS / "openpbs/51-history-off-live.txt").read_text()
     assert re.search(r"\$ qstat -x \S+\n\[exit 0;[^\n]*\n--- stdout\n--- stderr\n.*not configured", text)
     reply = Reply(0, "@@dn1 account-code 0\n@@dn1 account PBS is not configured to maintain job history\n@@dn1 done\n")
-    looks = PBS().accounted(reply, [Watch("dn1", "1.h")])
-    assert (looks.jobs, "history" in looks.trouble) == ({}, True)
+    observations = PBSDialect().accounted(reply, [Query("dn1", "1.h")])
+    assert (observations.jobs, "history" in observations.trouble) == ({}, True)
 
 
 def test_another_users_job_gives_no_output_at_all() -> None:
@@ -196,7 +196,7 @@ def test_another_users_job_gives_no_output_at_all() -> None:
     answer = said("openpbs/28-user-mismatch", "qstat -x 6014.pbshost")
     assert (answer.code, answer.all.strip()) == (0, "")
     assert answers.rows(answer.all, answer.code, "PBS") == []
-    assert answers.told(Watch("dn1", "6014.pbshost"), jobs(answer)) is None
+    assert answers.from_accounting(Query("dn1", "6014.pbshost"), jobs(answer)) is None
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_json_of_several_ids_has_the_first_only_so_the_text_is_read() -> None:
     """`qstat -f -F json ID1 ID2` prints only the first job (this build). Non-UTF-8 variables come through raw."""
     answer = said("openpbs/26-ids", "qstat -x -f -F json 143.pbshost 999999 107.pbshost 888888")
     assert '"107.pbshost":' not in answer.out
-    assert "json" not in PBS.RECORDS
+    assert "json" not in PBSDialect.RECORDS
     assert (
         answers.records("Job Id: 1.h\n    Job_Name = dn1\n    Variable_List = A=\udce9\n")["1.h"]["job_name"] == "dn1"
     )
@@ -234,14 +234,14 @@ def test_a_server_that_is_down_is_trouble_for_the_records() -> None:
 def test_an_id_counts_only_with_the_name() -> None:
     """kill -9 of the server makes ids jump."""
     known = jobs(said("openpbs/13-state-F-exit7", "qstat -xf 108.pbshost"))
-    assert answers.told(Watch("dn1", "108.pbshost"), known) is None
+    assert answers.from_accounting(Query("dn1", "108.pbshost"), known) is None
     known["9.h"] = {"job_name": "dn1-relax", "job_state": "Q"}
-    assert answers.told(Watch("dn1"), known) == Look(Native.waiting, "Q", "9.h", "accounting")
+    assert answers.from_accounting(Query("dn1"), known) == Observation(Native.waiting, "Q", "9.h", "accounting")
 
 
 def test_went_well_as_far_as_pbs_knows() -> None:
     (job,) = jobs(said("openpbs/12-state-F-exit0", "qstat -xf 107.pbshost")).values()
-    assert answers.explained(job) is None
+    assert answers.accounted_cause(job) is None
 
 
 def test_exit_code_node_time_and_memory() -> None:
@@ -255,7 +255,7 @@ def test_walltime() -> None:
     """walltime -29; the comment is on two lines. Torque: walltime -11."""
     found = cause(said("openpbs/20-killed-walltime", "qstat -xf 120.pbshost"))
     assert (found.kind, found.elapsed, found.maxrss) == ("timeout", 21.0, 7176 * 1024)
-    torque = answers.explained({"job_state": "C", "exit_status": "-11"})
+    torque = answers.accounted_cause({"job_state": "C", "exit_status": "-11"})
     assert torque is not None
     assert torque.kind == "timeout"
 
@@ -264,7 +264,7 @@ def test_walltime() -> None:
 def test_qdel_while_running_is_known_by_substate_91(status: str) -> None:
     """Exit_status alone is not enough: qdel while running gives 271, 143, 265, even 0 (substate 91 is the mark)."""
     job = {"job_state": "F", "exit_status": status, "substate": "91", "comment": "run … and terminated by jane@host"}
-    found = answers.explained(job)
+    found = answers.accounted_cause(job)
     assert found is not None
     assert (found.kind, found.reason) == ("scheduler", "deleted by jane@host, not by the dispatcher")
 
@@ -273,7 +273,7 @@ def test_qdel_while_running_really() -> None:
     text = (TRANSCRIPTS / "openpbs/18-killed-qdel-running.txt").read_text()
     job = answers.records(text)["119.pbshost"]
     assert (job["substate"], job["exit_status"]) == ("91", "271")
-    found = answers.explained(job)
+    found = answers.accounted_cause(job)
     assert found is not None
     assert (found.signal, found.elapsed) == (15, 6.0)
 
@@ -289,14 +289,14 @@ def test_deleted_before_its_start_has_no_exit_status(name: str) -> None:
 def test_a_failed_prologue_is_the_sites_doing() -> None:
     """failed prologue -2"""
     assert "Exit_status = -2" in (TRANSCRIPTS / "openpbs/34-epilogue-prologue-fail.txt").read_text()
-    found = answers.explained({"job_state": "F", "exit_status": "-2", "substate": "93"})
+    found = answers.accounted_cause({"job_state": "F", "exit_status": "-2", "substate": "93"})
     assert found is not None
     assert found.kind == "node"
 
 
 def test_signals() -> None:
     assert "Exit_status = 137" in (TRANSCRIPTS / "openpbs/21-killed-signal.txt").read_text()
-    found = answers.explained({"job_state": "F", "exit_status": "137", "substate": "93"})
+    found = answers.accounted_cause({"job_state": "F", "exit_status": "137", "substate": "93"})
     assert found is not None
     assert (found.kind, found.signal, found.code) == ("scheduler", 9, None)
 
@@ -312,19 +312,19 @@ def test_after_mom_restarts_the_job_runs_again() -> None:
     text = (TRANSCRIPTS / "openpbs/41-mom-down.txt").read_text()
     assert "qdel: Server could not connect to MOM" in text
     assert "run_count = 2" in text
-    found = answers.explained({"job_state": "F", "exit_status": "0", "substate": "92", "run_count": "2"})
+    found = answers.accounted_cause({"job_state": "F", "exit_status": "0", "substate": "92", "run_count": "2"})
     assert found is not None
     assert (found.kind, "2 times" in found.reason) == ("node", True)
-    assert PBS.restarts == Torque.restarts == RESTARTS
+    assert PBSDialect.restarts == TorqueDialect.restarts == RESTARTS
 
 
 def test_exiting_is_completing_for_half_a_minute() -> None:
     """After qdel a job stays R 10 s or more; E can last 30 s when output cannot be delivered."""
     (job,) = jobs(said("openpbs/33-state-E", "qstat -f 1005.pbshost")).values()
     job["job_name"] = "dn1"
-    look = answers.told(Watch("dn1", "1005.pbshost"), {"1005.pbshost": job})
-    assert look is not None
-    assert look.native is Native.completing
+    observation = answers.from_accounting(Query("dn1", "1005.pbshost"), {"1005.pbshost": job})
+    assert observation is not None
+    assert observation.native is Native.completing
 
 
 def test_torque_keeps_completed_jobs_for_a_while() -> None:
@@ -333,12 +333,12 @@ def test_torque_keeps_completed_jobs_for_a_while() -> None:
     assert "Unknown Job Id Error" in answer.err
     assert answers.complaint(answer.all, answer.code) == ""
     row = "69.pbshost  pbsuser  workq  dn1  5432  1  1  --  01:00:00 C  --"
-    assert answers.standing(answers.rows(row, 0, "Torque")).native is Native.ended
+    assert answers.observation_of(answers.rows(row, 0, "Torque")).native is Native.ended
 
 
 def test_torques_xml_of_several_ids_is_no_xml_so_the_text_is_read() -> None:
     """`qstat N[].host` without -t lists EVERY job; -x is XML, several ids give concatenated, invalid XML."""
     answer = said("torque/26-ids", "qstat -x 76.pbshost 999999 58.pbshost")
     assert answer.out.count("<?xml") == 2
-    assert Torque.RECORDS == "-f"
-    assert Torque().elements(ResourcesSpec(1, 1, 0, "", 4, kwargs={"array": True}), 4) == 0
+    assert TorqueDialect.RECORDS == "-f"
+    assert TorqueDialect().elements(ResourcesSpec(1, 1, 0, "", 4, kwargs={"array": True}), 4) == 0

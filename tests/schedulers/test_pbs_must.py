@@ -14,11 +14,11 @@ import pytest
 
 from dispatcher.core import events as ev
 from dispatcher.core.errors import JobsFailed
-from dispatcher.core.ports import Place, Watch
+from dispatcher.core.ports import Place, Query
 from dispatcher.schedulers.pbs import dialect as pbs
-from dispatcher.schedulers.pbs.dialect import PBS
-from dispatcher.schedulers.pbs.torque import Torque
-from tests.simulation.cluster import World
+from dispatcher.schedulers.pbs.dialect import PBSDialect
+from dispatcher.schedulers.pbs.torque import TorqueDialect
+from tests.simulation.cluster import Conditions
 from tests.simulation.simulation import submission
 
 HERE = Path(__file__).parent
@@ -111,10 +111,10 @@ def test_bytes_that_are_no_text_in_a_record_harm_nothing() -> None:
     """Contexts read them as U+FFFD; the attribute that has them is not one that is looked at."""
     lines = ["Job_Name = dn1", "Variable_List = A=\ufffd\ufffd,\n\tB=x", "job_state = F", "Exit_status = 3"]
     text = "\n    ".join(["Job Id: 7.host", *lines])
-    assert pbs.answers.told(Watch("dn1", "7.host"), pbs.answers.records(text)).cause.code == 3  # type: ignore[union-attr]
+    assert pbs.answers.from_accounting(Query("dn1", "7.host"), pbs.answers.records(text)).cause.code == 3  # type: ignore[union-attr]
 
 
-class AllNodesDie(World):
+class AllNodesDie(Conditions):
     """Every first life of a job ends with its node."""
 
     left = 5
@@ -128,7 +128,7 @@ class AllNodesDie(World):
 def test_more_bad_endings_than_may_be_asked_for_at_once_all_have_their_cause(
     simulate: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
-    monkeypatch.setattr(PBS, "ASKED", 2)
+    monkeypatch.setattr(PBSDialect, "ASKED", 2)
     monkeypatch.setattr(pbs, "PAUSE", 0)
     simulated = simulate(AllNodesDie(), submission(tasks=5, group_size=1, retries=0))
     simulated.run()
@@ -137,21 +137,21 @@ def test_more_bad_endings_than_may_be_asked_for_at_once_all_have_their_cause(
 
 
 def test_after_a_hundred_records_the_ports_are_given_time() -> None:
-    watches = [Watch(f"dn{number}", f"{number}.host") for number in range(101)]
-    place = Place("/near", "/R", "/R/home")
-    asked, few = (PBS().account(watches[:many], place) for many in (101, 100))
-    torque = Torque().account(watches, place)
-    assert asked
+    queries = [Query(f"dn{number}", f"{number}.host") for number in range(101)]
+    place = Place("/local", "/R", "/R/home")
+    requested, few = (PBSDialect().account(queries[:many], place) for many in (101, 100))
+    torque = TorqueDialect().account(queries, place)
+    assert requested
     assert few
     assert torque
-    assert f"\nsleep {pbs.PAUSE}\n" in asked.text
+    assert f"\nsleep {pbs.PAUSE}\n" in requested.text
     assert "sleep" not in few.text + torque.text
-    assert ("'100.host'" in asked.text, "'100.host'" in torque.text) == (False, True)
+    assert ("'100.host'" in requested.text, "'100.host'" in torque.text) == (False, True)
 
 
 @pytest.mark.parametrize("dialect", ["PBS", "Torque"])
 def test_a_lost_node_and_a_second_run_under_the_same_id(simulate: Callable[..., Any], dialect: str) -> None:
-    class Reruns(World):
+    class Reruns(Conditions):
         left = 2
 
         def fate(self) -> str:
@@ -169,7 +169,7 @@ def test_a_job_that_lingers_after_qdel_is_asked_to_end_until_it_does(
     simulate: Callable[..., Any], dialect: str
 ) -> None:
     """The first three qdels have no effect that can be seen."""
-    simulated = simulate(type("Long", (World,), {"runs_for": lambda self: 1e9})())
+    simulated = simulate(type("Long", (Conditions,), {"runs_for": lambda self: 1e9})())
     kill, times = simulated.cluster.kill, []
 
     def slow(ids: Any) -> None:
@@ -179,5 +179,5 @@ def test_a_job_that_lingers_after_qdel_is_asked_to_end_until_it_does(
 
     simulated.cluster.kill = slow
     with pytest.raises(JobsFailed, match="cancelled"):
-        simulated.run(outside={"cancelled": lambda: len(simulated.cluster.runs) > 0})
+        simulated.run(environment={"cancelled": lambda: len(simulated.cluster.runs) > 0})
     assert len(times) > 3

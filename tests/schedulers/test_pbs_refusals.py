@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.core.ports import Accepted, Answer, Later, Never
+from dispatcher.core.ports import Accepted, Answer, Deferral, Rejection
 from dispatcher.schedulers.pbs import answers
-from dispatcher.schedulers.pbs.dialect import PBS
+from dispatcher.schedulers.pbs.dialect import PBSDialect
 
 TRANSCRIPTS = Path(__file__).parents[2] / "fixtures" / "transcripts"
 
@@ -20,7 +20,7 @@ def answered(name: str, command: str, nth: int = 0) -> Answer | None:
     blocks = [block for block in re.split(r"^\$ ", text, flags=re.M)[1:] if block.split("\n")[0] == command]
     found = re.match(r".*\n\[exit (\d+).*?\]\n--- stdout\n(.*?)--- stderr\n(.*)", blocks[nth], re.S)
     assert found, (name, command)
-    return PBS()._answer(found[1], found[2], re.split(r"^## ", found[3], flags=re.M)[0])
+    return PBSDialect()._answer(found[1], found[2], re.split(r"^## ", found[3], flags=re.M)[0])
 
 
 def test_accepted() -> None:
@@ -31,7 +31,7 @@ def test_accepted() -> None:
 
 def test_a_banner_before_the_id() -> None:
     out = "*** Welcome to host.example ***\nmaintenance on 24.12. at 8\n\n4211.pbs01.example.org\n"
-    assert PBS()._answer("0", out, "") == Accepted("4211.pbs01.example.org")
+    assert PBSDialect()._answer("0", out, "") == Accepted("4211.pbs01.example.org")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_banner_before_the_id() -> None:
 )
 def test_not_now(name: str, command: str, nth: int) -> None:
     """Server down: 162 (qsub). Torque: server down 111."""
-    assert isinstance(answered(name, command, nth), Later)
+    assert isinstance(answered(name, command, nth), Deferral)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_not_now(name: str, command: str, nth: int) -> None:
 )  # fmt: skip
 def test_never(name: str, command: str) -> None:
     """An empty `#PBS -q ` line fails qsub. Torque: Bad nodes, resources, dependencies are refused at qsub."""
-    assert isinstance(answered(name, command), Never)
+    assert isinstance(answered(name, command), Rejection)
 
 
 @pytest.mark.parametrize("code", ["124", "137", "1"])
@@ -83,4 +83,4 @@ def test_the_outcome_is_open(code: str, text: str) -> None:
 )
 def test_qsub_is_not_there_or_refuses_root(code: str, text: str) -> None:
     """Torque: qsub refuses root."""
-    assert isinstance(answers.refusal(code, text), Never)
+    assert isinstance(answers.refusal(code, text), Rejection)

@@ -11,16 +11,22 @@ import pytest
 
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, TaskSpec
-from dispatcher.core.ports import Ask, JobScript, Place
+from dispatcher.core.ports import JobScript, Place, SubmitRequest
 from dispatcher.schedulers import chosen, load
 from dispatcher.scripts.render import render
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
 
 
-def job(tasks: int = 1, root: str = "/scratch/R", template: str | None = None, **asked: Any) -> JobScript:
-    resources = {"number_node": 1, "cpu_per_node": 4, "gpu_per_node": 0, "queue_name": "", "group_size": tasks} | asked
-    place = Place("/near", root, f"{root}/.dispatcher/5f1c/jobs")
+def job(tasks: int = 1, root: str = "/scratch/R", template: str | None = None, **requested: Any) -> JobScript:
+    resources = {
+        "number_node": 1,
+        "cpu_per_node": 4,
+        "gpu_per_node": 0,
+        "queue_name": "",
+        "group_size": tasks,
+    } | requested
+    place = Place("/local", root, f"{root}/.dispatcher/5f1c/jobs")
     listed = tuple((n, TaskSpec("lmp -i in.lammps", f"t{n}")) for n in range(tasks))
     named = "dq3v81kx0mza-relax-the-long-way"
     return JobScript("5f1c0a", "dq3v81kx0mza", named, place, ResourcesSpec(**resources), listed, template)
@@ -98,16 +104,16 @@ def test_the_job_name_begins_with_the_nonce(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", ["pbs", "torque"])
 def test_names_are_cut_to_what_old_servers_take_with_the_nonce_whole(dialect: str) -> None:
-    ask = Ask("dq3v81kx0mza", "dq3v81kx0mza-relax", "dq3v81kx0mza.sub", {}, job().resources)
-    line = load(dialect).submit([ask], job().place).text
+    request = SubmitRequest("dq3v81kx0mza", "dq3v81kx0mza-relax", "dq3v81kx0mza.sub", {}, job().resources)
+    line = load(dialect).submit([request], job().place).text
     assert "qsub -N dq3v81kx0mza-re dq3v81kx0mza.sub" in line
 
 
 def test_memory_stands_in_the_chunk_and_torque_wants_it_for_the_whole_job() -> None:
     """-l resources cannot be used beside select; Torque would take select without a word."""
-    asked = job(number_node=3, kwargs={"memory": "16G"})
-    assert "#PBS -l select=3:ncpus=4:mem=16384mb" in render(asked, load("PBS")).header
-    torque = render(asked, load("Torque")).header
+    requested = job(number_node=3, kwargs={"memory": "16G"})
+    assert "#PBS -l select=3:ncpus=4:mem=16384mb" in render(requested, load("PBS")).header
+    torque = render(requested, load("Torque")).header
     assert "#PBS -l nodes=3:ppn=4\n#PBS -l mem=49152mb" in torque
     assert "select" not in torque
 
@@ -139,18 +145,18 @@ def test_walltime_means_what_it_means_on_slurm(walltime: object, clock: str) -> 
     ],
 )
 def test_walltime_memory_and_account_in_the_words_of_each(dialect: str, lines: list[str]) -> None:
-    asked = job(kwargs={"walltime": "1:30:01", "memory": "16G", "account": "lab"})
-    assert set(lines) <= set(render(asked, load(dialect)).header.splitlines())
+    requested = job(kwargs={"walltime": "1:30:01", "memory": "16G", "account": "lab"})
+    assert set(lines) <= set(render(requested, load(dialect)).header.splitlines())
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         {"queue_name": "main\n#PBS -W evil"}, {"queue_name": "a b"}, {"kwargs": {"account": "'lab'"}},
         {"kwargs": {"walltime": "1:00:00 -A other"}}, {"kwargs": {"walltime": "soon"}}, {"kwargs": {"memory": "much"}},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("dialect", MORE)
-def test_what_would_not_stay_one_word_is_refused(dialect: str, asked: dict[str, Any]) -> None:
+def test_what_would_not_stay_one_word_is_refused(dialect: str, requested: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="resources/"):
-        load(dialect).check(job(**asked).resources)
+        load(dialect).check(job(**requested).resources)

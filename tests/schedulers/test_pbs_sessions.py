@@ -21,8 +21,8 @@ import pytest
 from dispatcher.core import events as ev
 from dispatcher.core.errors import JobsFailed
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.core.ports import Place, Shell, Watch
-from dispatcher.run.session import Session, open_session, real_outside
+from dispatcher.core.ports import Place, Query, Shell
+from dispatcher.run.session import Session, open_session, real_environment
 from dispatcher.testing.batch import install
 from journal import frames
 
@@ -40,23 +40,23 @@ class Site:
 
     def spec(self, commands: Sequence[str], **how: Any) -> SubmissionSpec:
         """These commands, a job each."""
-        told = self.log
+        reported = self.log
         for number in range(len(commands)):
-            (self.top / "near" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
+            (self.top / "local" / "w" / f"t{number}").mkdir(parents=True, exist_ok=True)
         tasks = tuple(
-            TaskSpec(f"echo begin {n} >> {told} && {{ {command}; }} && echo end {n} >> {told}", f"t{n}")
+            TaskSpec(f"echo begin {n} >> {reported} && {{ {command}; }} && echo end {n} >> {reported}", f"t{n}")
             for n, command in enumerate(commands)
         )
-        near, far = str(self.top / "near"), str(self.top / "far")
-        machine = MachineSpec(self.batch, "LazyLocalContext", near, far, retry_count=how.pop("retry_count", 1))
+        local, far = str(self.top / "local"), str(self.top / "far")
+        machine = MachineSpec(self.batch, "LazyLocalContext", local, far, retry_count=how.pop("retry_count", 1))
         resources = ResourcesSpec(1, 1, 0, how.pop("queue_name", ""), 1, **how)
         return SubmissionSpec("w", machine, resources, tasks)
 
     def run(self, commands: Sequence[str], act: Callable[[Session], object] | None = None, **how: Any) -> None:
         """Run these commands, a job each; `act` is done in between by another thread."""
-        with open_session(self.spec(commands, **how), {}, outside=real_outside()) as session:
-            session.scheduler.grace = 1.5
-            session.scheduler.pace = 0.2
+        with open_session(self.spec(commands, **how), {}, environment=real_environment()) as session:
+            session.scheduler.absence_timeout = 1.5
+            session.scheduler.min_poll_interval = 0.2
             thread = threading.Thread(target=act, args=(session,)) if act else None
             if thread:
                 thread.start()
@@ -78,7 +78,7 @@ class Site:
         return Counter(int(line[1]) for line in lines if line[0] == word)
 
     def events(self, kind: type[Any]) -> list[Any]:
-        (path,) = (self.top / "near" / "w").glob(".dispatcher/*/journal")
+        (path,) = (self.top / "local" / "w").glob(".dispatcher/*/journal")
         return [record for frame in frames(path, ev.Event) for record in frame.records if isinstance(record, kind)]
 
     def causes(self) -> list[ev.Cause]:
@@ -132,9 +132,9 @@ def test_a_banner_before_each_answer(site: Site) -> None:
 def test_killed_by_somebody_else(site: Site) -> None:
     def kill(session: Session) -> None:
         site.wait("begin", 1)
-        watch = Watch(next(iter(session.progress.values())).nonce)
-        place = Place("/near", str(site.top), str(site.top))
-        call: Shell = session.scheduler.kill([watch], place)
+        query = Query(next(iter(session.progress.values())).nonce)
+        place = Place("/local", str(site.top), str(site.top))
+        call: Shell = session.scheduler.kill([query], place)
         assert os.system(f"sh << '@@@' > /dev/null 2>&1\n{call.text}\n@@@\n") == 0
 
     with pytest.raises(JobsFailed) as failed:
@@ -148,7 +148,7 @@ def test_killed_by_somebody_else(site: Site) -> None:
 def test_cancelled_by_us_everything_that_was_started_ends(site: Site) -> None:
     def cancel(session: Session) -> None:
         site.wait("begin", 2)
-        (path,) = (site.top / "near" / "w").glob(".dispatcher/*/journal")
+        (path,) = (site.top / "local" / "w").glob(".dispatcher/*/journal")
         (path.parent / "cancel").touch()
 
     with suppress(JobsFailed):
@@ -171,15 +171,15 @@ with open_session(spec, {}) as session:
 
 def test_a_dispatcher_killed_at_random_loses_nothing_and_runs_nothing_twice(site: Site) -> None:
     site.faults(lost_reply=1, late=0.3)
-    told, chance = site.top / "spec.json", random.Random(site.batch)
-    told.write_bytes(msgspec.json.encode(site.spec(["sleep 0.3"] * 8)))
+    reported, chance = site.top / "spec.json", random.Random(site.batch)
+    reported.write_bytes(msgspec.json.encode(site.spec(["sleep 0.3"] * 8)))
     for _ in range(4):
-        program = subprocess.Popen([sys.executable, "-c", _PROGRAM, told], start_new_session=True)
+        program = subprocess.Popen([sys.executable, "-c", _PROGRAM, reported], start_new_session=True)
         time.sleep(0.2 + chance.random())
         if program.poll() is None:
             os.killpg(program.pid, signal.SIGKILL)
         program.wait()
-    subprocess.run([sys.executable, "-c", _PROGRAM, told], check=True, timeout=80)
+    subprocess.run([sys.executable, "-c", _PROGRAM, reported], check=True, timeout=80)
     assert site.said("begin") == site.said("end") == once(8)
     assert site.causes() == []
 
@@ -203,13 +203,13 @@ def test_the_limit_of_jobs_is_waited_for(site: Site) -> None:
     def let_go(session: Session) -> None:
         """The first jobs run until the limit was met: however slow this machine is."""
         end = time.monotonic() + 60
-        while not site.events(ev.Postponed) and time.monotonic() < end:
+        while not site.events(ev.Deferred) and time.monotonic() < end:
             time.sleep(0.1)
-        (site.top / "near" / "w" / "go").touch()
+        (site.top / "local" / "w" / "go").touch()
 
     site.run(["until [ -e ../go ]; do sleep 0.1; done"] * 5, let_go)
     assert site.said("begin") == site.said("end") == once(5)
-    assert site.events(ev.Postponed)
+    assert site.events(ev.Deferred)
     assert site.causes() == []
 
 
@@ -234,5 +234,5 @@ def test_run_time_limit(site: Site) -> None:
 def test_refused_for_good(site: Site) -> None:
     with pytest.raises(JobsFailed) as failed:
         site.run(["true"], queue_name="nosuch")
-    assert failed.value.jobs[0].cause.kind == "refused"
+    assert failed.value.jobs[0].cause.kind == "rejected"
     assert site.jobs() == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.core.ports import Native, Watch
+from dispatcher.core.ports import Native, Query
 from dispatcher.schedulers.slurm import answers
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ def ids_of(slurm: Read, name: str) -> dict[str, str]:
     return {answers.nonce_of(line[7]): re.split(r"\D", line[0])[0] for line in lines if "." not in line[0]}
 
 
-def told(slurm: Read, name: str, nonce: str) -> answers.Look | None:
-    return answers.told(Watch(nonce, ids_of(slurm, name).get(nonce, "")), answers.lives(slurm(name).out))
+def reported(slurm: Read, name: str, nonce: str) -> answers.Observation | None:
+    return answers.from_accounting(
+        Query(nonce, ids_of(slurm, name).get(nonce, "")), answers.accounted_runs(slurm(name).out)
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,10 +44,10 @@ def told(slurm: Read, name: str, nonce: str) -> answers.Look | None:
 def test_cause_from_the_accounting(
     slurm: Read, transcript: str, nonce: str, kind: str, code: int | None, signal: int | None
 ) -> None:
-    look = told(slurm, transcript, nonce)
-    assert look is not None
-    assert look.native is Native.ended
-    cause = look.cause
+    observation = reported(slurm, transcript, nonce)
+    assert observation is not None
+    assert observation.native is Native.ended
+    cause = observation.cause
     assert cause is not None
     assert (cause.kind, cause.source) == (kind, "accounting")
     if nonce != "da9w7hn42kfc":
@@ -53,87 +55,91 @@ def test_cause_from_the_accounting(
 
 
 def test_cancelled_by_whom(slurm: Read) -> None:
-    look = told(slurm, "own-account-cancelled", "dm27cfx0ak4p")
-    assert look is not None
-    assert look.cause is not None
-    assert look.cause.reason == "cancelled by uid 0, not by the dispatcher"
-    assert look.cause.elapsed is not None
-    assert look.cause.node
+    observation = reported(slurm, "own-account-cancelled", "dm27cfx0ak4p")
+    assert observation is not None
+    assert observation.cause is not None
+    assert observation.cause.reason == "cancelled by uid 0, not by the dispatcher"
+    assert observation.cause.elapsed is not None
+    assert observation.cause.node
 
 
 def test_elements_that_did_not_complete_are_named(slurm: Read) -> None:
-    look = told(slurm, "own-account-cancelled", "da9w7hn42kfc")
-    assert look is not None
-    assert look.cause is not None
-    assert re.search(r"CANCELLED by 0: \d+_", look.cause.reason)
+    observation = reported(slurm, "own-account-cancelled", "da9w7hn42kfc")
+    assert observation is not None
+    assert observation.cause is not None
+    assert re.search(r"CANCELLED by 0: \d+_", observation.cause.reason)
 
 
 def test_a_bad_log_path_is_0_53(slurm: Read) -> None:
     """A bad -o or --chdir: 0:53."""
-    look = told(slurm, "own-account-ends", "dbo000000001")
-    assert look is not None
-    assert look.cause is not None
-    assert "could not be started" in look.cause.reason
+    observation = reported(slurm, "own-account-ends", "dbo000000001")
+    assert observation is not None
+    assert observation.cause is not None
+    assert "could not be started" in observation.cause.reason
 
 
 def test_completed_without_a_marker_has_no_cause(slurm: Read) -> None:
-    look = told(slurm, "own-account-ends", "dok000000001")
-    assert look is not None
-    assert (look.native, look.cause) == (Native.ended, None)
+    observation = reported(slurm, "own-account-ends", "dok000000001")
+    assert observation is not None
+    assert (observation.native, observation.cause) == (Native.ended, None)
 
 
 def test_with_d_every_life_is_listed_and_the_last_one_counts(slurm: Read) -> None:
     """sacct without -D shows only the last life."""
     assert re.search(r"^18\|REQUEUED(?s:.*)^18\|PENDING", slurm("own-account-ends").out, re.M)
-    look = told(slurm, "own-account-ends", "drq000000001")
-    assert look is not None
-    assert look.native is Native.waiting
+    observation = reported(slurm, "own-account-ends", "drq000000001")
+    assert observation is not None
+    assert observation.native is Native.waiting
 
 
 def test_sacct_can_say_pending_while_the_job_runs(slurm: Read) -> None:
-    look = answers.told(Watch("dx", "30"), answers.lives("30|PENDING|0:0|0:0|0||None assigned|dx"))
-    assert look is not None
-    assert look.native is Native.waiting
+    observation = answers.from_accounting(
+        Query("dx", "30"), answers.accounted_runs("30|PENDING|0:0|0:0|0||None assigned|dx")
+    )
+    assert observation is not None
+    assert observation.native is Native.waiting
 
 
 def test_an_empty_answer_is_no_answer(slurm: Read) -> None:
     """sacct is empty right after sbatch, for unknown ids, and trails by seconds after bursts; exit 0 each time."""
     assert (slurm("unknown-sacct").code, slurm("unknown-sacct").all) == (0, "")
-    assert answers.told(Watch("dx", "999999"), answers.lives("")) is None
+    assert answers.from_accounting(Query("dx", "999999"), answers.accounted_runs("")) is None
 
 
 def test_for_seconds_the_name_may_read_allocation(slurm: Read) -> None:
     line = "16|FAILED|3:0|0:0|0||c1|allocation"
     assert "16|allocation|FAILED|3:0" in slurm("sacct-provisional").text
-    look = answers.told(Watch("dshorty", "16"), answers.lives(line))
-    assert look is not None
-    assert look.native is Native.completing
+    observation = answers.from_accounting(Query("dshorty", "16"), answers.accounted_runs(line))
+    assert observation is not None
+    assert observation.native is Native.completing
 
 
 def test_an_id_with_another_name_is_another_job(slurm: Read) -> None:
     """slurmctld killed within seconds of sbatch: its id is given to the next job."""
     assert "87|other|RUNNING" in slurm("ctld-crash-reused").out
-    assert answers.told(Watch("dmine", "87"), answers.lives("87|RUNNING|0:0|0:0|5||c1|other")) is None
+    assert (
+        answers.from_accounting(Query("dmine", "87"), answers.accounted_runs("87|RUNNING|0:0|0:0|5||c1|other")) is None
+    )
 
 
 def test_found_by_name_when_the_id_is_not_known(slurm: Read) -> None:
-    known = answers.lives("87|RUNNING|0:0|0:0|5||c1|other\n88|CANCELLED by 0|0:0|0:0|0||None assigned|dmine-x")
-    look = answers.told(Watch("dmine", ""), known)
-    assert look is not None
-    assert (look.id, look.how, look.native) == ("88", "accounting", Native.ended)
+    known = answers.accounted_runs("87|RUNNING|0:0|0:0|5||c1|other\n88|CANCELLED by 0|0:0|0:0|0||None assigned|dmine-x")
+    observation = answers.from_accounting(Query("dmine", ""), known)
+    assert observation is not None
+    assert (observation.id, observation.how, observation.native) == ("88", "accounting", Native.ended)
 
 
 @pytest.mark.parametrize("state", ["CANCELLED by 1001", "CANCELLED+", "CANCELLED"])
 def test_cancelled_with_whom_or_cut_at_default_width(state: str) -> None:
-    (life,) = answers.lives(f"32|{state}|0:0|0:0|1||c1|dx")
+    (life,) = answers.accounted_runs(f"32|{state}|0:0|0:0|1||c1|dx")
     assert life.native is Native.ended
 
 
 def test_after_an_outage_of_slurmdbd_the_exit_code_may_be_wrong(slurm: Read) -> None:
     """FAILED|0:0, later corrected to 3:0: no code is better than a wrong one, and the marker knows the right one."""
     assert "92|FAILED|0:0" in slurm("dbd-back-sacct").out
-    (life,) = answers.lives("92|FAILED|0:0|0:0|1||c1|dx")
-    cause = answers.explained(life)
+    (life,) = answers.accounted_runs("92|FAILED|0:0|0:0|1||c1|dx")
+    cause = answers.accounted_cause(life)
     assert cause is not None
     assert (cause.kind, cause.code, cause.signal) == ("scheduler", None, None)
 
@@ -142,8 +148,8 @@ def test_largest_maxrss_of_the_steps() -> None:
     text = (
         "7|OUT_OF_MEMORY|0:125|0:0|9||c1|dx\n7.batch|OUT_OF_MEMORY|0:125||9|61000K|c1|batch\n7.0|FAILED|1:0||9|2M|c1|x"
     )
-    (life,) = answers.lives(text)
-    cause = answers.explained(life)
+    (life,) = answers.accounted_runs(text)
+    cause = answers.accounted_cause(life)
     assert cause is not None
     assert (cause.kind, cause.maxrss, cause.elapsed) == ("memory", 61000 * 1024, 9.0)
 

@@ -12,9 +12,9 @@ from msgspec import structs
 from dispatcher.core import events as ev
 from dispatcher.core.errors import Unreachable
 from dispatcher.core.lifecycle import Progress, State, decide
-from dispatcher.core.ports import Claim, Native, Watch
+from dispatcher.core.ports import Claim, Native, Query
 from dispatcher.schedulers.slurm import answers
-from dispatcher.schedulers.slurm.dialect import Slurm
+from dispatcher.schedulers.slurm.dialect import SlurmDialect
 
 if TYPE_CHECKING:
     from .conftest import Said
@@ -48,7 +48,7 @@ def test_every_state_this_slurm_knows_is_in_the_table(slurm: Read) -> None:
 
 def test_a_state_nobody_knows_is_no_news() -> None:
     (row,) = answers.rows("7|XX|c1|None|dn0000000001", 0)
-    assert answers.standing([row], join=False).native is Native.unknown
+    assert answers.observation_of([row], join=False).native is Native.unknown
 
 
 def queue(slurm: Read, name: str) -> dict[str, list[tuple[str, str]]]:
@@ -93,19 +93,19 @@ def test_a_question_that_took_too_long() -> None:
 
 def test_squeue_is_never_asked_by_ids(slurm: Read) -> None:
     """squeue -j 999 exits 1; -j 1,999 silently omits 999; -j takes twice as long with the controller down."""
-    asked = Slurm().queue_lines([Watch("dn0000000001", "999")])
-    assert " -j" not in asked
-    assert "999" not in asked
+    requested = SlurmDialect().queue_lines([Query("dn0000000001", "999")])
+    assert " -j" not in requested
+    assert "999" not in requested
     assert slurm("unknown-squeue-list").out == "27 F\n"
 
 
 def test_squeue_shows_finished_jobs_only_with_t_all(slurm: Read) -> None:
-    assert " -t all " in Slurm().queue_lines([])
+    assert " -t all " in SlurmDialect().queue_lines([])
     assert "|CD|" in slurm("own-queue-ends").out
 
 
 def test_settings_of_the_user_that_would_hide_jobs_are_dropped() -> None:
-    assert "SQUEUE_" in Slurm().queue_lines([])
+    assert "SQUEUE_" in SlurmDialect().queue_lines([])
 
 
 def test_irregular_lists_are_cut_at_31_characters_without_closing_bracket(slurm: Read) -> None:
@@ -133,8 +133,8 @@ def test_array_rows_with_throttle_and_single_elements(slurm: Read) -> None:
     ],
 )
 def test_elements_together_are_one_job(listed: str, native: Native) -> None:
-    look = answers.standing(answers.rows(listed.replace(" ", "\n"), 0), join=True)
-    assert (look.native, look.id) == (native, "9")
+    observation = answers.observation_of(answers.rows(listed.replace(" ", "\n"), 0), join=True)
+    assert (observation.native, observation.id) == (native, "9")
 
 
 def test_the_last_element_keeps_the_base_id(slurm: Read) -> None:
@@ -164,14 +164,14 @@ def test_separators_in_names_are_not_escaped(slurm: Read) -> None:
 def test_accepted_and_then_pending_for_ever_shows_the_reason(slurm: Read, nonce: str, reason: str) -> None:
     """Time above the partition limit, too many nodes or CPUs, partition DOWN."""
     rows = [row for row in answers.rows(slurm("own-queue-mixed").out, 0) if row.name == nonce]
-    look = answers.standing(rows, join=False)
-    assert look.code == f"PD {reason}"
-    assert f"waits for {reason}" in look.hint
+    observation = answers.observation_of(rows, join=False)
+    assert observation.code == f"PD {reason}"
+    assert f"waits for {reason}" in observation.hint
 
 
 @pytest.mark.parametrize("reason", ["Resources", "Priority", "BeginTime", "Licenses", "None", "JobArrayTaskLimit"])
 def test_what_passes_by_itself_is_no_hint(reason: str) -> None:
-    assert answers.standing(answers.rows(f"9|PD||{reason}|dx", 0), join=False).hint == ""
+    assert answers.observation_of(answers.rows(f"9|PD||{reason}|dx", 0), join=False).hint == ""
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_passes_by_itself_is_no_hint(reason: str) -> None:
     ],
 )  # fmt: skip
 def test_what_does_not_pass_is_a_hint(reason: str) -> None:
-    assert answers.standing(answers.rows(f"9|PD||{reason}|dx", 0), join=False).hint
+    assert answers.observation_of(answers.rows(f"9|PD||{reason}|dx", 0), join=False).hint
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_does_not_pass_is_a_hint(reason: str) -> None:
 )
 def test_queue_alone_tells_a_cause(slurm: Read, nonce: str, kind: str, reason: str) -> None:
     rows = [row for row in answers.rows(slurm("own-queue-ends").out, 0) if row.name == nonce]
-    cause = answers.standing(rows, join=False).cause
+    cause = answers.observation_of(rows, join=False).cause
     assert cause is not None
     assert (cause.kind, cause.reason, cause.source) == (kind, reason, "queue")
 
@@ -217,7 +217,7 @@ def test_queue_alone_tells_a_cause(slurm: Read, nonce: str, kind: str, reason: s
     ],
 )
 def test_kinds_of_causes(line: str, kind: str) -> None:
-    cause = answers.standing(answers.rows(line, 0), join=False).cause
+    cause = answers.observation_of(answers.rows(line, 0), join=False).cause
     assert (cause.kind if cause else "") == kind
 
 
@@ -225,21 +225,21 @@ def test_oom_is_reported_even_when_the_script_exits_0(slurm: Read) -> None:
     """The marker says that every task ended well: then it did, whatever was killed meanwhile."""
     assert re.search("OUT_OF_MEMORY", slurm("life-oom-exit0").text)
     progress = Progress("j", 1, State.running, attempt=1, nonce="dx", id="2")
-    look = answers.standing(answers.rows("2|OOM|c1|OutOfMemory|dx", 0), join=False)
-    marked = structs.replace(look, claim=Claim("2", tasks=((0, 0, 1.0),), ended=0))
+    observation = answers.observation_of(answers.rows("2|OOM|c1|OutOfMemory|dx", 0), join=False)
+    marked = structs.replace(observation, claim=Claim("2", tasks=((0, 0, 1.0),), ended=0))
     assert isinstance(decide(progress, marked, gone=False), ev.Finished)
 
 
 def test_requeue_returns_to_pd_under_the_same_id(slurm: Read) -> None:
     """So do preemption and NODE_FAIL; and a FAILED job can become PENDING by scontrol requeue."""
     rows = [row for row in answers.rows(slurm("own-queue-ends").out, 0) if row.name == "drq000000001"]
-    assert answers.standing(rows, join=False).native is Native.waiting
+    assert answers.observation_of(rows, join=False).native is Native.waiting
     for name in ("life-requeued", "life-preempted-requeue", "life-requeue-finished", "ctld-restarted"):
         assert re.search(r"\d+ PD ", slurm(name).out or slurm(f"{name}").text)
 
 
 def test_ids_are_cancelled_only_together_with_their_names() -> None:
     """scancel of an unknown id is silent; of one that was given to another job, it would hit that."""
-    text = Slurm().kill_lines([Watch("dmine", "87")])
+    text = SlurmDialect().kill_lines([Query("dmine", "87")])
     assert "87" not in text
     assert "|dmine" in text

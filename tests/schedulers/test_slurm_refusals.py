@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.core.ports import Accepted, Later, Never
+from dispatcher.core.ports import Accepted, Deferral, Rejection
 from dispatcher.schedulers.slurm import answers
-from dispatcher.schedulers.slurm.dialect import Slurm
+from dispatcher.schedulers.slurm.dialect import SlurmDialect
 
 if TYPE_CHECKING:
     from .conftest import Said
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def answered(slurm: Read, name: str) -> object:
     answer = slurm(name)
-    return Slurm()._answer(str(answer.code), answer.out, answer.err)
+    return SlurmDialect()._answer(str(answer.code), answer.out, answer.err)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_accepted(slurm: Read, name: str, id_: str) -> None:
     ],
 )
 def test_a_banner_before_the_id(out: str) -> None:
-    assert Slurm()._answer("0", out, "") == Accepted("4211")
+    assert SlurmDialect()._answer("0", out, "") == Accepted("4211")
 
 
 def test_accepted_without_an_id_is_looked_for(slurm: Read) -> None:
@@ -66,7 +66,7 @@ def test_accepted_without_an_id_is_looked_for(slurm: Read) -> None:
 )  # fmt: skip
 def test_refused_for_good(slurm: Read, name: str) -> None:
     answer = answered(slurm, name)
-    assert isinstance(answer, Never)
+    assert isinstance(answer, Rejection)
     assert answer.why.strip() == slurm(name).err.strip()
 
 
@@ -74,20 +74,20 @@ def test_refused_for_good(slurm: Read, name: str) -> None:
 def test_not_now(slurm: Read, name: str) -> None:
     """MaxJobCount: sbatch retries by itself for 120 s, then "Resource temporarily unavailable"."""
     answer = slurm(name)
-    assert isinstance(Slurm()._answer("1", answer.out, answer.err.replace("squeue:", "sbatch:")), Later)
+    assert isinstance(SlurmDialect()._answer("1", answer.out, answer.err.replace("squeue:", "sbatch:")), Deferral)
 
 
 def test_a_limit_on_submitted_jobs_passes(slurm: Read) -> None:
     text = slurm("err-sbatch-qos-submit-limit").err
     assert "QOSMaxSubmitJobPerUserLimit" in text
-    assert isinstance(answers.refusal("1", text), Later)
-    assert isinstance(answers.refusal("1", text.splitlines()[1]), Later)  # old versions do not name the limit
+    assert isinstance(answers.refusal("1", text), Deferral)
+    assert isinstance(answers.refusal("1", text.splitlines()[1]), Deferral)  # old versions do not name the limit
 
 
 def test_sbatch_cut_short_while_the_controller_is_full(slurm: Read) -> None:
     line = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
     assert line in slurm("maxjobcount").err
-    assert isinstance(answers.refusal("124", line), Later)
+    assert isinstance(answers.refusal("124", line), Deferral)
 
 
 @pytest.mark.parametrize("name", ["ctld-frozen-sbatch", "ctld-down-sbatch"])

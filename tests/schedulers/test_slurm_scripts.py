@@ -18,10 +18,16 @@ GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts"
 SLURM, ARRAY = load("Slurm"), load("SlurmJobArray")
 
 
-def job(tasks: int = 1, root: str = "/scratch/R", template: str | None = None, **asked: Any) -> JobScript:
-    resources = {"number_node": 1, "cpu_per_node": 4, "gpu_per_node": 0, "queue_name": "", "group_size": tasks} | asked
+def job(tasks: int = 1, root: str = "/scratch/R", template: str | None = None, **requested: Any) -> JobScript:
+    resources = {
+        "number_node": 1,
+        "cpu_per_node": 4,
+        "gpu_per_node": 0,
+        "queue_name": "",
+        "group_size": tasks,
+    } | requested
     named = "dq3v81kx0mza-relax"
-    place = Place("/near", root, f"{root}/.dispatcher/5f1c/jobs")
+    place = Place("/local", root, f"{root}/.dispatcher/5f1c/jobs")
     listed = tuple((n, TaskSpec("lmp -i in.lammps", f"t{n}")) for n in range(tasks))
     return JobScript("5f1c0a", "dq3v81kx0mza", named, place, ResourcesSpec(**resources), listed, template)
 
@@ -74,7 +80,7 @@ def test_nothing_is_said_of_what_is_not_set() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         {"queue_name": "main\n#SBATCH --wrap=evil"},
         {"queue_name": "main --wrap=evil"},
@@ -86,9 +92,9 @@ def test_nothing_is_said_of_what_is_not_set() -> None:
         {"kwargs": {"gres_type": "a 100"}},
     ],
 )
-def test_what_would_not_stay_one_word_is_refused(asked: dict[str, Any]) -> None:
+def test_what_would_not_stay_one_word_is_refused(requested: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="resources/"):
-        SLURM.check(job(**asked).resources)
+        SLURM.check(job(**requested).resources)
 
 
 @pytest.mark.parametrize("key", ["slurm_job_size", "array_throttle"])

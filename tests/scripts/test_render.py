@@ -15,21 +15,21 @@ import pytest
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, Strategy, TaskSpec
 from dispatcher.core.ports import JobScript, Place
-from dispatcher.schedulers.command_line import CommandLine, read_claim
-from dispatcher.schedulers.shell import ShellQueue
+from dispatcher.schedulers.command_line import CommandDialect, read_claim
+from dispatcher.schedulers.shell import ShellDialect
 from dispatcher.scripts.render import Script, expanded, quoted, render
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "scripts" / "shell"
 
 
-class Told(CommandLine):
+class Reported(CommandDialect):
     """A dialect whose native id and number of requeues are told by the environment."""
 
     native_id = "${NATIVE:-1}"
     restarts = "${LIVES:-0}"
 
 
-class Elements(Told):
+class Elements(Reported):
     """The same as an array of single tasks."""
 
     element = "$ELEMENT"
@@ -50,8 +50,8 @@ def job(root: Path | str, *commands: str, spec: ResourcesSpec | None = None, **t
     return JobScript("5f1c0a", "dn1", "dn1", Place(str(root), str(root), home), spec or resources(), tasks)
 
 
-def lay_out(root: Path, what: JobScript, dialect: CommandLine) -> Path:
-    home = Path(what.place.home)
+def lay_out(root: Path, what: JobScript, dialect: CommandDialect) -> Path:
+    home = Path(what.place.control)
     home.mkdir(parents=True, exist_ok=True)
     for _, task in what.tasks:
         (root / task.task_work_path).mkdir(parents=True, exist_ok=True)
@@ -61,9 +61,9 @@ def lay_out(root: Path, what: JobScript, dialect: CommandLine) -> Path:
 
 
 def run(
-    root: Path, what: JobScript, dialect: CommandLine | None = None, **env: str
+    root: Path, what: JobScript, dialect: CommandDialect | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    script = lay_out(root, what, dialect or Told())
+    script = lay_out(root, what, dialect or Reported())
     return subprocess.run(
         ["bash", str(script)], capture_output=True, text=True, env={**os.environ, **env}, timeout=60, check=False
     )
@@ -110,7 +110,7 @@ GRID: dict[str, JobScript] = {
 
 @pytest.mark.parametrize("name", GRID)
 def test_golden(name: str, request: pytest.FixtureRequest) -> None:
-    text = render(GRID[name], ShellQueue()).text()
+    text = render(GRID[name], ShellDialect()).text()
     path = GOLDEN / f"{name}.sub"
     if request.config.getoption("--golden"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,13 +128,13 @@ def test_shellcheck_has_no_complaint(name: str) -> None:
 
 
 def test_twice_the_same_job_is_twice_the_same_text() -> None:
-    assert render(GRID["two-gpus"], ShellQueue()) == render(GRID["two-gpus"], ShellQueue())
+    assert render(GRID["two-gpus"], ShellDialect()) == render(GRID["two-gpus"], ShellDialect())
 
 
 def test_a_big_script_is_cut_in_two(tmp_path: Path) -> None:
     what = job(tmp_path, *(f"echo {'x' * 20000} > out" for _ in range(60)), spec=resources(para_deg=4))
-    assert set(render(what, Told()).files("dn1")) == {"dn1.sub", "dn1.run"}
-    assert len(render(what, Told()).files("dn1")["dn1.sub"]) < 10_000
+    assert set(render(what, Reported()).files("dn1")) == {"dn1.sub", "dn1.run"}
+    assert len(render(what, Reported()).files("dn1")["dn1.sub"]) < 10_000
     assert run(tmp_path, what).returncode == 0
     assert len(claim(tmp_path).tasks) == 60
 
@@ -185,7 +185,7 @@ def test_a_second_copy_runs_nothing_and_is_recorded(tmp_path: Path) -> None:
 
 def test_ten_copies_at_once_run_once(tmp_path: Path) -> None:
     what = job(tmp_path, "echo ran >> ../trace")
-    script = lay_out(tmp_path, what, Told())
+    script = lay_out(tmp_path, what, Reported())
     copies = [subprocess.Popen(["bash", str(script)], env={**os.environ, "NATIVE": str(n)}) for n in range(10)]
     assert {copy.wait() for copy in copies} == {0}
     assert (tmp_path / "trace").read_text() == "ran\n"
@@ -194,7 +194,7 @@ def test_ten_copies_at_once_run_once(tmp_path: Path) -> None:
 
 def test_a_requeued_life_takes_over_and_keeps_what_was_finished(tmp_path: Path) -> None:
     what = job(tmp_path, "echo 0 >> ../trace", "echo 1 >> ../trace; [ -e ../again ] || { touch ../again; sleep 60; }")
-    script = lay_out(tmp_path, what, Told())
+    script = lay_out(tmp_path, what, Reported())
     first = subprocess.Popen(["bash", str(script)], env={**os.environ, "NATIVE": "11"}, start_new_session=True)
     while not (tmp_path / "again").exists():
         time.sleep(0.05)
@@ -208,7 +208,7 @@ def test_a_requeued_life_takes_over_and_keeps_what_was_finished(tmp_path: Path) 
 def test_an_older_life_can_no_longer_publish(tmp_path: Path) -> None:
     """Cut off from the scheduler, the first life goes on; its results and its marker count no more."""
     what = job(tmp_path, "echo a >> ../trace; until [ -e ../go ]; do sleep 0.05; done", "echo b >> ../trace")
-    script = lay_out(tmp_path, what, Told())
+    script = lay_out(tmp_path, what, Reported())
     old = subprocess.Popen(["bash", str(script)], env={**os.environ, "NATIVE": "11"})
     while not (tmp_path / "trace").exists():
         time.sleep(0.05)
@@ -224,7 +224,7 @@ def test_an_older_life_can_no_longer_publish(tmp_path: Path) -> None:
 
 def test_a_withdrawn_claim_runs_nothing(tmp_path: Path) -> None:
     what = job(tmp_path, "echo ran >> ../trace")
-    lay_out(tmp_path, what, Told()).with_suffix(".claim").write_text("revoked\n")
+    lay_out(tmp_path, what, Reported()).with_suffix(".claim").write_text("revoked\n")
     assert run(tmp_path, what).returncode == 0
     assert not (tmp_path / "trace").exists()
 
@@ -243,8 +243,8 @@ def test_identical_tasks_are_each_run(tmp_path: Path) -> None:
 
 
 def test_append_script_runs_after_failures_and_before_the_marker(tmp_path: Path) -> None:
-    watch = "grep -q '^end' .dispatcher/s/jobs/dn1.claim && echo late || echo in time"
-    spec = resources(append_script=(f"({watch}) > appended", "exit 5"))
+    query = "grep -q '^end' .dispatcher/s/jobs/dn1.claim && echo late || echo in time"
+    spec = resources(append_script=(f"({query}) > appended", "exit 5"))
     assert run(tmp_path, job(tmp_path, "false", spec=spec)).returncode == 1
     assert (tmp_path / "appended").read_text() == "in time\n"
     assert claim(tmp_path).ended == 1
@@ -307,7 +307,7 @@ def test_modules_and_sources_are_loaded_in_order(tmp_path: Path) -> None:
         source_list=("./env.sh one 'two words'",),
         prepend_script=("echo prepend >> trace", "set -eu"),
     )
-    script = lay_out(tmp_path, job(tmp_path, "echo task >> ../trace", spec=spec), Told())
+    script = lay_out(tmp_path, job(tmp_path, "echo task >> ../trace", spec=spec), Reported())
     subprocess.run(["bash", str(script)], env={**os.environ, "BASH_ENV": str(tmp_path / "module.sh")}, check=True)
     assert (tmp_path / "trace").read_text().splitlines() == [
         "module purge",
@@ -329,12 +329,12 @@ def test_the_header_template_is_filled_but_not_run() -> None:
     spec = resources(queue_name="gpu", kwargs={"qos": "high"})
     made = render(
         msgspec.structs.replace(job("/R", "x", spec=spec), template="#!/bin/bash\n#Q {queue_name} {kwargs[qos]}\n"),
-        Told(),
+        Reported(),
     )
     assert made.header == "#!/bin/bash\n#Q gpu high\n"
     for bad, why in (("{nothing}", "nothing"), ("{queue_name.__class__}", "only keys"), ("{", "Single")):
         with pytest.raises(ConfigError, match=why):
-            render(msgspec.structs.replace(job("/R", "x"), template=bad), Told())
+            render(msgspec.structs.replace(job("/R", "x"), template=bad), Reported())
 
 
 @pytest.mark.parametrize("text", ["", "a", "a'b", "$x", "`x`", "a\nb", "\\", '"'])
@@ -347,5 +347,5 @@ def test_quoting_is_exact(text: str) -> None:
 
 
 def test_parts_join_to_the_text() -> None:
-    made: Script = render(GRID["environment"], Told())
+    made: Script = render(GRID["environment"], Reported())
     assert made.text() == made.header + made.custom_flags + made.claim + made.env + made.command + made.end

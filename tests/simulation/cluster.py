@@ -21,7 +21,7 @@ import msgspec
 from dispatcher.core.events import Cause
 from dispatcher.core.ports import Claim, Native
 
-from .world import World
+from .conditions import Conditions
 
 _TASK = re.compile(r"^dsp_task_(\d+)\(\) \{$", re.MULTILINE)
 _WHERE = re.compile(r"^  cd -- \"\$REMOTE_ROOT\"/'([^']*)' ", re.MULTILINE)
@@ -45,15 +45,15 @@ class Run(NamedTuple):
 class Copy:
     """One accepted submission: a job script in the queue."""
 
-    def __init__(self, id: str, nonce: str, script: str, at: float, world: World) -> None:
+    def __init__(self, id: str, nonce: str, script: str, at: float, conditions: Conditions) -> None:
         self.id, self.nonce = id, nonce
         found = _JOB.search(script)
         self.job = found[1] if found else ""
         self.tasks = [int(index) for index in _TASK.findall(script)]
         self.where = dict(zip(self.tasks, _WHERE.findall(script), strict=True))
         self.state = Native.waiting
-        self.visible = at + world.visible_after()
-        self.due = at + world.starts_after()
+        self.visible = at + conditions.visible_after()
+        self.due = at + conditions.starts_after()
         self.cause: Cause | None = None
         self.restarts = 0
         self.began: float | None = None
@@ -63,8 +63,8 @@ class Copy:
 class Cluster:
     """The queue and the shared file system. Time moves by `sleep`; nothing else does."""
 
-    def __init__(self, world: World, now: float = 1_790_000_000.0) -> None:
-        self.world, self.now = world, now
+    def __init__(self, conditions: Conditions, now: float = 1_790_000_000.0) -> None:
+        self.conditions, self.now = conditions, now
         self.copies: dict[str, Copy] = {}
         self.scripts: dict[str, str] = {}
         self.receipts: dict[str, str] = {}
@@ -127,7 +127,7 @@ class Cluster:
         if not self._claims(copy):
             copy.state = Native.ended
             return
-        copy.state, copy.due = Native.running, self.now + self.world.runs_for()
+        copy.state, copy.due = Native.running, self.now + self.conditions.runs_for()
         done = {index for index, code, _ in self.claims[self.fence(copy)].tasks if code == 0}
         runs = [Run(copy.job, i, copy.nonce, copy.id, copy.restarts) for i in copy.tasks if i not in done]
         self.repeated += [run for run in runs if (run.job, run.task) in self.published]
@@ -154,12 +154,12 @@ class Cluster:
         return True
 
     def _end(self, copy: Copy) -> None:
-        fate = self.world.fate()
+        fate = self.conditions.fate()
         if fate in ("requeued", "cut off"):
             if fate == "cut off":
-                copy.ghosts.append((self.now + self.world.runs_for(), copy.restarts))
+                copy.ghosts.append((self.now + self.conditions.runs_for(), copy.restarts))
             copy.restarts += 1
-            copy.state, copy.due = Native.waiting, self.now + self.world.starts_after()
+            copy.state, copy.due = Native.waiting, self.now + self.conditions.starts_after()
             return
         copy.state = Native.ended
         claim = self.claims[self.fence(copy)]
@@ -189,26 +189,26 @@ class Cluster:
 
     def _code(self, copy: Copy, index: int) -> int:
         starts = sum(1 for run in self.runs if (run.job, run.task) == (copy.job, index))
-        return self.world.exit_code(copy.job, index, starts)
+        return self.conditions.exit_code(copy.job, index, starts)
 
     # -- what it is asked ---------------------------------------------------------------------------------------
 
-    def submit(self, asks: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    def submit(self, requests: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         """Accept each job that has no receipt and no claim yet; rows of nonce, word, text."""
         rows = []
-        for ask in asks:
-            nonce = ask["nonce"]
-            if turned := [old for old, lines in ask["revoke"] if not self._revoked(old, lines)]:
-                rows.append([nonce, "turned", turned[0]])
+        for request in requests:
+            nonce = request["nonce"]
+            if turned := [old for old, lines in request["revoke"] if not self._revoked(old, lines)]:
+                rows.append([nonce, "earlier", turned[0]])
                 continue
-            self.scripts[nonce] = ask["script"]
+            self.scripts[nonce] = request["script"]
             if nonce not in self.receipts and nonce not in self.claims:
-                if self.world.refuses():
+                if self.conditions.refuses():
                     rows.append([nonce, "later", "the queue is full"])
                     continue
-                kept = self.world.keeps_receipt()
-                id = self.accept(nonce, ask["script"])
-                if kept:
+                stored = self.conditions.keeps_receipt()
+                id = self.accept(nonce, request["script"])
+                if stored:
                     self.receipts[nonce] = id
             receipt = self.receipts.get(nonce) or (self.claims[nonce].owner if nonce in self.claims else "")
             rows += [[nonce, "accepted", receipt]] if receipt else []
@@ -218,11 +218,11 @@ class Cluster:
         """Take a job, or lose it behind the answer and give its id away again; the id."""
         self._next += 1
         id = self.named(self._next)
-        if self.world.forgets():
+        if self.conditions.forgets():
             self._next -= 1
             self.mishaps.update(_JOB.findall(script))
         else:
-            self.copies[id] = Copy(id, nonce, script, self.now, self.world)
+            self.copies[id] = Copy(id, nonce, script, self.now, self.conditions)
         return id
 
     def _revoked(self, nonce: str, lines: int) -> bool:
@@ -242,7 +242,7 @@ class Cluster:
     def seen(self, nonce: str) -> Claim | None:
         """A claim as a file server's client shows it: for a while after a change, perhaps as it was before."""
         changed, before = self.older.get(nonce, (0.0, None))
-        fresh = self.now - changed >= STALE or not self.world.stale()
+        fresh = self.now - changed >= STALE or not self.conditions.stale()
         return self.claims.get(nonce) if fresh else before
 
     def known(self, id: str, nonce: str) -> Copy | None:

@@ -27,7 +27,7 @@ from dispatcher.core.ports import Call as Question
 from dispatcher.core.ports import Claim, Native, Place, Reply, Scheduler, Shell
 from dispatcher.schedulers import load
 from dispatcher.testing import batch
-from dispatcher.testing.batch.queue import Asked, Call, Dialect, Job, Said, Taken
+from dispatcher.testing.batch.queue import Call, Dialect, JobOrder, Said, StandInJob, Taken
 from dispatcher.testing.batch.queue import load as commands
 
 from .cluster import Cluster, Copy
@@ -49,8 +49,8 @@ read -r code < {top}/answer
 [ ! -s {top}/err ] || cat {top}/err >&2
 exit "$code"
 """
-_ASKS = re.compile(r"^dsp_ask (\w+)$", re.MULTILINE)
-_WORDS = (("dsp_ask ", "submit"), ("dsp_queue()", "look"), ("dsp_account()", "account"))
+_ASKS = re.compile(r"^dsp_submit (\w+)$", re.MULTILINE)
+_WORDS = (("dsp_submit ", "submit"), ("dsp_queue()", "observe"), ("dsp_account()", "account"))
 _BANNER = "*** maintenance on 24.12. at 8, job 17 of the list ***\n"
 
 
@@ -64,15 +64,15 @@ class ClusterQueue:
 
     def wrong(self, fault: str) -> Any:
         """Most of what can go wrong is the world's business."""
-        return fault == "history_off" and not self.cluster.world.keeps_history()
+        return fault == "history_off" and not self.cluster.conditions.keeps_history()
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[StandInJob]:
         """All copies that are visible by now."""
         return [self._job(copy) for copy in self.cluster.copies.values() if copy.visible <= self.cluster.now]
 
-    def _job(self, copy: Copy) -> Job:
+    def _job(self, copy: Copy) -> StandInJob:
         number, claim = int(copy.id.partition(".")[0]), self.cluster.claims.get(copy.nonce)
-        job = Job(number, copy.nonce, getpass.getuser(), "workq", 0.0)
+        job = StandInJob(number, copy.nonce, getpass.getuser(), "workq", 0.0)
         job.started = copy.began if copy.state is not Native.waiting else None
         job.runs = copy.restarts + 1
         if copy.state is Native.ended:
@@ -81,13 +81,13 @@ class ClusterQueue:
             job.code = (claim.ended or 0) if claim and claim.owner == copy.id else 0
         return job
 
-    def submit(self, asked: Asked) -> Taken | None:
+    def submit(self, requested: JobOrder) -> Taken | None:
         """Take it; the far side may die before it has written down the answer."""
-        if self.cluster.world.refuses():
+        if self.cluster.conditions.refuses():
             return None
-        kept = self.cluster.world.keeps_receipt()
-        id = self.cluster.accept(asked.name.partition("-")[0], asked.script)
-        if not kept:
+        stored = self.cluster.conditions.keeps_receipt()
+        id = self.cluster.accept(requested.name.partition("-")[0], requested.script)
+        if not stored:
             self.die()
         return Taken(int(id.partition(".")[0]))
 
@@ -114,13 +114,13 @@ class FarSide:
         self.cluster, self.top = cluster, top
         self.process: subprocess.Popen[bytes] | None = None
         self.scheduler: Scheduler = load(dialect)
-        self.scheduler.grace = 20.0
+        self.scheduler.absence_timeout = 20.0
         self.queue = ClusterQueue(cluster, self._die)
         self.commands: Dialect = commands(KITS[dialect], self.queue)
         if KITS[dialect] in ("pbs", "torque"):
             cluster.named = lambda number: f"{number}.{self.queue.host}"
-        self.place = Place("/near", str(top / "R"), str(top / "R/.dispatcher/x/jobs"))
-        self.home = Path(self.place.home)
+        self.place = Place("/local", str(top / "R"), str(top / "R/.dispatcher/x/jobs"))
+        self.home = Path(self.place.control)
         self._install(KITS[dialect])
 
     def _install(self, kit: str) -> None:
@@ -128,7 +128,7 @@ class FarSide:
             folder.mkdir(parents=True)
         for name in ("ask", "answer"):
             os.mkfifo(self.top / name)
-        self._ask, self._answer = (os.open(self.top / name, os.O_RDWR) for name in ("ask", "answer"))
+        self._request, self._answer = (os.open(self.top / name, os.O_RDWR) for name in ("ask", "answer"))
         for command in batch.DIALECTS[kit][1]:
             reads = f"cat > {self.top}/in\n" if command in ("bsub", "jsub") else ""
             file = self.top / "bin" / command
@@ -137,7 +137,7 @@ class FarSide:
 
     def close(self) -> None:
         """Nothing is left of it."""
-        os.close(self._ask)
+        os.close(self._request)
         os.close(self._answer)
         shutil.rmtree(self.top)
 
@@ -145,8 +145,8 @@ class FarSide:
 
     def run(self, text: str, what: str) -> Reply:
         """Run it there, its commands answered one after the other; what it withdrew is withdrawn."""
-        self._show(stale=what == "look")
-        down = what == "account" and not self.cluster.world.accounting()
+        self._show(stale=what == "observe")
+        down = what == "account" and not self.cluster.conditions.accounting()
         env = {"PATH": f"{self.top}/bin:/usr/bin:/bin", "HOME": str(self.top)}
         (self.top / "text").write_text(text)
         with (
@@ -162,15 +162,15 @@ class FarSide:
         return Reply(process.returncode, _BANNER + said[0], said[1])
 
     def _serve(self, process: subprocess.Popen[bytes], down: bool) -> None:
-        over, asked = os.pidfd_open(process.pid), b""
+        over, requested = os.pidfd_open(process.pid), b""
         try:
             while process.returncode is None:
-                ready, _, _ = select.select([self._ask, over], [], [])
-                if self._ask in ready:
-                    asked += os.read(self._ask, 65536)
-                    if asked.endswith(b"\0\0"):
-                        self._reply(asked.decode().split("\0")[:-2], down)
-                        asked = b""
+                ready, _, _ = select.select([self._request, over], [], [])
+                if self._request in ready:
+                    requested += os.read(self._request, 65536)
+                    if requested.endswith(b"\0\0"):
+                        self._reply(requested.decode().split("\0")[:-2], down)
+                        requested = b""
                 else:
                     process.wait()
         finally:
@@ -215,30 +215,30 @@ class FarSide:
 class DialectPlace(SimulatedPlace):
     """The context of the simulated cluster for a real dialect."""
 
-    def __init__(self, far: FarSide, process: Process, watch: Callable[[Process, str, Any], None]) -> None:
-        super().__init__(far.cluster, process, watch)
+    def __init__(self, far: FarSide, process: Process, query: Callable[[Process, str, Any], None]) -> None:
+        super().__init__(far.cluster, process, query)
         self.far, self.place = far, far.place
 
-    def ask(self, call: Question) -> Reply:
+    def run(self, call: Question) -> Reply:
         """Run it on the far side; Unreachable when the world loses it, before or after the effect."""
         assert isinstance(call, Shell), "these batch systems are asked by commands"
         what = next((what for sign, what in _WORDS if sign in call.text), "kill")
-        self._watch(
+        self._audit(
             self.process, what, {"asks": [{"nonce": found} for found in _ASKS.findall(call.text)], "text": call.text}
         )
         self.cluster.calls.append(what)
-        world = self.cluster.world
+        conditions = self.cluster.conditions
         self._step(f"before {what}")
-        if world.call_lost(what):
+        if conditions.call_lost(what):
             raise Unreachable(f"{what}: the call was lost")
-        if what == "submit" and (delay := world.call_late(what)):
+        if what == "submit" and (delay := conditions.call_late(what)):
             self.cluster.late.append((self.cluster.now + delay, lambda: self.far.run(call.text, what)))
             raise Unreachable(f"{what}: no answer in time")
         reply = self.far.run(call.text, what)
-        if world.call_doubled(what):
+        if conditions.call_doubled(what):
             reply = self.far.run(call.text, what)
         self._step(f"after {what}")
-        if world.reply_lost(what):
+        if conditions.reply_lost(what):
             raise Unreachable(f"{what}: the reply was lost")
         return reply
 

@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable, Collection
 
 from .cluster import STALE
+from .conditions import Conditions
 from .hosts import Killed
-from .world import World
 
 __all__ = ["RATES", "Faulty", "Killed"]
 
@@ -54,7 +54,7 @@ RATES = DEEDS | {
 }
 
 
-class Faulty(World):
+class Faulty(Conditions):
     """Draws rates and faults from one seed. After `calm` faults it becomes a good world, so that every run ends."""
 
     def __init__(self, seed: int, allowed: Collection[int] | None = None, calm: int = 60) -> None:

@@ -28,16 +28,16 @@ AT_ONCE = 3
 class Fleet:
     """Starts lives and ends them, as the world says."""
 
-    def __init__(self, simulated: Simulated, world: Faulty) -> None:
-        self.simulated, self.world, self.server = simulated, world, simulated.server
+    def __init__(self, simulated: Simulated, conditions: Faulty) -> None:
+        self.simulated, self.conditions, self.server = simulated, conditions, simulated.server
         self.turns = simulated.turns = Turns(simulated.cluster)
-        other = Host("login2", ahead=world.rng.uniform(-300, 300), up=world.rng.uniform(0, 1e6))
+        other = Host("login2", ahead=conditions.rng.uniform(-300, 300), up=conditions.rng.uniform(0, 1e6))
         self.hosts = [simulated.host, other]
         self.processes: dict[Turn, Process] = {}
         self.ended: tuple[int, bool] | None = None
         self._pids = 4000
-        world.passed = self._passed
-        world.deeds = {
+        conditions.passed = self._passed
+        conditions.deeds = {
             "killed": self._kill,
             "host lost": lambda: self._lose("lost"),
             "host cut off": lambda: self._lose("late"),
@@ -51,11 +51,11 @@ class Fleet:
         """Life after life; BrokenPromise when it never ends."""
         for _ in range(LIVES):
             self.start(self._next_host())
-            self.turns.run(self.world.rng.randrange)
-            self.simulated.watch.step()
+            self.turns.run(self.conditions.rng.randrange)
+            self.simulated.auditor.step()
             if self.ended and self.ended[0] == self._newest():
                 return self.ended[1]
-            self.simulated.cluster.sleep(self.world.rng.choice([0.0, 0.0, 30.0]))
+            self.simulated.cluster.sleep(self.conditions.rng.choice([0.0, 0.0, 30.0]))
         raise BrokenPromise(f"not over after {LIVES} lives")
 
     def _newest(self) -> int:
@@ -64,7 +64,7 @@ class Fleet:
     def _next_host(self) -> Host:
         now = self.simulated.cluster.now
         ready = [host for host in self.hosts if host.cut_off_until <= now] or self.hosts
-        return ready[-1] if self.world.happens("other host") else ready[0]
+        return ready[-1] if self.conditions.happens("other host") else ready[0]
 
     def start(self, host: Host) -> None:
         """Another dispatcher, on this host."""
@@ -76,7 +76,7 @@ class Fleet:
     # -- one life -----------------------------------------------------------------------------------------------
 
     def _live(self, process: Process, turn: Turn) -> None:
-        undisturbed = self.world.drawn >= self.world.calm and len(self.processes) == 1 and not self._leased()
+        undisturbed = self.conditions.drawn >= self.conditions.calm and len(self.processes) == 1 and not self._leased()
         listings = self._listings()
         try:
             history = self.simulated.run(process)
@@ -101,10 +101,10 @@ class Fleet:
         return any(until > self.simulated.cluster.now for _, until in self.server.holders.values())
 
     def _listings(self) -> int:
-        return sum(name.startswith("stale listing") for _, name in self.world.faults)
+        return sum(name.startswith("stale listing") for _, name in self.conditions.faults)
 
     def _said(self, error: BaseException) -> None:
-        self.simulated.watch.wrote(str(error).encode())
+        self.simulated.auditor.wrote(str(error).encode())
 
     def _refused(self, error: JournalBusy) -> None:
         """It is told who holds the journal. An operator who finds that one suspended may shut it out."""
@@ -112,7 +112,7 @@ class Fleet:
         holders = [holder for holder, _ in self.server.holders.values()]
         if not any(f"process {holder.pid} on {holder.host.name}" in str(error) for holder in holders):
             raise BrokenPromise(f"refused without being told by whom: {error}")
-        if any(holder.suspended for holder in holders) and self.world.happens("unlocked"):
+        if any(holder.suspended for holder in holders) and self.conditions.happens("unlocked"):
             for holder in holders:
                 holder.shut = True
             self.server.holders.clear()
@@ -122,7 +122,7 @@ class Fleet:
     # -- what may befall it -------------------------------------------------------------------------------------
 
     def _passed(self) -> None:
-        self.simulated.watch.step()
+        self.simulated.auditor.step()
         if self.simulated.cluster.rounds > ROUNDS:
             raise BrokenPromise(f"not over after {ROUNDS} rounds")
 
@@ -137,7 +137,7 @@ class Fleet:
         """The host goes down, and with it what it had not written; or it is cut off with that for a while."""
         host = self._me().host
         if fate == "late":
-            host.cut_off_until = self.simulated.cluster.now + self.world.rng.uniform(1, 120)
+            host.cut_off_until = self.simulated.cluster.now + self.conditions.rng.uniform(1, 120)
         for turn, process in self.processes.items():
             if process.host is host:
                 process.dead, process.fate = True, fate
@@ -147,14 +147,14 @@ class Fleet:
         """SIGSTOP, SIGCONT much later; perhaps somebody else wonders meanwhile."""
         process = self._me()
         process.suspended = True
-        if self.world.rng.random() < 0.7:
+        if self.conditions.rng.random() < 0.7:
             self._second()
-        self.turns.pause(self.world.rng.uniform(1, 3000))
+        self.turns.pause(self.conditions.rng.uniform(1, 3000))
         process.suspended = False
 
     def _second(self) -> None:
         if len(self.processes) < AT_ONCE:
-            self.start(self.world.rng.choice(self.hosts))
+            self.start(self.conditions.rng.choice(self.hosts))
 
     def _jump(self) -> None:
-        self.world.skew += self.world.rng.uniform(-7200, 7200)
+        self.conditions.skew += self.conditions.rng.uniform(-7200, 7200)

@@ -24,7 +24,7 @@ from journal.files import Files
 from journal.lock import Holder, Lock
 
 from .cluster import STALE
-from .world import World
+from .conditions import Conditions
 
 #: Seconds after which a file server gives back the locks of a host that died (NFSv4: its lease).
 LEASE = 90.0
@@ -62,12 +62,12 @@ class Process:
         self.dead = self.shut = self.suspended = False
         self.fate = ""
 
-    def step(self, world: World, point: str) -> None:
+    def step(self, conditions: Conditions, point: str) -> None:
         """Pass a point where it may be killed; after that it does nothing any more."""
         if self.dead:
             raise Killed
         try:
-            world.step(point)
+            conditions.step(point)
         except Killed:
             self.dead = True
             raise
@@ -78,8 +78,8 @@ class Process:
 class FileServer:
     """What all hosts share. `left`: files as dead writers left them; `foreign`: bytes came in behind a seal."""
 
-    def __init__(self, now: Callable[[], float], world: World, excludes: bool = True) -> None:
-        self.now, self.world, self.excludes = now, world, excludes
+    def __init__(self, now: Callable[[], float], conditions: Conditions, excludes: bool = True) -> None:
+        self.now, self.conditions, self.excludes = now, conditions, excludes
         self.made: dict[str, tuple[float, Host]] = {}
         self.holders: dict[str, tuple[Process, float]] = {}
         self.late: list[tuple[float, int, bytes]] = []
@@ -117,7 +117,7 @@ class FileServer:
         for fd, path in files.open.items():
             ino = os.fstat(fd).st_ino
             data, marks = bytes(host.unwritten.pop(ino, b"")), host.marks.pop(ino, {})
-            if data and self.world.torn():
+            if data and self.conditions.torn():
                 data = data[: len(data) // 2]
             if process.fate == "late" and data:
                 self.late.append((host.cut_off_until, os.dup(fd), data))
@@ -139,12 +139,12 @@ class HostFiles(Files):
     def __init__(
         self, server: FileServer, process: Process, wrote: Callable[[bytes], None] = lambda data: None
     ) -> None:
-        self.server, self.process, self.host, self.world = server, process, process.host, server.world
+        self.server, self.process, self.host, self.conditions = server, process, process.host, server.conditions
         self.open: dict[int, str] = {}
         self._wrote = wrote
 
     def _step(self, point: str) -> None:
-        self.process.step(self.world, point)
+        self.process.step(self.conditions, point)
         self.server.arrive()
 
     def _made(self, path: str) -> None:
@@ -177,7 +177,7 @@ class HostFiles(Files):
     def write(self, fd: int, data: bytes) -> int:
         """Into this host's memory: all, a part, or a part and an error."""
         self._step("before journal write")
-        trouble = self.world.disk()
+        trouble = self.conditions.disk()
         part = data[: max(1, len(data) // 2)] if trouble in ("full", "error", "short") else data
         self._wrote(part)
         self.host.unwritten.setdefault(os.fstat(fd).st_ino, bytearray()).extend(part)
@@ -212,7 +212,7 @@ class HostFiles(Files):
     def datasync(self, fd: int) -> None:
         """Everybody sees it now, or the sync fails: then nobody knows, and perhaps it is gone."""
         self._step("before sync")
-        trouble = self.world.disk()
+        trouble = self.conditions.disk()
         if trouble == "dropped":
             self.host.unwritten.pop(os.fstat(fd).st_ino, None)
         if trouble in ("unsynced", "dropped"):
@@ -273,7 +273,7 @@ class HostFiles(Files):
         """A listing, perhaps without what another host has made a moment ago."""
         self._step("listing")
         names = super().names(path)
-        if not self.world.stale_listing():
+        if not self.conditions.stale_listing():
             return names
         return [name for name in names if not self._fresh_elsewhere(f"{path}/{name}")]
 
@@ -296,7 +296,7 @@ class HostLock(Lock):
 
     def acquire(self, timeout: float, session: str) -> None:
         """Refused, with who holds it, while a process lives that has it, or its host's lease does."""
-        self.process.step(self.server.world, "before lock")
+        self.process.step(self.server.conditions, "before lock")
         other, until = self.server.holders.get(self.key, (self.process, 0.0))
         if (other is not self.process and not other.dead) or self.server.now() < until:
             holder = Holder(other.host.name, other.pid, "", self.server.now())

@@ -1,6 +1,6 @@
 """The two ports to the simulated cluster: a dialect whose questions are JSON, and a context that answers them.
 
-SimulatedQueue().look([Watch("dsim1")], place)   ->  Shell('{"op":"look","nonces":["dsim1"]}')
+SimulatedQueue().observe([Query("dsim1")], place)   ->  Shell('{"op":"observe","nonces":["dsim1"]}')
 SimulatedPlace(cluster).ask(that)                ->  Reply(0, '{"dsim1":{"native":"running", …}}')
 """
 
@@ -16,20 +16,20 @@ from dispatcher.core.model import ResourcesSpec
 from dispatcher.core.ports import (
     Accepted,
     Answer,
-    Ask,
     Call,
+    Deferral,
+    EarlierAttempt,
     FileEntry,
     Item,
     JobScript,
-    Later,
-    Look,
-    Looks,
     Native,
+    Observation,
+    Observations,
     Place,
+    Query,
     Reply,
     Shell,
-    TurnedUp,
-    Watch,
+    SubmitRequest,
 )
 
 from .cluster import STALE, Cluster
@@ -40,8 +40,8 @@ class SimulatedQueue:
     """The dialect of the simulated cluster: questions are JSON instead of shell text."""
 
     name = "Simulated"
-    grace = 20.0
-    pace = 1.0
+    absence_timeout = 20.0
+    min_poll_interval = 1.0
     batch = 4
     native_id = "$ID"
     restarts = "0"
@@ -67,40 +67,40 @@ class SimulatedQueue:
     def check(self, resources: ResourcesSpec) -> None:
         """Everything can be expressed."""
 
-    def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
         """All asks in one call."""
-        rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in asks]
-        return _call("submit", asks=rows)
+        rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in requests]
+        return _call("submit", requests=rows)
 
-    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
+    def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
         """Accepted, Later or TurnedUp for each."""
         rows = msgspec.json.decode(reply.out)
-        words: dict[str, Any] = {"accepted": Accepted, "later": Later, "turned": TurnedUp}
+        words: dict[str, Any] = {"accepted": Accepted, "later": Deferral, "earlier": EarlierAttempt}
         return {nonce: words[word](text) for nonce, word, text in rows}
 
-    def look(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def observe(self, queries: Sequence[Query], place: Place) -> Shell:
         """All jobs in one call."""
-        return _call("look", nonces=[watch.nonce for watch in watches])
+        return _call("observe", nonces=[query.nonce for query in queries])
 
-    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Every answer of the simulated cluster is whole."""
-        return Looks(msgspec.json.decode(reply.out, type=dict[str, Look]))
+        return Observations(msgspec.json.decode(reply.out, type=dict[str, Observation]))
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell:
         """All jobs in one call."""
-        return _call("account", ids=_ids(watches))
+        return _call("account", ids=_ids(queries))
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Ended with a cause, or nothing."""
-        return Looks(msgspec.json.decode(reply.out, type=dict[str, Look]))
+        return Observations(msgspec.json.decode(reply.out, type=dict[str, Observation]))
 
-    def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def kill(self, queries: Sequence[Query], place: Place) -> Shell:
         """All jobs in one call."""
-        return _call("kill", ids=_ids(watches))
+        return _call("kill", ids=_ids(queries))
 
 
-def _ids(watches: Sequence[Watch]) -> dict[str, str]:
-    return {watch.nonce: watch.id for watch in watches}
+def _ids(queries: Sequence[Query]) -> dict[str, str]:
+    return {query.nonce: query.id for query in queries}
 
 
 class SimulatedPlace:
@@ -113,82 +113,82 @@ class SimulatedPlace:
         self,
         cluster: Cluster,
         process: Process | None = None,
-        watch: Callable[[Process, str, Any], None] = lambda process, what, request: None,
+        query: Callable[[Process, str, Any], None] = lambda process, what, request: None,
     ) -> None:
-        self.cluster, self.process, self._watch = cluster, process or Process(Host("here"), 1), watch
-        self.place = Place(near="/near", root="/R", home="/R/.dispatcher/x/jobs")
+        self.cluster, self.process, self._audit = cluster, process or Process(Host("here"), 1), query
+        self.place = Place(local="/local", root="/R", home="/R/.dispatcher/x/jobs")
         self._before: dict[str, tuple[float, Any]] = {}
 
     def _step(self, point: str) -> None:
-        self.process.step(self.cluster.world, point)
+        self.process.step(self.cluster.conditions, point)
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """Do what the question says; Unreachable when the world loses it, before or after the effect."""
         assert isinstance(call, Shell), "questions to the simulation are text"
         request = msgspec.json.decode(call.text)
         what = request.pop("op")
-        self._watch(self.process, what, request)
+        self._audit(self.process, what, request)
         self.cluster.calls.append(what)
-        world = self.cluster.world
+        conditions = self.cluster.conditions
         self._step(f"before {what}")
-        if world.call_lost(what):
+        if conditions.call_lost(what):
             raise Unreachable(f"{what}: the call was lost")
-        if what == "submit" and (delay := world.call_late(what)):
+        if what == "submit" and (delay := conditions.call_late(what)):
             self.cluster.late.append((self.cluster.now + delay, lambda: self.cluster.submit(request["asks"])))
             raise Unreachable(f"{what}: no answer in time")
-        if what in ("submit", "look") and world.restarts():
+        if what in ("submit", "observe") and conditions.restarts():
             self.cluster.restart()
         answer = self._done(what, request)
         self._step(f"after {what}")
-        if world.reply_lost(what):
+        if conditions.reply_lost(what):
             raise Unreachable(f"{what}: the reply was lost")
         return Reply(0, msgspec.json.encode(answer).decode())
 
     def _done(self, what: str, request: dict[str, Any]) -> Any:
         """What is answered: to this question, or what was true a moment ago, in whatever order."""
-        world, now = self.cluster.world, self.cluster.now
+        conditions, now = self.cluster.conditions, self.cluster.now
         answer = getattr(self, f"_{what}")(**request)
-        if world.call_doubled(what):
+        if conditions.call_doubled(what):
             answer = getattr(self, f"_{what}")(**request)
-        if what == "look":
+        if what == "observe":
             at, before = self._before.get(what, (now, answer))
             self._before[what] = now, answer
-            if now - at < STALE and before.keys() >= answer.keys() and world.answer_old(what):
+            if now - at < STALE and before.keys() >= answer.keys() and conditions.answer_old(what):
                 answer = before
-        if answer and world.answer_shuffled(what):
+        if answer and conditions.answer_shuffled(what):
             answer = _shuffled(answer)
         return answer
 
-    def _submit(self, asks: list[dict[str, Any]]) -> Any:
-        return self.cluster.submit(asks)
+    def _submit(self, requests: list[dict[str, Any]]) -> Any:
+        return self.cluster.submit(requests)
 
-    def _look(self, nonces: list[str]) -> dict[str, Look]:
+    def _observation(self, nonces: list[str]) -> dict[str, Observation]:
         return {nonce: self._one(nonce) for nonce in nonces}
 
-    def _one(self, nonce: str) -> Look:
+    def _one(self, nonce: str) -> Observation:
         cluster, copy = self.cluster, self.cluster.listed(nonce)
         claim = cluster.seen(nonce)
         receipt = cluster.receipts.get(nonce, "")
         found = receipt or (claim.owner if claim else "") or (copy.id if copy else "")
         how = "receipt" if receipt else "claim" if claim and claim.owner else "queue" if copy else ""
-        return Look(copy.state if copy else Native.absent, id=found, how=how, claim=claim)
+        return Observation(copy.state if copy else Native.absent, id=found, how=how, claim=claim)
 
-    def _account(self, ids: dict[str, str]) -> dict[str, Look]:
-        if not self.cluster.world.accounting():
+    def _account(self, ids: dict[str, str]) -> dict[str, Observation]:
+        if not self.cluster.conditions.accounting():
             raise Unreachable("the accounting is down")
         copies = {nonce: self.cluster.known(id, nonce) for nonce, id in ids.items()}
-        return {nonce: Look(copy.state, id=copy.id, cause=copy.cause) for nonce, copy in copies.items() if copy}
+        return {nonce: Observation(copy.state, id=copy.id, cause=copy.cause) for nonce, copy in copies.items() if copy}
 
     def _kill(self, ids: dict[str, str]) -> None:
         self.cluster.kill(ids)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Every item is there afterwards, or this breaks off in the middle of one, which then is not."""
-        self._watch(self.process, "put", None)
+        self._audit(self.process, "put", None)
         self.cluster.calls.append("put")
         for item in items:
             self._step(f"put {item.target}")
-            if self.cluster.world.upload_cut():
+            if self.cluster.conditions.upload_cut():
                 self.cluster.files[f"{item.target}.part"] = item.size // 2
                 raise Unreachable(f"put: broke off in the middle of {item.target}")
             self.cluster.files.setdefault(item.target, item.size)
@@ -196,7 +196,7 @@ class SimulatedPlace:
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
         """What is there below these paths."""
-        self._watch(self.process, "tree", None)
+        self._audit(self.process, "tree", None)
         self.cluster.calls.append("tree")
         self._step("tree")
         return [
@@ -207,18 +207,18 @@ class SimulatedPlace:
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Everything arrives, or this breaks off between two."""
-        self._watch(self.process, "get", None)
+        self._audit(self.process, "get", None)
         self.cluster.calls.append("get")
         for item in items:
             self._step(f"get {item.source}")
-            if self.cluster.world.download_cut():
+            if self.cluster.conditions.download_cut():
                 raise Unreachable(f"get: broke off before {item.source}")
             self.cluster.fetched.add(item.source)
         return list(items)
 
     def remove(self) -> None:
         """Nothing is left there."""
-        self._watch(self.process, "remove", None)
+        self._audit(self.process, "remove", None)
         self.cluster.calls.append("remove")
         self._step("before remove")
         self.cluster.removed.update(name for name in self.cluster.files if name.endswith("/out"))

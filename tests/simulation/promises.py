@@ -29,7 +29,7 @@ from .cluster import Cluster, Run
 from .hosts import BrokenPromise, FileServer, Process
 
 
-class Watch:
+class Auditor:
     """What has been seen of one simulation. Every method raises BrokenPromise."""
 
     def __init__(self, path: Path, cluster: Cluster, server: FileServer, secrets: tuple[str, ...] = ()) -> None:
@@ -65,14 +65,14 @@ class Watch:
         if self.shadow.jobs != history.jobs:
             raise BrokenPromise("what was believed is not what is written")
 
-    def asked(self, process: Process, what: str, request: Any) -> None:
+    def requested(self, process: Process, what: str, request: Any) -> None:
         """A question is about to leave."""
         if self.server.stale(process, self.path):
             raise BrokenPromise(f"asked by a dispatcher that was taken over: {what}")
         self.wrote(repr(request).encode())
         if what == "submit":
-            written = {job.nonce for job in self.shadow.jobs.values() if job.asking}
-            if early := {ask["nonce"] for ask in request["asks"]} - written:
+            written = {job.nonce for job in self.shadow.jobs.values() if job.submission_pending}
+            if early := {request["nonce"] for request in request["asks"]} - written:
                 raise BrokenPromise(f"submitted before it was written: {sorted(early)}")
 
     def wrote(self, data: bytes) -> None:
@@ -111,12 +111,12 @@ class Watch:
 
 
 class _Ear(logging.Handler):
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, auditor: Auditor) -> None:
         super().__init__()
-        self._watch = watch
+        self._auditor = auditor
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._watch.wrote(record.getMessage().encode())
+        self._auditor.wrote(record.getMessage().encode())
 
 
 def replayed(path: Path) -> History:

@@ -58,6 +58,6 @@ def _script(seed: int, needed: frozenset[int], tasks: int | None, dialect: str, 
     allowed = "{" + ", ".join(map(str, sorted(needed & faults.keys()))) + "}" if needed & faults.keys() else "()"
     more = "" if tasks is None else f", tasks={tasks}"
     more += f", dialect={dialect!r}" if dialect else ""
-    told = [f"# fault {number:<4} {name}" for number, name in sorted(faults.items())]
+    reported = [f"# fault {number:<4} {name}" for number, name in sorted(faults.items())]
     call = f"simulate({seed}, allowed={allowed}{more})"
-    return "\n".join(["from tests.simulation.simulation import simulate", call, f"# {broken}", *told]) + "\n"
+    return "\n".join(["from tests.simulation.simulation import simulate", call, f"# {broken}", *reported]) + "\n"

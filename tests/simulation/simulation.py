@@ -21,24 +21,24 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dispatcher.cli.asked import submission as as_asked
+from dispatcher.cli.requested import submission as as_asked
 from dispatcher.core import events as ev
 from dispatcher.core.history import History
 from dispatcher.core.model import SubmissionSpec
 from dispatcher.core.plan import plan
 from dispatcher.core.ports import Context, Item, Scheduler
-from dispatcher.run.session import Session, begin, real_outside
+from dispatcher.run.session import Session, begin, real_environment
 from dispatcher.run.store import fold
 from journal import Journal, frames
 
 from .cluster import Cluster
+from .conditions import Conditions
 from .dialects import KITS, DialectPlace, FarSide
 from .faults import Faulty
 from .hosts import BrokenPromise, FileServer, Host, HostFiles, HostLock, Process
 from .ports import SimulatedPlace, SimulatedQueue
-from .promises import Watch, check_verdicts, replayed
+from .promises import Auditor, check_verdicts, replayed
 from .shrink import shortest
-from .world import World
 
 if TYPE_CHECKING:
     from .turns import Turns
@@ -50,16 +50,16 @@ SECRETS = ("hunter2-password", "hunter2-passphrase", "JBSWY3DPEHPK3PXP")
 class Simulated:
     """One submission on a simulated cluster: `run()` is one life of a dispatcher; what it leaves is in `path`."""
 
-    def __init__(self, path: Path, spec: SubmissionSpec, world: World, dialect: str = "") -> None:
-        self.path, self.spec, self.world = path / "journal", spec, world
+    def __init__(self, path: Path, spec: SubmissionSpec, conditions: Conditions, dialect: str = "") -> None:
+        self.path, self.spec, self.conditions = path / "journal", spec, conditions
         self.cluster = self._cluster()
         self.far = FarSide(self.cluster, dialect, path / "far") if dialect else None
         self.scheduler: Scheduler = self.far.scheduler if self.far else SimulatedQueue()
         where = [task.task_work_path for task in spec.tasks]
-        self.uploads = [Item(f"/near/{task}/in", f"{task}/in", 3, "00") for task in where]
+        self.uploads = [Item(f"/local/{task}/in", f"{task}/in", 3, "00") for task in where]
         self.host = Host("login1")
-        self.server = FileServer(lambda: self.cluster.now, world, getattr(world, "excludes", True))
-        self.watch = Watch(self.path, self.cluster, self.server, SECRETS)
+        self.server = FileServer(lambda: self.cluster.now, conditions, getattr(conditions, "excludes", True))
+        self.auditor = Auditor(self.path, self.cluster, self.server, SECRETS)
         self.turns: Turns | None = None
         self.jobs = plan(spec)
         self.nonces = (f"d{number:08d}sim" for number in itertools.count())
@@ -68,20 +68,20 @@ class Simulated:
         """Let the cluster's time pass, and others do what they do meanwhile."""
         self.turns.pause(seconds) if self.turns else self.cluster.sleep(seconds)
 
-    def run(self, process: Process | None = None, outside: dict[str, Any] | None = None, **how: Any) -> History:
+    def run(self, process: Process | None = None, environment: dict[str, Any] | None = None, **how: Any) -> History:
         """From the start of a process to its end, whatever that is; see Session.run for `how`."""
         process = process or Process(self.host, 1)
-        files = HostFiles(self.server, process, self.watch.wrote)
+        files = HostFiles(self.server, process, self.auditor.wrote)
         try:
-            return self._run(process, files, outside or {}, how)
+            return self._run(process, files, environment or {}, how)
         finally:
             if process.dead:
                 self.server.bury(process, files)
 
-    def _run(self, process: Process, files: HostFiles, outside: dict[str, Any], how: dict[str, Any]) -> History:
+    def _run(self, process: Process, files: HostFiles, environment: dict[str, Any], how: dict[str, Any]) -> History:
         history = History()
         cluster, host = self.cluster, process.host
-        now = lambda: cluster.now + self.world.skew + host.ahead  # noqa: E731
+        now = lambda: cluster.now + self.conditions.skew + host.ahead  # noqa: E731
         log: Journal[Any] = Journal.open(
             self.path,
             ev.Event,
@@ -91,12 +91,12 @@ class Simulated:
             clock=now,
             durability="commit",
         )
-        world: dict[str, Any] = {
+        conditions: dict[str, Any] = {
             "now": now,
             "elapsed": lambda: cluster.now + host.up,
             "sleep": self.sleep,
             "nonce": lambda: next(self.nonces),
-            "show": lambda engine: self.watch.committed(process, engine.history),
+            "show": lambda engine: self.auditor.committed(process, engine.history),
         }
         session = Session(
             self.spec,
@@ -106,7 +106,7 @@ class Simulated:
             lambda: self._place(process),
             log,
             history,
-            real_outside(**{**world, **outside}),
+            real_environment(**{**conditions, **environment}),
             self.uploads,
         )
         with session:
@@ -115,12 +115,12 @@ class Simulated:
         return history
 
     def _cluster(self) -> Cluster:
-        return Cluster(self.world)
+        return Cluster(self.conditions)
 
     def _place(self, process: Process) -> Context:
         if self.far:
-            return DialectPlace(self.far, process, self.watch.asked)
-        return SimulatedPlace(self.cluster, process, self.watch.asked)
+            return DialectPlace(self.far, process, self.auditor.requested)
+        return SimulatedPlace(self.cluster, process, self.auditor.requested)
 
     def close(self) -> None:
         """Let go of the machine that the commands of a dialect are typed on."""
@@ -147,7 +147,7 @@ def submission(tasks: int = 5, group_size: int = 2, retries: int = 2, max_runnin
         "machine": {
             "batch_type": "Slurm",
             "context_type": "SSHContext",
-            "local_root": "/near",
+            "local_root": "/local",
             "remote_root": "/R",
             "retry_count": retries,
             "max_running": max_running,
@@ -172,22 +172,26 @@ def simulate(
     """
     from .fleet import Fleet
 
-    world = Faulty(seed, allowed)
-    drawn, group, limit = world.rng.randint(1, 7), world.rng.randint(0, 3), world.rng.choice([None, None, 1, 2])
+    conditions = Faulty(seed, allowed)
+    drawn, group, limit = (
+        conditions.rng.randint(1, 7),
+        conditions.rng.randint(0, 3),
+        conditions.rng.choice([None, None, 1, 2]),
+    )
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        simulated = Simulated(Path(folder), submission(tasks or drawn, group, 2, limit), world, dialect)
+        simulated = Simulated(Path(folder), submission(tasks or drawn, group, 2, limit), conditions, dialect)
         try:
-            with simulated.watch.listening():
-                simulated.watch.ended(Fleet(simulated, world).run())
-            if not world.rates["listed late"]:
+            with simulated.auditor.listening():
+                simulated.auditor.ended(Fleet(simulated, conditions).run())
+            if not conditions.rates["listed late"]:
                 check_verdicts(simulated.records(), simulated.cluster)
         except BrokenPromise as broken:
-            broken.faults = world.faults
+            broken.faults = conditions.faults
             raise
         finally:
             simulated.close()
-        return simulated, world
+        return simulated, conditions
 
 
 def main() -> int:
@@ -197,18 +201,20 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--seed", type=int, help="only this one; a failure is made as short as it gets")
     parser.add_argument("--dialect", choices=list(KITS), default="", help="a real dialect on the simulated cluster")
-    asked = parser.parse_args()
-    seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
+    requested = parser.parse_args()
+    seeds = (
+        [requested.seed] if requested.seed is not None else range(requested.first, requested.first + requested.seeds)
+    )
     started, faults, runs = time.monotonic(), 0, 0
     for seed in seeds:
         try:
-            simulated, world = simulate(seed, dialect=asked.dialect)
+            simulated, conditions = simulate(seed, dialect=requested.dialect)
         except BrokenPromise as broken:
             sys.stdout.write(f"seed {seed}: {broken}\nmaking it short; this takes a while\n\n")
             sys.stdout.flush()
-            sys.stdout.write(shortest(seed, simulate, asked.dialect))
+            sys.stdout.write(shortest(seed, simulate, requested.dialect))
             return 1
-        faults, runs = faults + len(world.faults), runs + len(simulated.cluster.runs)
+        faults, runs = faults + len(conditions.faults), runs + len(simulated.cluster.runs)
     seconds = time.monotonic() - started
     sys.stdout.write(f"{len(seeds)} seeds, {faults} faults, {runs} task bodies, {seconds:.0f} s: no promise broken\n")
     return 0

@@ -12,10 +12,9 @@ import msgspec
 import pytest
 
 from dispatcher.core import events, lifecycle
-from dispatcher.core.ports import Claim, Look, Looks, Native
-from dispatcher.run import engine, observer, session
+from dispatcher.core.ports import Claim, Native, Observation, Observations
+from dispatcher.run import engine, observer, recorder, session
 from dispatcher.run import opening as beginning
-from dispatcher.run import recorder as ledger
 from journal import errors, segment, takeover, writer
 
 from . import cluster, faults, hosts, ports, shrink, simulation
@@ -78,13 +77,13 @@ def often(patch: pytest.MonkeyPatch, **rates: float) -> None:
 @mutant
 def intent_after_the_submission(patch: pytest.MonkeyPatch) -> None:
     def submit(self: Any, due: list[Any]) -> bool:
-        asks = {job.job: self._ask(job) for job in due}
-        reply = self.context.ask(self.scheduler.submit(list(asks.values()), self.context.place))
-        answers = self.scheduler.submitted(reply, list(asks.values()))
+        requests = {job.job: self._request(job) for job in due}
+        reply = self.context.run(self.scheduler.submit(list(requests.values()), self.context.place))
+        answers = self.scheduler.submitted(reply, list(requests.values()))
         for job in due:
-            self.ledger.record(events.Submitting(job.job, max(job.attempt, 1), asks[job.job].nonce))
-            self.ledger.record(engine._answered(job.job, answers[asks[job.job].nonce]))
-        self.ledger.commit()
+            self.recorder.record(events.Submitting(job.job, max(job.attempt, 1), requests[job.job].nonce))
+            self.recorder.record(engine._answered(job.job, answers[requests[job.job].nonce]))
+        self.recorder.commit()
         return True
 
     patch.setattr(engine.Engine, "_submit_batch", submit)
@@ -92,19 +91,19 @@ def intent_after_the_submission(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def intent_not_durable(patch: pytest.MonkeyPatch) -> None:
-    commit = ledger.Ledger.commit
+    commit = recorder.Recorder.commit
 
     def lazy(self: Any) -> None:
-        if not any(job.asking for job in self.history.jobs.values()):
+        if not any(job.submission_pending for job in self.history.jobs.values()):
             commit(self)
 
-    patch.setattr(ledger.Ledger, "commit", lazy)
+    patch.setattr(recorder.Recorder, "commit", lazy)
 
 
 @mutant
 def a_lost_answer_is_asked_again_under_a_new_nonce(patch: pytest.MonkeyPatch) -> None:
-    ask = engine.Engine._ask
-    patch.setattr(engine.Engine, "_ask", lambda self, job: ask(self, msgspec.structs.replace(job, nonce="")))
+    request = engine.Engine._request
+    patch.setattr(engine.Engine, "_request", lambda self, job: request(self, msgspec.structs.replace(job, nonce="")))
     patch.setattr(lifecycle, "_unsubmitted_allows", lambda progress, event: True)
 
 
@@ -112,9 +111,9 @@ def a_lost_answer_is_asked_again_under_a_new_nonce(patch: pytest.MonkeyPatch) ->
 def receipts_ignored(patch: pytest.MonkeyPatch) -> None:
     submit = cluster.Cluster.submit
 
-    def forgetful(self: Any, asks: Any) -> Any:
+    def forgetful(self: Any, requests: Any) -> Any:
         self.receipts.clear()
-        return submit(self, asks)
+        return submit(self, requests)
 
     patch.setattr(cluster.Cluster, "submit", forgetful)
     patch.setattr(cluster.Cluster, "_claims", lambda self, copy: self.write(copy.nonce, Claim(copy.id)) or True)
@@ -127,15 +126,15 @@ def the_claim_is_skipped(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def earlier_attempts_are_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
-    ask = engine.Engine._ask
-    patch.setattr(engine.Engine, "_ask", lambda self, job: msgspec.structs.replace(ask(self, job), revoke=()))
+    request = engine.Engine._request
+    patch.setattr(engine.Engine, "_request", lambda self, job: msgspec.structs.replace(request(self, job), revoke=()))
 
 
 @mutant
 def absent_taken_for_finished(patch: pytest.MonkeyPatch) -> None:
     decide = lifecycle.decide
 
-    def hasty(progress: Any, seen: Look, gone: bool) -> Any:
+    def hasty(progress: Any, seen: Observation, gone: bool) -> Any:
         live = progress.state in (lifecycle.State.waiting, lifecycle.State.running)
         return events.Finished(progress.job) if live and seen.native is Native.absent else decide(progress, seen, gone)
 
@@ -144,25 +143,25 @@ def absent_taken_for_finished(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def no_grace(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ports.SimulatedQueue, "grace", 0.0)
+    patch.setattr(ports.SimulatedQueue, "absence_timeout", 0.0)
 
 
 @mutant
 def no_answer_taken_for_absence(patch: pytest.MonkeyPatch) -> None:
-    ask = ports.SimulatedPlace.ask
+    run = ports.SimulatedPlace.run
 
     def deaf(self: Any, call: Any) -> Any:
         request = msgspec.json.decode(call.text)
         try:
-            return ask(self, call)
+            return run(self, call)
         except observer.Unreachable:
-            if request["op"] != "look":
+            if request["op"] != "observe":
                 raise
-            empty = {nonce: Look(Native.absent) for nonce in request["nonces"]}
+            empty = {nonce: Observation(Native.absent) for nonce in request["nonces"]}
             return ports.Reply(0, msgspec.json.encode(empty).decode())
 
-    patch.setattr(ports.SimulatedPlace, "ask", deaf)
-    patch.setattr(ports.SimulatedQueue, "grace", 1.0)
+    patch.setattr(ports.SimulatedPlace, "run", deaf)
+    patch.setattr(ports.SimulatedQueue, "absence_timeout", 1.0)
 
 
 @mutant
@@ -200,7 +199,7 @@ def believed_without_being_written(patch: pytest.MonkeyPatch) -> None:
                 self.log.append(event)
             step()
 
-    patch.setattr(ledger.Ledger, "record", record)
+    patch.setattr(recorder.Recorder, "record", record)
 
 
 @mutant
@@ -360,8 +359,8 @@ def the_clock_on_the_wall_measures_the_grace(patch: pytest.MonkeyPatch) -> None:
     often(patch, clock_jumps=0.2)
     init = observer.Observer.__init__
 
-    def wall(self: Any, ledger: Any, scheduler: Any, context: Any, outside: Any) -> None:
-        init(self, ledger, scheduler, context, msgspec.structs.replace(outside, elapsed=outside.now))
+    def wall(self: Any, recorder: Any, scheduler: Any, context: Any, environment: Any) -> None:
+        init(self, recorder, scheduler, context, msgspec.structs.replace(environment, elapsed=environment.now))
 
     patch.setattr(observer.Observer, "__init__", wall)
 
@@ -386,7 +385,7 @@ def removed_before_it_is_fetched(patch: pytest.MonkeyPatch) -> None:
 def a_marker_of_another_attempt_counts(patch: pytest.MonkeyPatch) -> None:
     one = ports.SimulatedPlace._one
 
-    def confused(self: Any, nonce: str) -> Look:
+    def confused(self: Any, nonce: str) -> Observation:
         seen = one(self, nonce)
         ended = [claim for claim in self.cluster.claims.values() if claim.ended == 0]
         return msgspec.structs.replace(seen, claim=msgspec.structs.replace(ended[0], owner=seen.id)) if ended else seen
@@ -396,14 +395,17 @@ def a_marker_of_another_attempt_counts(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def an_empty_look_is_believed_whole(patch: pytest.MonkeyPatch) -> None:
-    looked = ports.SimulatedQueue.looked
+    observed = ports.SimulatedQueue.observed
 
-    def partial(self: Any, reply: Any, watches: Any) -> Looks:
-        seen = looked(self, reply, watches)
-        blind = {nonce: Look(Native.ended, id=look.id, how=look.how) for nonce, look in seen.jobs.items()}
-        return Looks(blind)
+    def partial(self: Any, reply: Any, queries: Any) -> Observations:
+        seen = observed(self, reply, queries)
+        blind = {
+            nonce: Observation(Native.ended, id=observation.id, how=observation.how)
+            for nonce, observation in seen.jobs.items()
+        }
+        return Observations(blind)
 
-    patch.setattr(ports.SimulatedQueue, "looked", partial)
+    patch.setattr(ports.SimulatedQueue, "observed", partial)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

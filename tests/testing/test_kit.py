@@ -164,8 +164,8 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "HOME": str(tmp_path)}
     done = subprocess.run(["bash", "-c", "\n".join(lines)], cwd=tmp_path, env=env, capture_output=True, text=True)
-    told = (done.stdout + done.stderr).split("\n")
-    assert [line for line in shown if line not in told] == [], done
+    reported = (done.stdout + done.stderr).split("\n")
+    assert [line for line in shown if line not in reported] == [], done
     assert done.returncode == 0
 
 

@@ -40,7 +40,7 @@ class RETCODE:
 #: Something broke behind the API: whether the job was taken before that, it does not say.
 OPEN = frozenset({RETCODE.DBERR, RETCODE.THIRDERR, RETCODE.IOERR, RETCODE.UNKOWNERR})
 #: Not as it is, however often it is asked for.
-NEVER = frozenset({RETCODE.DATAERR, RETCODE.PARAMERR, RETCODE.USERERR, RETCODE.ROLEERR, RETCODE.NODATA})
+REJECTED = frozenset({RETCODE.DATAERR, RETCODE.PARAMERR, RETCODE.USERERR, RETCODE.ROLEERR, RETCODE.NODATA})
 _GOOD = ("0000", "0")
 #: A first page with fewer rows than this is a whole listing; after so many pages without a new row there are no more.
 _USUAL, _STALE = 30, 3
@@ -54,7 +54,7 @@ class RequestInfoException(Unreachable):
 
     def __init__(self, status: int, url: str, message: str, code: str = "", certain: bool = False) -> None:
         self.status, self.url, self.message, self.code = status, url, message, code
-        self.certain, self.final = certain, certain and (code in NEVER or status in (400, 404, 413, 422))
+        self.certain, self.final = certain, certain and (code in REJECTED or status in (400, 404, 413, 422))
         said = f"code {code}: {message}" if code else message
         super().__init__(f"{urlsplit(url).path} gave no data (HTTP {status or 'no answer'}): {said}"[:500])
 

@@ -23,13 +23,13 @@ from .. import ProfileKey
 from ..local.this_machine import joined
 from .api import RETCODE, RequestInfoException
 from .bohrium_client import PAGE, Client
-from .jobs import Files, Row, before_asking, row, unguarded
+from .context import CloudConnection, Habits
+from .jobs import CloudRow, UploadFiles, before_asking, row, unguarded
 from .packs import unzip_file, zip_file_list
-from .place import CloudContext, Habits
 from .receipts import Receipts
 from .storage import Bucket
 
-__all__ = ["RETCODE", "BohriumContext", "Client", "RequestInfoException", "unzip_file", "zip_file_list"]
+__all__ = ["RETCODE", "BohriumConnection", "Client", "RequestInfoException", "unzip_file", "zip_file_list"]
 
 _KEYS = (
     ProfileKey("email", (str,), "E-mail of the account; else BOHRIUM_EMAIL. Not needed with BOHR_TICKET."),
@@ -56,11 +56,11 @@ class BohriumApi:
         self.confirm: Callable[[], None] = unguarded
         self._there: set[str] = set()
 
-    def rows(self, group: str) -> list[Row]:
+    def rows(self, group: str) -> list[CloudRow]:
         """The jobs of a group; of the account when it is ""."""
         return [row(item) for item in self._client.get_tasks_list(group or None, PAGE)]
 
-    def submit(self, job: CloudJob, files: Files, group: str, receipts: Receipts) -> None:
+    def submit(self, job: CloudJob, files: UploadFiles, group: str, receipts: Receipts) -> None:
         """Send what is not there yet, add the job, note its id."""
         with before_asking(), files.of(job) as packs:
             keys = [self._sent(name, path, receipts) for name, path in packs]
@@ -68,10 +68,10 @@ class BohriumApi:
         urls = [*([theirs] if isinstance(theirs, str) else theirs), *map(self._bucket.address, keys)]
         kind = str(self._data.get("job_type", "container"))
         self.confirm()
-        id, known = self._client.job_create(kind, urls, self._asked(job), self._program, group or None)
+        id, known = self._client.job_create(kind, urls, self._requested(job), self._program, group or None)
         receipts.note(job.nonce, id=str(id), group=str(known or group), keys=keys)
 
-    def _asked(self, job: CloudJob) -> dict[str, Any]:
+    def _requested(self, job: CloudJob) -> dict[str, Any]:
         data = {key: value for key, value in self._data.items() if key not in ("job_type", "log_file", "logFiles")}
         logs = next((self._data[key] for key in ("log_files", "logFiles", "log_file") if self._data.get(key)), job.log)
         wanted = self._data.get("backward_files") or []
@@ -103,7 +103,7 @@ class BohriumApi:
     def discard(self, id: str) -> None:
         """There are no records before jobs here."""
 
-    def detail(self, id: str) -> Row | None:
+    def detail(self, id: str) -> CloudRow | None:
         """One job by its id."""
         found = self._client.get_job_detail(id)
         return row({"id": id, **found}) if found else None
@@ -152,14 +152,16 @@ def settings(profile: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
-class BohriumContext(CloudContext):
+class BohriumConnection(CloudConnection):
     """Jobs on Bohrium."""
 
     batch_type: ClassVar[str] = "Bohrium"
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
 
     @classmethod
-    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> BohriumContext:
+    def open(
+        cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str
+    ) -> BohriumConnection:
         """Log in; ConfigError names the key that is missing or was refused, Unreachable when nobody answers."""
         data = settings(profile)
         if not isinstance(program := profile.get("program_id"), int):

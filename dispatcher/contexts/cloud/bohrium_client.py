@@ -76,8 +76,8 @@ class Client:
         """Log in (again), at most `retry` times."""
         http = Http(_LOGIN_SECONDS)
         try:
-            asked = {**self._account, "password": self._password}
-            data = Api(http, self.base_url, dict).call("POST", "/account/login", True, retry, json=asked) or {}
+            requested = {**self._account, "password": self._password}
+            data = Api(http, self.base_url, dict).call("POST", "/account/login", True, retry, json=requested) or {}
         finally:
             http.close()
         if not data.get("token"):
@@ -134,14 +134,14 @@ class Client:
         group_id: int | str | None = None,
     ) -> tuple[Any, Any]:
         """Add a job: its id and its group's. Not tried again when the answer is lost: find it by its name."""
-        asked = {
+        requested = {
             **body(input_data),
             "jobType": job_type,
             "ossPath": [oss_path] if isinstance(oss_path, str) else list(oss_path),
             **({} if program_id is None else {"projectId": program_id}),
             **({} if group_id is None else {"jobGroupId": group_id}),
         }
-        data = self.post("/brm/v2/job/add", asked) or {}
+        data = self.post("/brm/v2/job/add", requested) or {}
         if "jobId" not in data:
             raise RequestInfoException(200, "/brm/v2/job/add", "no jobId in the answer")
         return data["jobId"], data.get("jobGroupId")
@@ -213,11 +213,11 @@ _RENAMED = {"command": "cmd", "machine_type": "scassType", "image_address": "ima
 
 def body(input_data: Mapping[str, Any]) -> dict[str, Any]:
     """`input_data` in the API's words: camelCase, logFiles and checkpointFiles as lists."""
-    told = {_RENAMED.get(key, camel(key)): value for key, value in input_data.items() if key not in _OURS}
+    reported = {_RENAMED.get(key, camel(key)): value for key, value in input_data.items() if key not in _OURS}
     for name in ("logFile", "logFiles"):
-        if name in told:
-            logs = told.pop(name)
-            told["logFiles"] = [logs] if isinstance(logs, str) else list(logs)
-    if told.get("checkpointFiles") == "sync_files":
-        told["checkpointFiles"] = ["*"]
-    return told
+        if name in reported:
+            logs = reported.pop(name)
+            reported["logFiles"] = [logs] if isinstance(logs, str) else list(logs)
+    if reported.get("checkpointFiles") == "sync_files":
+        reported["checkpointFiles"] = ["*"]
+    return reported

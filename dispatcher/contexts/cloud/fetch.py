@@ -1,7 +1,7 @@
 """Bring one large thing over HTTP: what broke off is gone on with, and it takes its name when it is whole.
 
-near/…/.dispatcher-9f86….part     grows; "Range: bytes=81200-", as long as the ETag is the same
-near/…/000001-dq3v81kx0mza.zip    renamed, after `whole` has found nothing wrong with it
+local/…/.dispatcher-9f86….part     grows; "Range: bytes=81200-", as long as the ETag is the same
+local/…/000001-dq3v81kx0mza.zip    renamed, after `whole` has found nothing wrong with it
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 
 from ...core.errors import TransferFailed, Unreachable
-from ...files import local as near
+from ...files import local
 from .http import Http, Lost, pieces
 
 _TRIES, _PAUSE = 5, 0.2
@@ -38,7 +38,7 @@ def fetch(
     Raises Unreachable when it does not come, TransferFailed when what came is not what was announced, twice.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{near.OURS}-{target.name}.part")
+    part = target.with_name(f"{local.OURS}-{target.name}.part")
     trouble: Unreachable | TransferFailed = Lost("not tried")
     for nth in range(_TRIES):
         try:
@@ -83,7 +83,7 @@ def _pour(response: requests.Response, part: Path, have: int) -> None:
     except OSError as why:
         if isinstance(why, requests.RequestException):  # they are OSErrors too
             raise
-        raise near.failed("write", part, why) from why
+        raise local.failed("write", part, why) from why
     length = response.headers.get("Content-Length")
     if length is not None and part.stat().st_size != have + int(length):
         raise Lost("it broke off; gone on with")
@@ -104,4 +104,4 @@ def _publish(part: Path, target: Path) -> None:
     try:
         part.replace(target)
     except OSError as why:
-        raise near.failed("write", target, why) from why
+        raise local.failed("write", target, why) from why

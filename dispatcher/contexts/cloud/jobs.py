@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ...core.ports import CloudJob, Watch
+from ...core.ports import CloudJob, Query
 from .api import RequestInfoException
 from .http import NotSent
 from .receipts import Receipts
@@ -22,7 +22,7 @@ from .receipts import Receipts
 _BETWEEN = ":job_group_id:"
 
 
-class Row(NamedTuple):
+class CloudRow(NamedTuple):
     """One job. `status` and `exit` are the cloud's numbers, None when it does not say; `url` of its result archive."""
 
     id: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     url: str
 
 
-class Files(Protocol):
+class UploadFiles(Protocol):
     """The archives that go up with a job, as (name by content, path on this side); there while they are needed."""
 
     def of(self, job: CloudJob) -> AbstractContextManager[Sequence[tuple[str, Path]]]:
@@ -49,11 +49,11 @@ class CloudApi(Protocol):
     #: Called before every request that has an effect on jobs; see ports.Guarded.
     confirm: Callable[[], None]
 
-    def rows(self, group: str) -> list[Row]:
+    def rows(self, group: str) -> list[CloudRow]:
         """The jobs of a group; of the account when it is ""."""
         ...
 
-    def submit(self, job: CloudJob, files: Files, group: str, receipts: Receipts) -> None:
+    def submit(self, job: CloudJob, files: UploadFiles, group: str, receipts: Receipts) -> None:
         """Send the files, ask once, note the id. RequestInfoException says how sure a refusal is."""
         ...
 
@@ -69,7 +69,7 @@ class CloudApi(Protocol):
         """Fetch a result archive; it takes its name when it is whole."""
         ...
 
-    def detail(self, id: str) -> Row | None:
+    def detail(self, id: str) -> CloudRow | None:
         """One job by its id."""
         ...
 
@@ -90,12 +90,12 @@ class CloudApi(Protocol):
         ...
 
 
-def row(item: Mapping[str, Any]) -> Row:
+def row(item: Mapping[str, Any]) -> CloudRow:
     """A row of the listing, or a detail, whatever else it holds."""
     name = str(item.get("jobName") or item.get("name") or "")
     group = item.get("jobGroupId") or item.get("bohrGroupId") or item.get("groupId") or ""
     url = str(item.get("resultUrl") or "")
-    return Row(
+    return CloudRow(
         str(item.get("id", item.get("jobId", ""))),
         name.partition("-")[0],
         str(group),
@@ -123,20 +123,20 @@ def bare(native_id: str) -> tuple[str, str]:
     return id, group
 
 
-def listing(api: CloudApi, receipts: Receipts, asked: Iterable[Watch]) -> dict[str, list[Row]]:
+def listing(api: CloudApi, receipts: Receipts, requested: Iterable[Query]) -> dict[str, list[CloudRow]]:
     """The rows of every attempt in this submission's groups, by nonce, lowest id first.
 
     The whole account is listed only when one of those `asked` for (with nonce and id) is in no group that is known:
     the answer that named its group was lost.
     """
-    asked = list(asked)
-    groups = dict.fromkeys([*receipts.groups(), *(bare(one.id)[1] for one in asked if one.id)])
+    requested = list(requested)
+    groups = dict.fromkeys([*receipts.groups(), *(bare(one.id)[1] for one in requested if one.id)])
     groups.pop("", None)
     rows = {found.id: found for group in groups for found in api.rows(group)}
     known = {found.nonce for found in rows.values()}
-    if any(one.nonce not in known and not one.id for one in asked):
+    if any(one.nonce not in known and not one.id for one in requested):
         rows |= {found.id: found for found in api.rows("")}
-    by_nonce: dict[str, list[Row]] = {}
+    by_nonce: dict[str, list[CloudRow]] = {}
     for found in sorted(rows.values(), key=lambda found: (len(found.id), found.id)):
         by_nonce.setdefault(found.nonce, []).append(found)
     return by_nonce

@@ -15,17 +15,17 @@ from typing import Any, ClassVar
 from ...core.errors import ConfigError
 from ...core.model import MachineSpec
 from ...core.ports import CloudJob
-from ...files import local as near
+from ...files import local
 from .. import ProfileKey
 from ..local.this_machine import joined
 from . import tiefblue
 from .api import RequestInfoException
 from .bohrium import settings, titled
 from .bohrium_client import body
+from .context import CloudConnection, Habits
 from .fetch import fetch
-from .jobs import Files, Row, before_asking, row, unguarded
+from .jobs import CloudRow, UploadFiles, before_asking, row, unguarded
 from .openapi_client import HOST, STORE, OpenClient
-from .place import CloudContext, Habits
 from .receipts import Receipts
 
 _KEYS = (
@@ -52,11 +52,11 @@ class OpenApi:
         self.confirm: Callable[[], None] = unguarded
         self._there: dict[str, str] = {}
 
-    def rows(self, group: str) -> list[Row]:
+    def rows(self, group: str) -> list[CloudRow]:
         """The jobs of a group; of the account when it is ""."""
         return [row(item) for item in self._client.rows(group)]
 
-    def submit(self, job: CloudJob, files: Files, group: str, receipts: Receipts) -> None:
+    def submit(self, job: CloudJob, files: UploadFiles, group: str, receipts: Receipts) -> None:
         """Make a record, send the files, add it, note its id; until it is added, nothing runs."""
         name = titled(job, self._data)
         with before_asking():
@@ -105,7 +105,7 @@ class OpenApi:
         self._there.clear()
         _or_is_over(self._client.delete, id)
 
-    def detail(self, id: str) -> Row | None:
+    def detail(self, id: str) -> CloudRow | None:
         """One job by its id."""
         found = self._client.detail(id)
         return row({"id": id, **found}) if found else None
@@ -121,7 +121,7 @@ class OpenApi:
     def follow(self, id: str, path: Path) -> None:
         """Write the end of the log: this API gives no more."""
         if text := self._client.log(id):
-            near.write_atomic(path, text.encode())
+            local.write_atomic(path, text.encode())
 
     def remove(self, receipts: Receipts) -> None:
         """What lies in the storage belongs to the records, which are the user's history: left."""
@@ -131,22 +131,24 @@ class OpenApi:
         self._client.http.close()
 
 
-def _or_is_over(ask: Callable[[str], None], id: str) -> None:
+def _or_is_over(request: Callable[[str], None], id: str) -> None:
     try:
-        ask(id)
+        request(id)
     except RequestInfoException as error:
         if not error.certain or not error.code:
             raise
 
 
-class OpenAPIContext(CloudContext):
+class OpenAPIConnection(CloudConnection):
     """Jobs on Bohrium by access key."""
 
     batch_type: ClassVar[str] = "OpenAPI"
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
 
     @classmethod
-    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> OpenAPIContext:
+    def open(
+        cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str
+    ) -> OpenAPIConnection:
         """ConfigError names the key that is missing."""
         say = os.environ.get
         access = profile.get("access_key") or say("BOHRIUM_ACCESS_KEY") or say("ACCESS_KEY")

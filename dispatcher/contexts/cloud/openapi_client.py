@@ -33,15 +33,15 @@ class OpenClient:
 
     def create(self, project_id: int, name: str, group: str) -> dict[str, Any]:
         """Make a record: its jobId, jobGroupId, storePath and token. Nothing runs. Not tried again."""
-        asked = {"projectId": project_id, "name": name, "bohrGroupId": int(group or 0)}
-        data = self._api.call("POST", f"{self._v1}/create", False, json=asked) or {}
+        requested = {"projectId": project_id, "name": name, "bohrGroupId": int(group or 0)}
+        data = self._api.call("POST", f"{self._v1}/create", False, json=requested) or {}
         if "jobId" not in data:
             raise RequestInfoException(200, f"{self._v1}/create", "no jobId in the answer")
         return dict(data)
 
-    def add(self, told: Mapping[str, Any]) -> None:
+    def add(self, reported: Mapping[str, Any]) -> None:
         """Hand a record to the queue. Not tried again."""
-        self._api.call("POST", f"{self._v2}/add", False, json=dict(told))
+        self._api.call("POST", f"{self._v2}/add", False, json=dict(reported))
 
     def detail(self, job_id: str) -> dict[str, Any] | None:
         """What the cloud knows of a job; None when it says that there is none."""
@@ -55,17 +55,19 @@ class OpenClient:
 
     def rows(self, group: str) -> list[Mapping[str, Any]]:
         """The jobs of a group; of the whole account when it is ""."""
-        asked = {"groupId": group} if group else {}
+        requested = {"groupId": group} if group else {}
 
         def page(number: int) -> Any:
-            return self._api.call("GET", f"{self._v1}/list", True, params={**asked, "page": number, "pageSize": PAGE})
+            return self._api.call(
+                "GET", f"{self._v1}/list", True, params={**requested, "page": number, "pageSize": PAGE}
+            )
 
         return list(listed(page, first=1, size=PAGE))
 
     def log(self, job_id: str) -> str:
         """The end of what a job printed, 8 KiB at most."""
-        asked = {"logFile": "STDOUTERR", "page": -1, "pageSize": 8192}
-        return str((self._api.call("GET", f"{self._v1}/{job_id}/log", True, params=asked) or {}).get("log") or "")
+        requested = {"logFile": "STDOUTERR", "page": -1, "pageSize": 8192}
+        return str((self._api.call("GET", f"{self._v1}/{job_id}/log", True, params=requested) or {}).get("log") or "")
 
     def kill(self, job_id: str) -> None:
         """End a job; one that is over already is no error."""

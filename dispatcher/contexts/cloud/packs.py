@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ...core.errors import InputMissing, TransferFailed
 from ...core.ports import Item
-from ...files import local as near
+from ...files import local
 from ...files.archive import changed, missing
 from ..local.this_machine import make_directory
 from .results import checked, parents, unpack
@@ -37,7 +37,7 @@ def name_of(items: Iterable[Item], texts: Mapping[str, str]) -> str:
 def pack(path: Path, items: Iterable[Item], texts: Mapping[str, str]) -> None:
     """Write such an archive; InputMissing names a file that is gone, TransferFailed one that has changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(near.beside())
+    tmp = path.with_name(local.beside())
     try:
         with zipfile.ZipFile(tmp, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for item in sorted(items, key=lambda item: item.target):
@@ -48,7 +48,7 @@ def pack(path: Path, items: Iterable[Item], texts: Mapping[str, str]) -> None:
     except OSError as why:
         if isinstance(why, InputMissing):
             raise
-        raise near.failed("write", path, why) from why
+        raise local.failed("write", path, why) from why
     finally:
         tmp.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """What this side keeps of each attempt that it asks a cloud for: small JSON files, durable before the next step.
 
-    near/.dispatcher/<submission>/cloud/dq3v81kx0mza.json    {"asked": true, "id": "4211", "group": "87", "added": true}
-    near/.dispatcher/<submission>/cloud/objects.json         {"program/7/5f1c/9f86….zip": 81200}
+    local/.dispatcher/<submission>/cloud/dq3v81kx0mza.json   {"asked": true, "id": "4211", "group": "87", "added": true}
+    local/.dispatcher/<submission>/cloud/objects.json         {"program/7/5f1c/9f86….zip": 81200}
 
 A container shares no directory with us, so the receipts that other batch
 systems leave beside the script lie here. No key or token is ever in one.
@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...files import local as near
+from ...files import local
 
 
 class Receipts:
@@ -32,7 +32,7 @@ class Receipts:
     def note(self, name: str, **what: Any) -> None:
         """Add to it, or change it; on the disk when this returns. Raises TransferFailed."""
         noted = {**self._known.get(name, {}), **what}
-        near.write_atomic(self.directory / f"{name}.json", json.dumps(noted).encode())
+        local.write_atomic(self.directory / f"{name}.json", json.dumps(noted).encode())
         self._known[name] = noted
 
     def forget(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """Result archives: fetched once, looked through before anything is believed, and files served out of them.
 
-    near/.dispatcher/<submission>/results/000001-dq3v81kx0mza.zip     as it came, whole and checked
-        t1/out.nc                                                     get  ──▶  near/t1/out.nc, read back
+    local/.dispatcher/<submission>/results/000001-dq3v81kx0mza.zip     as it came, whole and checked
+        t1/out.nc                                                     get  ──▶  local/t1/out.nc, read back
         .dispatcher/jobs/dq3v81kx0mza.claim                           what the job itself says of its tasks
 
 An archive comes from the other side and is trusted in nothing: only plain
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ...core.errors import TransferFailed
 from ...core.ports import FileEntry, Item
-from ...files import local as near
+from ...files import local
 from ...files.archive import safe
 from ..local.this_machine import make_directory
 
@@ -94,18 +94,18 @@ def checked(path: Path) -> Iterator[Archive]:
     try:
         archive = zipfile.ZipFile(path)
     except OSError as why:
-        raise near.failed("read", path, why) from why
+        raise local.failed("read", path, why) from why
     except _BROKEN as why:
         raise TransferFailed(f"{path} is no whole archive ({why})") from None
     with archive:
         yield Archive(archive, path.stat().st_size)
 
 
-class Results:
+class ResultArchives:
     """The result archives of one submission."""
 
-    def __init__(self, directory: Path, near_side: Path) -> None:
-        self.directory, self._near = directory, near_side
+    def __init__(self, directory: Path, local_path: Path) -> None:
+        self.directory, self._local = directory, local_path
 
     def of(self, nonce: str) -> Path | None:
         """The archive of an attempt, if it has come."""
@@ -131,7 +131,7 @@ class Results:
             with checked(path) as archive:
                 found.update((name, (path, -1)) for name in archive.directories)
                 found.update((name, (path, info.file_size)) for name, info in archive.members.items())
-        ours = (near.OURS, f"{near.OURS}/")
+        ours = (local.OURS, f"{local.OURS}/")
         return {name: where for name, where in found.items() if name != ours[0] and not name.startswith(ours[1])}
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
@@ -147,12 +147,12 @@ class Results:
         ]
 
     def get(self, items: Sequence[Item]) -> list[Item]:
-        """Copy out to the near side; each file takes its name when it was written, read back and found equal."""
+        """Copy out to the local side; each file takes its name when it was written, read back and found equal."""
         sources = self._sources()
         by_archive: dict[Path, list[Item]] = {}
         for item in items:
             if item.size < 0:
-                make_directory(self._near / item.target)
+                make_directory(self._local / item.target)
                 continue
             if item.source not in sources:
                 raise TransferFailed(f"cannot fetch {item.source}: it is in no result archive in {self.directory}")
@@ -164,11 +164,11 @@ class Results:
         return [done.get(item.source, item) if item.size >= 0 else item for item in items]
 
     def _out(self, archive: Archive, item: Item) -> Item:
-        target, info = self._near / item.target, archive.members[item.source]
+        target, info = self._local / item.target, archive.members[item.source]
         digest = archive.digest(info)
         if item.digest and item.digest != digest:
             raise TransferFailed(f"cannot fetch {item.source}: it is not what was listed; run the same command again")
-        if not (target.is_file() and target.stat().st_size == info.file_size and near.digest(target) == digest):
+        if not (target.is_file() and target.stat().st_size == info.file_size and local.digest(target) == digest):
             make_directory(target.parent)
             unpack(archive, info, target)
         return Item(item.source, item.target, info.file_size, digest)
@@ -183,7 +183,7 @@ def parents(name: str) -> list[str]:
 def unpack(archive: Archive, info: zipfile.ZipInfo, target: Path) -> str:
     """Write a member to a file that appears whole or not at all; its SHA-256. TransferFailed if the disk fails."""
     seen = sha256()
-    tmp = target.with_name(near.beside())
+    tmp = target.with_name(local.beside())
     try:
         if target.is_dir():
             raise IsADirectoryError(21, os.strerror(21))
@@ -194,13 +194,13 @@ def unpack(archive: Archive, info: zipfile.ZipInfo, target: Path) -> str:
             out.flush()
             os.fchmod(out.fileno(), (info.external_attr >> 16) & 0o777 or 0o644)
             os.fsync(out.fileno())
-        if near.digest(tmp) != seen.hexdigest():
+        if local.digest(tmp) != seen.hexdigest():
             raise TransferFailed(f"cannot write {target}: what was read back is not what was sent; check that disk")
         tmp.replace(target)
     except _BROKEN as why:
         raise _refused(archive.zip, f"{info.filename!r} is damaged ({why})") from None
     except OSError as why:
-        raise near.failed("write", target, why) from why
+        raise local.failed("write", target, why) from why
     finally:
         tmp.unlink(missing_ok=True)
     return seen.hexdigest()

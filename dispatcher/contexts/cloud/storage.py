@@ -58,7 +58,7 @@ class Bucket:
         size = path.stat().st_size
         if size <= SINGLE:
             data = path.read_bytes()
-            _agree(self.ask("PUT", key, data), data, key)
+            _agree(self.call("PUT", key, data), data, key)
             return
         self._in_parts(key, path, size, resume)
         if self.size(key) != size:
@@ -70,7 +70,7 @@ class Bucket:
         upload = resume.of(name).get("upload", "")
         have = self._parts(key, upload) if upload else None
         if have is None:
-            upload, have = _tag(self.ask("POST", key, sub={"uploads": ""}, again=False), "UploadId"), {}
+            upload, have = _tag(self.call("POST", key, sub={"uploads": ""}, again=False), "UploadId"), {}
             resume.note(name, upload=upload)
         tags: list[str] = []
         for number, data in enumerate(_cut(path, length), 1):
@@ -81,7 +81,7 @@ class Bucket:
         resume.forget(name)
 
     def _part(self, key: str, upload: str, number: int, data: bytes) -> None:
-        _agree(self.ask("PUT", key, data, {"partNumber": str(number), "uploadId": upload}), data, key)
+        _agree(self.call("PUT", key, data, {"partNumber": str(number), "uploadId": upload}), data, key)
 
     def _parts(self, key: str, upload: str) -> dict[int, str] | None:
         """MD5 of the parts that are there, by number; None when nobody knows of this upload any more."""
@@ -116,11 +116,11 @@ class Bucket:
         """Remove objects, a thousand in a request; what is gone already is no error."""
         for start in range(0, len(keys), 1000):
             rows = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys[start : start + 1000])
-            self.ask("POST", "", f"<Delete><Quiet>true</Quiet>{rows}</Delete>".encode(), {"delete": ""})
+            self.call("POST", "", f"<Delete><Quiet>true</Quiet>{rows}</Delete>".encode(), {"delete": ""})
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def ask(
+    def call(
         self, verb: str, key: str, data: bytes = b"", sub: Mapping[str, str] | None = None, again: bool = True
     ) -> Answer:
         """A request that must go well; TransferFailed says what the storage answered. Raises Unreachable."""

@@ -2,7 +2,7 @@
 
     ⏎asked ─▶ files up ─▶ POST ─▶ ⏎id                             (⏎: a receipt on this side, see `cloud_receipts`)
     asked before?            listed by its name first: never a second time
-    an earlier attempt?      withdrawn; it is listed and alive, or its archive says more: it has turned up
+    an earlier attempt?      withdrawn; it is listed and alive, or its archive says more: it was found
 
     [["dq3v81kx0mza", "accepted", "4211:job_group_id:87"], ["d2…", "later", "…"], …]      an open end has no entry
 
@@ -18,58 +18,58 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from ...core.errors import TransferFailed, Unreachable
-from ...core.ports import CloudJob, CloudSubmit, Watch
+from ...core.ports import CloudJob, CloudSubmit, Query
 from .api import RequestInfoException
-from .jobs import CloudApi, Files, Row, listing, native
-from .look import brought
+from .jobs import CloudApi, CloudRow, UploadFiles, listing, native
+from .observe import brought
 from .receipts import Receipts
-from .results import Results
+from .results import ResultArchives
 
 #: A line of a claim that counts.
 _RESULT = re.compile(r"(task [0-9]+|end) [0-9]+ [0-9]+ \.")
 #: nonce, what came of it, and the id or the reason.
-Told = tuple[str, str, str]
+Reported = tuple[str, str, str]
 
 
-class Submitting:
+class Submitter:
     """One batch on its way."""
 
     def __init__(
         self,
         api: CloudApi,
         receipts: Receipts,
-        results: Results,
-        files: Files,
+        results: ResultArchives,
+        files: UploadFiles,
         call: CloudSubmit,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._api, self._receipts, self._results, self._files = api, receipts, results, files
         self._call, self._sleep = call, sleep
-        self._listed: Mapping[str, list[Row]] | None = None
+        self._listed: Mapping[str, list[CloudRow]] | None = None
         self._stop = ""
 
-    def run(self) -> list[Told]:
+    def run(self) -> list[Reported]:
         """What came of each job, as far as that is certain. Raises Unreachable when not even a listing comes."""
-        told: list[Told] = []
+        reported: list[Reported] = []
         for nth, job in enumerate(self._call.jobs):
             if self._stop:
-                told.append((job.nonce, "later", f"not asked: {self._stop}"))
+                reported.append((job.nonce, "later", f"not asked: {self._stop}"))
                 continue
             if nth and job.pause:
                 self._sleep(job.pause)
             word, text = self._one(job)
             if word:
-                told.append((job.nonce, word, text))
-        return told
+                reported.append((job.nonce, word, text))
+        return reported
 
     def _one(self, job: CloudJob) -> tuple[str, str]:
         for nonce, lines in job.revoke:
             if self._turned_up(nonce, lines, job.nonce):
                 self._drop(job.nonce)
-                return "turned", nonce
+                return "earlier", nonce
         if found := self._found(job):
             return "accepted", found
-        self._receipts.note(job.nonce, asked=True)
+        self._receipts.note(job.nonce, requested=True)
         try:
             self._api.submit(job, self._files, self._group(), self._receipts)
         except RequestInfoException as error:
@@ -93,11 +93,11 @@ class Submitting:
 
     # -- what was asked before --------------------------------------------------------------------------------------
 
-    def _rows(self, nonce: str) -> list[Row]:
+    def _rows(self, nonce: str) -> list[CloudRow]:
         """What is listed under this nonce; one listing for the whole batch."""
         if self._listed is None:
             before = [job for job in self._call.jobs if self._receipts.of(job.nonce).get("asked")]
-            self._listed = listing(self._api, self._receipts, [Watch(job.nonce) for job in before])
+            self._listed = listing(self._api, self._receipts, [Query(job.nonce) for job in before])
         return self._listed.get(nonce, [])
 
     def _found(self, job: CloudJob) -> str:

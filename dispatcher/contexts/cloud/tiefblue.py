@@ -35,13 +35,13 @@ def upload(http: Http, host: str, token: str, key: str, path: Path) -> None:
     parts: list[str] = []
     with path.open("rb") as file:
         while data := file.read(PART):
-            told = {"initialKey": begun, "number": len(parts) + 1, "partSize": len(data), "objectKey": key}
-            parts.append(_send(api, "/api/upload/multipart/upload", told, data)["partString"])
+            reported = {"initialKey": begun, "number": len(parts) + 1, "partSize": len(data), "objectKey": key}
+            parts.append(_send(api, "/api/upload/multipart/upload", reported, data)["partString"])
     end = {"path": key, "initialKey": begun, "partString": parts}
     api.call("POST", "/api/upload/multipart/complete", again=True, json=end)
 
 
-def _send(api: Api, path: str, told: dict[str, Any], data: bytes) -> Any:
-    param = base64.b64encode(json.dumps(told).encode()).decode()
+def _send(api: Api, path: str, reported: dict[str, Any], data: bytes) -> Any:
+    param = base64.b64encode(json.dumps(reported).encode()).decode()
     headers = {"X-Storage-Param": param, "Content-Type": "application/octet-stream"}
     return api.call("POST", path, again=True, data=data, headers=headers)

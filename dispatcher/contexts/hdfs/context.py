@@ -1,6 +1,6 @@
 """HDFS: inputs go up as archives, one for each directory; results come back in one for each job that ended.
 
-    near = <local_root>/<work_base>                 home = near/.dispatcher/<submission>/jobs  (scripts, receipts)
+    local = <local_root>/<work_base>                 home = local/.dispatcher/<submission>/jobs  (scripts, receipts)
     R    = <remote_root>/<submission> on HDFS       R/.dispatcher/in/<sha256>.tar  R/.dispatcher/in/index
                                                     R/.dispatcher/jobs/  R/.dispatcher/out/  (by the jobs themselves)
 
@@ -23,7 +23,7 @@ import msgspec
 from ...core.errors import ConfigError, TransferFailed
 from ...core.model import MachineSpec
 from ...core.ports import Call, FileEntry, Item, Place, Reply
-from ...files import local as near
+from ...files import local
 from .. import ProfileKey
 from ..local import shell_call
 from ..local.this_machine import joined, make_directory, remove_tree
@@ -34,7 +34,7 @@ from .command import Hadoop
 _UNFIT = re.compile(r"[*?\[\]{}\\,\x00-\x1f\x7f]")
 
 
-class HDFSContext:
+class HDFSConnection:
     """The files of jobs that run as applications of YARN."""
 
     batch_type: ClassVar[str] = "DistributedShell"
@@ -52,14 +52,14 @@ class HDFSContext:
 
     def __init__(self, place: Place, hadoop: Hadoop) -> None:
         self.place, self._hadoop = place, hadoop
-        self._ours = f"{place.root}/{near.OURS}"
-        self._home, self._stage = Path(place.home), Path(place.home).with_name("hdfs")
-        self._results = hdfs_results.Results(hadoop, self._ours, self._stage)
+        self._ours = f"{place.remote_root}/{local.OURS}"
+        self._home, self._stage = Path(place.control), Path(place.control).with_name("hdfs")
+        self._results = hdfs_results.HdfsResults(hadoop, self._ours, self._stage)
         for private in (self._home.parent.parent, self._home.parent, self._home):
             make_directory(private, 0o700)
 
     @classmethod
-    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> HDFSContext:
+    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> HDFSConnection:
         """Make home; ConfigError for a remote_root that is missing or no path of HDFS. HDFS itself is not asked yet."""
         root = (machine.remote_root or "").rstrip("/")
         if not re.match(r"(?:[a-z][a-z0-9+.-]*://[^/]*)?/", f"{root}/"):
@@ -68,14 +68,14 @@ class HDFSContext:
         if _UNFIT.search(root) or ".." in root.split("/") or ":" in path.partition("/")[2]:
             raise ConfigError(f"machine/remote_root: {root!r} holds wildcards, '..', or another sign HDFS cannot take")
         here = joined(machine.local_root, work_base)
-        home = f"{here}/{near.OURS}/{submission}/jobs"
+        home = f"{here}/{local.OURS}/{submission}/jobs"
         return cls(Place(here, f"{root}/{submission}", home), Hadoop(_environment(profile)))
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """Run it on this machine, in home, with the site's Hadoop; Unreachable after its time-out."""
         shell = shell_call.as_shell(call, "HDFSContext")
         text = f"{self._hadoop.exports()}{shell.text}"
-        return shell_call.ask(msgspec.structs.replace(shell, text=text), self._home)
+        return shell_call.run(msgspec.structs.replace(shell, text=text), self._home)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Pack what is to be sent by directory, send what HDFS does not have, read back sizes and names.
@@ -91,12 +91,12 @@ class HDFSContext:
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Fetch the archives that hold these files, verify archive and files, bring each to its place."""
-        return self._results.get(items, Path(self.place.near))
+        return self._results.get(items, Path(self.place.local))
 
     def remove(self) -> None:
         """Remove R and what Hadoop's client left of our applications in the user's HDFS home; then home here."""
         nonces = sorted({path.name.partition(".")[0] for path in self._home.glob("*.sub")})
-        self._hadoop.fs("-rm", "-r", "-f", "-skipTrash", self.place.root)
+        self._hadoop.fs("-rm", "-r", "-f", "-skipTrash", self.place.remote_root)
         for at in range(0, len(nonces), 500):
             left = ",".join(f"{nonce},{nonce}-*" for nonce in nonces[at : at + 500])
             done = self._hadoop.tried("-rm", "-r", "-f", "-skipTrash", f"{{{left}}}")

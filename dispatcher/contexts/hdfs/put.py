@@ -60,12 +60,12 @@ def _grouped(items: Iterable[Item]) -> dict[str, list[Item]]:
 
 def _there(hadoop: Hadoop, ours: str) -> dict[str, Packed]:
     """The directories whose archives are on HDFS, whole; none when there is no index yet."""
-    told = hadoop.tried("-cat", f"{ours}/in/index")
-    if told.returncode:
-        if b"No such file" in told.stderr:
+    reported = hadoop.tried("-cat", f"{ours}/in/index")
+    if reported.returncode:
+        if b"No such file" in reported.stderr:
             return {}
-        raise complaint(("-cat",), told.stderr)
-    known = read_index(told.stdout.decode(errors="replace"))
+        raise complaint(("-cat",), reported.stderr)
+    known = read_index(reported.stdout.decode(errors="replace"))
     sizes = _sizes(hadoop, ours)
     return {each.directory: each for each in known if each.size < 0 or sizes.get(each.sum) == each.size}
 
@@ -91,7 +91,7 @@ def _pack(folder: Path, directory: str, items: Sequence[Item]) -> Packed:
         if len(item.target.encode("utf-8", "surrogateescape")) > 4000:
             raise ConfigError(f"forward file {item.target[:80]}…: its path is too long")
     with part.open("wb") as file:
-        for piece in archive.packed(archive.Entry(item.target, item.source, item.size) for item in items):
+        for piece in archive.packed(archive.ArchiveEntry(item.target, item.source, item.size) for item in items):
             seen.update(piece)
             file.write(piece)
     _compare(part, items)

@@ -19,8 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from ...core.errors import TransferFailed
 from ...core.ports import FileEntry, Item
-from ...files import archive
-from ...files import local as near
+from ...files import archive, local
 from ..local.this_machine import has_content_of, make_directory, remove_tree
 from .command import Hadoop, complaint
 
@@ -36,7 +35,7 @@ class Left(NamedTuple):
     key: str
 
 
-class Results:
+class HdfsResults:
     """The results below `ours`; `stage` is a directory here for archives on their way."""
 
     def __init__(self, hadoop: Hadoop, ours: str, stage: Path) -> None:
@@ -46,13 +45,13 @@ class Results:
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
         """Each path as a file, or everything below it."""
-        self._look()
+        self._observation()
         return [FileEntry(path, left.size) for path, left in self._files.items() if _is_below(path, paths)]
 
     def get(self, items: Sequence[Item], here: Path) -> list[Item]:
         """Fetch, verify, place; what already is there with the same content is kept."""
         if any(item.source not in self._files for item in items):
-            self._look()
+            self._observation()
         for item in items:
             if item.size < 0:
                 make_directory(here / item.target)
@@ -74,14 +73,14 @@ class Results:
         try:
             return target.is_file() and target.stat().st_size == left.size and has_content_of(target, target, left.sum)
         except OSError as why:
-            raise near.failed("read", target, why) from why
+            raise local.failed("read", target, why) from why
 
-    def _look(self) -> None:
+    def _observation(self) -> None:
         """Read the exit markers, then the lists that they name."""
-        told = self._hadoop.fs("-cat", f"{self._ours}/jobs/{{ready,*.end-*[!_]}}").decode(errors="replace")
-        if "ready:" not in told:
+        reported = self._hadoop.fs("-cat", f"{self._ours}/jobs/{{ready,*.end-*[!_]}}").decode(errors="replace")
+        if "ready:" not in reported:
             raise TransferFailed(f"what lies in {self._ours}/jobs cannot be read whole; run the same command again")
-        hands = {found[1]: found[2] for found in map(_HAND.fullmatch, told.splitlines()) if found}
+        hands = {found[1]: found[2] for found in map(_HAND.fullmatch, reported.splitlines()) if found}
         self._files, self._archives = {}, {}
         if not hands:
             return
@@ -125,7 +124,7 @@ class Results:
 
     def _unpack(self, key: str, wanted: Mapping[str, Item], here: Path) -> None:
         path, rest = self._stage / f"{key}.tar", dict(wanted)
-        if near.digest(path) != self._archives[key]:
+        if local.digest(path) != self._archives[key]:
             raise TransferFailed(f"{self._ours}/out/{key}.tar is not what its job handed over; look there")
         with path.open("rb") as file:
             for member in archive.members(_pieces(file)):
@@ -146,7 +145,7 @@ class Results:
         part.chmod(member.mode | 0o600)
         os.utime(part, (member.mtime, member.mtime))
         make_directory(target.parent)
-        near.copy(part, target, self._files[item.source].sum)
+        local.copy(part, target, self._files[item.source].sum)
         if member.mode | 0o600 != member.mode:
             target.chmod(member.mode)
 

@@ -1,6 +1,6 @@
 """LazyLocal: tasks run where their files are; nothing is copied, nothing but our own directory is removed.
 
-near = R = <local_root>/<work_base>         home = R/.dispatcher/<submission>/jobs
+local = R = <local_root>/<work_base>         home = R/.dispatcher/<submission>/jobs
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .. import ProfileKey
 from .this_machine import ThisMachine, joined, make_directory, must_exist, place, remove_tree
 
 
-class LazyLocalContext(ThisMachine):
-    """The execution side is the near side."""
+class LazyLocalConnection(ThisMachine):
+    """The execution side is the local side."""
 
     batch_type: ClassVar[str] = ""
     profile_keys: ClassVar[tuple[ProfileKey, ...]] = ()
@@ -25,7 +25,7 @@ class LazyLocalContext(ThisMachine):
     @classmethod
     def open(
         cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str
-    ) -> LazyLocalContext:
+    ) -> LazyLocalConnection:
         """Make R and home where they are missing."""
         here = joined(machine.local_root, work_base)
         return cls(place(here, here, submission))
@@ -41,7 +41,7 @@ class LazyLocalContext(ThisMachine):
 
     def remove(self) -> None:
         """Remove home; the directories above it only when nothing else (a journal) is in them."""
-        home = Path(self.place.home)
+        home = Path(self.place.control)
         remove_tree(home)
         with suppress(OSError):
             home.parent.rmdir()

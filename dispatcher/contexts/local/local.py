@@ -1,6 +1,6 @@
 """Local: tasks run in a directory of their own on this machine, with links to (or copies of) their files.
 
-    near = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
+    local = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
     R/t1/in.dat -> /proj/runs/t1/in.dat      with "symlink": true, else a verified copy
 
 Only files are linked, never directories: what a task writes beside its input stays in R.
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from ...core.errors import ConfigError, TransferFailed
 from ...core.model import MachineSpec
 from ...core.ports import Item, Place
-from ...files import local as near
+from ...files import local
 from .. import ProfileKey
 from .this_machine import (
     ThisMachine,
@@ -32,7 +32,7 @@ from .this_machine import (
 )
 
 
-class LocalContext(ThisMachine):
+class LocalConnection(ThisMachine):
     """The execution side is <remote_root>/<submission> on this machine."""
 
     batch_type: ClassVar[str] = ""
@@ -45,7 +45,7 @@ class LocalContext(ThisMachine):
         self._symlink = symlink
 
     @classmethod
-    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> LocalContext:
+    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> LocalConnection:
         """Make R and home where they are missing; ConfigError without remote_root."""
         if not machine.remote_root:
             raise ConfigError("machine.remote_root: missing; LocalContext needs a directory to run tasks in")
@@ -81,9 +81,9 @@ class LocalContext(ThisMachine):
             if self._symlink:
                 _link(source, target)
             else:
-                near.copy(source, target, digest)
+                local.copy(source, target, digest)
         except OSError as why:
-            raise near.failed(f"send {source} to", target, why) from why
+            raise local.failed(f"send {source} to", target, why) from why
 
     def _is_sent(self, source: Path, target: Path, digest: str) -> bool:
         if target.is_dir():
@@ -99,7 +99,7 @@ class LocalContext(ThisMachine):
 
 
 def _link(source: Path, target: Path) -> None:
-    tmp = target.with_name(near.beside())
+    tmp = target.with_name(local.beside())
     try:
         tmp.symlink_to(source)
         tmp.replace(target)

@@ -43,7 +43,7 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")[:100]
 
 
-def ask(call: Shell, directory: Path) -> Reply:
+def run(call: Shell, directory: Path) -> Reply:
     """Run a text with `sh` in a directory and wait for it.
 
     It runs in a session of its own: Ctrl-C, meant for the dispatcher, does not stop a submission half-way.

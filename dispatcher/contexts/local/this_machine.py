@@ -1,8 +1,8 @@
-"""What the two contexts on this machine share: running commands, listing R, bringing files from R to the near side.
+"""What the two contexts on this machine share: running commands, listing R, bringing files from R to the local side.
 
-    R/t1/out.nc  --get-->  near/t1/.dispatcher-1f09c2.tmp  --read back, equal-->  near/t1/out.nc
+    R/t1/out.nc  --get-->  local/t1/.dispatcher-1f09c2.tmp  --read back, equal-->  local/t1/out.nc
 
-A result that already is the file on the near side (R is the near side, or R
+A result that already is the file on the local side (R is the local side, or R
 has a link to it) stays where it is. Directories are merged, never removed.
 """
 
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from ...core.errors import ConfigError, InputMissing, TransferFailed
 from ...core.ports import Call, FileEntry, Item, Place, Reply
-from ...files import local as near
+from ...files import local
 from . import shell_call
 
 #: Tries to remove a directory: on NFS, files still open elsewhere leave `.nfs…` behind for a moment.
 _TRIES = 4
 
 
-def place(near_side: str, root: str, submission: str) -> Place:
+def place(local_path: str, root: str, submission: str) -> Place:
     """Where things are for a submission whose tasks run in `root`; its name must be that of one directory."""
     if submission in ("", ".", "..") or "/" in submission:
         raise ConfigError(f"submission: {submission!r} is no name for a directory; use the submission's hash")
-    return Place(near=near_side, root=root, home=f"{root}/{near.OURS}/{submission}/jobs")
+    return Place(local=local_path, remote_root=root, control=f"{root}/{local.OURS}/{submission}/jobs")
 
 
 def joined(root: str, name: str) -> str:
@@ -40,25 +40,25 @@ class ThisMachine:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._root, self._near = Path(place.root), Path(place.near)
+        self._root, self._local = Path(place.remote_root), Path(place.local)
         make_directory(self._root)
-        for private in (self._root / near.OURS, Path(place.home).parent, Path(place.home)):
+        for private in (self._root / local.OURS, Path(place.control).parent, Path(place.control)):
             make_directory(private, 0o700)
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """Run it in R and wait; Unreachable after its time-out."""
-        return shell_call.ask(shell_call.as_shell(call, type(self).__name__), self._root)
+        return shell_call.run(shell_call.as_shell(call, type(self).__name__), self._root)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """What is in R; see `near.tree`. TransferFailed names what cannot be read."""
-        return near.tree(self._root, paths, TransferFailed)
+        """What is in R; see `local.tree`. TransferFailed names what cannot be read."""
+        return local.tree(self._root, paths, TransferFailed)
 
     def get(self, items: Sequence[Item]) -> list[Item]:
-        """Copy from R to the near side and read back; a file that is the same on both sides keeps the digest given."""
+        """Copy from R to the local side and read back; a file that is the same on both sides keeps the digest given."""
         return [self._fetched(item) for item in items]
 
     def _fetched(self, item: Item) -> Item:
-        source, target = self._root / item.source, self._near / item.target
+        source, target = self._root / item.source, self._local / item.target
         if item.size < 0:
             make_directory(target)
             return item
@@ -66,11 +66,11 @@ class ThisMachine:
             if is_same(source, target):
                 return Item(item.source, item.target, source.stat().st_size, item.digest)
             if has_content_of(source, target, item.digest):
-                return Item(item.source, item.target, target.stat().st_size, item.digest or near.digest(target))
+                return Item(item.source, item.target, target.stat().st_size, item.digest or local.digest(target))
         except OSError as why:
-            raise near.failed("fetch", source, why) from why
+            raise local.failed("fetch", source, why) from why
         make_directory(target.parent)
-        content = near.copy(source, target, item.digest)
+        content = local.copy(source, target, item.digest)
         return Item(item.source, item.target, content.size, content.digest)
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ def has_content_of(source: Path, target: Path, digest: str = "") -> bool:
     """
     if not target.is_file() or target.stat().st_size != source.stat().st_size:
         return False
-    return near.digest(target) == (digest or near.digest(source))
+    return local.digest(target) == (digest or local.digest(source))
 
 
 def make_directory(path: Path, mode: int = 0o777) -> None:
@@ -109,7 +109,7 @@ def make_directory(path: Path, mode: int = 0o777) -> None:
         if not path.is_dir():
             path.mkdir(mode, parents=True, exist_ok=True)
     except OSError as why:
-        raise near.failed("make directory", path, why) from why
+        raise local.failed("make directory", path, why) from why
 
 
 def remove_tree(path: Path) -> None:

@@ -90,8 +90,8 @@ def _hop(config: SSHConfig, jump: str, secrets: Mapping[str, Any], seen: set[str
     name = (parts["six"] or parts["name"]) if parts else ""
     if parts is None or name in seen:
         raise ConfigError(f"ProxyJump {jump!r} of the SSH configuration is no host, or leads back to itself")
-    asked = {key: value for key, value in (("username", parts["user"]), ("port", parts["port"])) if value}
-    host = _host(config, name, {**secrets, **asked})
+    requested = {key: value for key, value in (("username", parts["user"]), ("port", parts["port"])) if value}
+    host = _host(config, name, {**secrets, **requested})
     above = [] if host.proxy else _jumps(config, name)
     return [*(hop for way in above for hop in _hop(config, way, secrets, seen | {name})), host]
 
@@ -103,7 +103,7 @@ def _host(config: SSHConfig, name: str, profile: Mapping[str, Any]) -> Host:
     user = profile.get("username") or found.get("user") or getpass.getuser()
     address = str(found.get("hostname", name))
     policy = profile.get("host_key_policy") or ""
-    asks = str(found.get("stricthostkeychecking", ""))
+    requests = str(found.get("stricthostkeychecking", ""))
     proxy = profile.get("proxy_command") or found.get("proxycommand") or ""
     host = Host(
         address=address,
@@ -113,7 +113,7 @@ def _host(config: SSHConfig, name: str, profile: Mapping[str, Any]) -> Host:
         alias=str(found.get("hostkeyalias", "")),
         known=_files(profile.get("known_hosts") or found.get("userknownhostsfile") or "~/.ssh/known_hosts"),
         site=_files(found.get("globalknownhostsfile") or "/etc/ssh/ssh_known_hosts"),
-        accept_new="accept-new" in (policy, asks if not policy else ""),
+        accept_new="accept-new" in (policy, requests if not policy else ""),
     )
     return replace(host, proxy="" if proxy == "none" else _filled(str(proxy), host, name))
 
@@ -133,9 +133,9 @@ def _login(profile: Mapping[str, Any], found: Mapping[str, Any]) -> Login:
     )
 
 
-def _port(asked: Any, configured: Any) -> int:
+def _port(requested: Any, configured: Any) -> int:
     """The profile's port, but its default gives way to what the configuration says."""
-    chosen = configured if configured and asked in (None, 22) else asked or 22
+    chosen = configured if configured and requested in (None, 22) else requested or 22
     try:
         port = int(chosen)
     except ValueError:
@@ -164,13 +164,13 @@ def _jumps(config: SSHConfig, name: str) -> list[str]:
 # -- the file -------------------------------------------------------------------------------------------------------
 
 
-def _read(asked: str | None) -> SSHConfig:
+def _read(requested: str | None) -> SSHConfig:
     """The configuration that holds for a profile: the file it names, or the user's and then the system's."""
     from paramiko import ConfigParseError, SSHConfig
 
-    files = [asked] if asked else ["~/.ssh/config", "/etc/ssh/ssh_config"]
+    files = [requested] if requested else ["~/.ssh/config", "/etc/ssh/ssh_config"]
     try:
-        texts = [text(Path(file).expanduser(), bool(asked)) for file in files]
+        texts = [text(Path(file).expanduser(), bool(requested)) for file in files]
         return SSHConfig.from_text("\n".join(texts))
     except (ConfigParseError, OSError, UnicodeDecodeError) as why:
         raise ConfigError(f"SSH configuration {files[0]} cannot be read: {why}; correct it") from why

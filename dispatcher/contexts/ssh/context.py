@@ -1,6 +1,6 @@
 """SSH: tasks run in a directory of another machine, which is reached with one login.
 
-    near = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
+    local = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
 
     ssh_config   who is meant: profile, ~/.ssh/config, hops      ssh_hosts    is it the right machine
     ssh_login    keys, passwords, codes                          ssh_link     one connection, kept and made again
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...core.errors import ConfigError, Unreachable
 from ...core.model import MachineSpec
 from ...core.ports import Call, FileEntry, Item, Place, Reply
-from ...files import local as near
+from ...files import local
 from .. import ProfileKey
 from ..local.shell_call import as_shell
 from ..local.this_machine import joined, place
@@ -69,7 +69,7 @@ find / -prune -printf '' > /dev/null 2>&1 || [ -n "$(stat -L -c %F / 2> /dev/nul
 """
 
 
-class SSHContext:
+class SSHConnection:
     """The execution side is <remote_root>/<submission> on another machine."""
 
     batch_type: ClassVar[str] = ""
@@ -80,13 +80,13 @@ class SSHContext:
         self._link, self._submission = link, submission
         self._compress = profile.get("tar_compress", True) is not False
         self._in_background = False
-        self._far = Far(link, place.root)
+        self._far = Far(link, place.remote_root)
 
     @classmethod
-    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> SSHContext:
+    def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> SSHConnection:
         """Log in, or join the login of another submission; make R and home where they are missing."""
         _check(profile)
-        near_side = joined(machine.local_root, work_base)
+        local_path = joined(machine.local_root, work_base)
         place("", "", submission)  # refuses what is no name for a directory, before anybody logs in
         command = profile.get("execute_command") or ""
         greet = _greeting(command) if command else None
@@ -96,13 +96,13 @@ class SSHContext:
         except BaseException:
             ssh_link.leave(link)
             raise
-        context = cls(link, place(near_side, root, submission), submission, profile)
+        context = cls(link, place(local_path, root, submission), submission, profile)
         context._in_background = machine.clean_asynchronously
         return context
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """Run it in R and wait; Unreachable when the link breaks or after its time-out. It is never run twice."""
-        return ssh_shell.ask(self._link, as_shell(call, type(self).__name__), self.place.root)
+        return ssh_shell.run_call(self._link, as_shell(call, type(self).__name__), self.place.remote_root)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Send what differs (`replace`) or is not there, verify it there, then give it its names."""
@@ -115,11 +115,11 @@ class SSHContext:
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Bring back and verify; what is here already, with the same bytes, stays."""
-        return Download(self._far, Path(self.place.near), items, self._compress).run()
+        return Download(self._far, Path(self.place.local), items, self._compress).run()
 
     def remove(self) -> None:
         """Remove R, all of it ours, and nothing beside it."""
-        gone = f"rm -rf -- {quote(self.place.root)}"
+        gone = f"rm -rf -- {quote(self.place.remote_root)}"
         if self._in_background:
             text = f"nohup {gone} > /dev/null 2>&1 < /dev/null &"
         else:
@@ -159,9 +159,9 @@ def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
     root = quote(posixpath.join(remote_root, submission))
     if remote_root.startswith("~"):
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
-    home = quote(f"{near.OURS}/{submission}/jobs")
+    home = quote(f"{local.OURS}/{submission}/jobs")
     script = f'{_DOOR}r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
-    stream, out = patiently(link, lambda: ssh_shell.told(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
+    stream, out = patiently(link, lambda: ssh_shell.output_of(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
     if stream.code == _LACKS:
         lacks = out.decode(errors="replace").strip()
         raise ConfigError(f"{link} cannot be used: these programs are missing there, or not in PATH: {lacks}")

@@ -1,8 +1,8 @@
 """Fetching: digests first, then one stream; a file takes its name when what arrived is what was announced.
 
     1  SHA-256 of every file there                                one round trip
-    2  tar  ──▶  near/t1/.dispatcher-1f09c2….part                 hashed as it arrives
-    3  equal?  rename to near/t1/out.nc
+    2  tar  ──▶  local/t1/.dispatcher-1f09c2….part                 hashed as it arrives
+    3  equal?  rename to local/t1/out.nc
 
 What is here already, with the same bytes, is not fetched. A large file that a
 broken connection cut off goes on where it stopped.
@@ -22,7 +22,7 @@ from shlex import quote
 
 from ...core.errors import TransferFailed, Unreachable
 from ...core.ports import Item
-from ...files import local as near
+from ...files import local
 from ...files.archive import Cut, Member, members
 from ..local.this_machine import make_directory
 from .listing import Far, Sums, digests, failed, nul, patiently
@@ -64,12 +64,12 @@ class Download:
 
     def _once(self) -> None:
         if self._sums is None:
-            self._sums = self._look()
+            self._sums = self._observation()
             self._keep()
         while rest := [item for source, item in self._wanted.items() if source not in self._done]:
             self._fetch(rest)
 
-    def _look(self) -> Sums:
+    def _observation(self) -> Sums:
         """Digests of all that is wanted; TransferFailed names what is gone or is not what was listed."""
         sums = digests(self._far, [source for source in self._wanted if source not in self._done])
         for source, item in self._wanted.items():
@@ -87,7 +87,7 @@ class Download:
         for source, item in self._wanted.items():
             target = self._here / item.target
             with suppress(OSError):
-                if not self._sums.sized and target.is_file() and near.digest(target) == self._sums.files[source]:
+                if not self._sums.sized and target.is_file() and local.digest(target) == self._sums.files[source]:
                     self._done[source] = Item(source, item.target, target.stat().st_size, self._sums.files[source])
 
     # -- fetching ---------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class Download:
             if tries >= _TRIES:
                 raise self._gave_up(item, said)
         if again:
-            self._sums = self._look()
+            self._sums = self._observation()
 
     def _gave_up(self, item: Item, said: str) -> TransferFailed:
         if said.strip():
@@ -155,7 +155,7 @@ class Download:
         first = self._done.get(other)
         if first is not None:
             make_directory((self._here / item.target).parent)
-            content = near.copy(self._here / first.target, self._here / item.target)
+            content = local.copy(self._here / first.target, self._here / item.target)
             self._done[item.source] = Item(item.source, item.target, content.size, content.digest)
 
     def _write(self, item: Item, member: Member) -> None:
@@ -183,7 +183,7 @@ class Download:
         except OSError as why:
             with suppress(OSError):
                 os.unlink(part)  # noqa: PTH108
-            raise near.failed("write", target, why) from why
+            raise local.failed("write", target, why) from why
         self._done[item.source] = Item(item.source, item.target, len(data), digest)
 
     def _settle(self, item: Item, part: _Part, mode: int, mtime: float) -> None:
@@ -196,13 +196,13 @@ class Download:
     def _continue(self, item: Item) -> None:
         """The rest of a file that broke off, or a whole one where there is no tar."""
         with _Part(Path(self._part(item)), self._here / item.target, None) as part:
-            told: list[bytes] = []
+            output_of: list[bytes] = []
 
             def take(pieces: Iterator[bytes]) -> None:
                 for piece in pieces:
-                    head, found, rest = (b"", b"\n", piece) if told else piece.partition(b"\n")
-                    if not told and found:
-                        told.append(head)
+                    head, found, rest = (b"", b"\n", piece) if output_of else piece.partition(b"\n")
+                    if not output_of and found:
+                        output_of.append(head)
                     part.write(memoryview(rest))
 
             name = quote(f"./{item.source}")
@@ -210,7 +210,9 @@ class Download:
             stream = self._far.run(f"{stat}; tail -c +{part.size + 1} < {name}", take)
             if stream.code:
                 raise failed(self._far, f"fetch {item.source} from", stream.err)
-            known = _STAT.fullmatch(told[0]) if told else None  # without a stat there is nothing, or something else
+            known = (
+                _STAT.fullmatch(output_of[0]) if output_of else None
+            )  # without a stat there is nothing, or something else
             mode, mtime = known.groups() if known else (b"644", b"0")
             self._settle(item, part, int(mode, 8) & 0o777, float(mtime))
 
@@ -218,7 +220,7 @@ class Download:
         """Where a file lies while it is not whole: known again after a break, by what it will be."""
         name = sha256(f"{item.target}\n{self._announced(item)}".encode(errors="surrogateescape")).hexdigest()
         folder = f"{self._here}/{item.target}".rpartition("/")[0]
-        return f"{folder}/{near.OURS}-{name[:16]}.part"
+        return f"{folder}/{local.OURS}-{name[:16]}.part"
 
     def _announced(self, item: Item) -> str:
         """The digest of a file there, or its size where nothing can compute one."""
@@ -258,7 +260,7 @@ class _Part:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if at is None else os.O_TRUNC)
             self._file = open(os.open(path, flags, 0o600), "rb+", buffering=0)  # noqa: SIM115, PTH123 (closed by exit)
         except OSError as why:
-            raise near.failed("fetch", target, why) from why
+            raise local.failed("fetch", target, why) from why
         while data := self._file.read(1 << 20):
             self._note(data)
 
@@ -273,7 +275,7 @@ class _Part:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as why:
-            raise near.failed("write", self._target, why) from why
+            raise local.failed("write", self._target, why) from why
 
     def digest(self) -> str:
         """SHA-256 of what arrived."""
@@ -289,7 +291,7 @@ class _Part:
             self._path.replace(self._target)
             self._published = True
         except OSError as why:
-            raise near.failed("write", self._target, why) from why
+            raise local.failed("write", self._target, why) from why
 
     def __enter__(self) -> _Part:
         return self

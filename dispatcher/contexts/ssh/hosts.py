@@ -147,7 +147,7 @@ def _is(pattern: str, name: str) -> bool:
     if not pattern.startswith("|1|"):
         return fnmatchcase(name, re.sub(r"\[", "[[]", pattern.lower()))
     try:
-        salt, told = (b64decode(part) for part in pattern[3:].split("|"))
+        salt, output_of = (b64decode(part) for part in pattern[3:].split("|"))
     except (NotBase64, ValueError):
         return False
-    return hmac.compare_digest(hmac.new(salt, name.encode(), sha1).digest(), told)
+    return hmac.compare_digest(hmac.new(salt, name.encode(), sha1).digest(), output_of)

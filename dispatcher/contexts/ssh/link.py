@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ConfigError, Unreachable
 from . import hosts as ssh_hosts
 from .config import Host
-from .login import Codes, Refused, log_in
+from .login import Codes, LoginRefused, log_in
 
 if TYPE_CHECKING:
     from paramiko import Channel, Transport
@@ -67,7 +67,7 @@ class Link:
         self._room = threading.Condition()
         self._open, self._limit = 0, CHANNELS
         self._failures, self._not_before = 0, 0.0
-        self.users, self._watch = 0, threading.Lock()
+        self.users, self._audit = 0, threading.Lock()
 
     def __str__(self) -> str:
         return str(self.route[-1])
@@ -110,7 +110,7 @@ class Link:
         first = self.logins == 0
         try:
             return self._way()
-        except Refused as why:
+        except LoginRefused as why:
             self._drop()
             self._not_before = self._clock() + MINUTE
             if first:
@@ -139,7 +139,7 @@ class Link:
         """One host, known and logged in; with a code that was stale, once more with a fresh one."""
         try:
             return self._tried(host, through, codes)
-        except Refused as why:
+        except LoginRefused as why:
             if not why.code:
                 raise
             codes.spoil()

@@ -132,7 +132,7 @@ def nul(names: Iterable[str]) -> list[bytes]:
 
 
 def digests(
-    far: Far, paths: Sequence[str], compare: bool = True, staging: str = "", expected: Iterable[str] = ()
+    far: Far, paths: Sequence[str], compare: bool = True, patterns: str = "", expected: Iterable[str] = ()
 ) -> Sums:
     """SHA-256 of each path that is a file there (links followed), and of what lies below `staging`.
 
@@ -141,7 +141,7 @@ def digests(
     odd = [path for path in paths if _is_odd(path)]
     plain = nul(path for path in paths if not _is_odd(path))
     awaited = [path for path in expected if _is_odd(path)]
-    below = f"{_staged(staging)}\n{_ONE}\n{_numbered(awaited, staging + '/')}" if staging else ""
+    below = f"{_staged(patterns)}\n{_ONE}\n{_numbered(awaited, patterns + '/')}" if patterns else ""
     script = f"{TOOLS}{below}\necho '@'\n{_ONE if compare else _THERE}\n{_numbered(odd)}\n{_ALL[compare]}"
     out: list[bytes] = []
     stream = far.run(script, out.extend, plain)
@@ -162,8 +162,8 @@ _ALL = {
 }
 
 
-def _staged(staging: str) -> str:
-    place = quote(staging)
+def _staged(patterns: str) -> str:
+    place = quote(patterns)
     plain = r"find . -type f ! -path '*\\*' ! -path '*" + "\n*' ! -path '*\r*'"
     return (
         f"if [ -d {place} ]; then (cd {place} && {plain} -print0 | xargs -0 $s\n"
@@ -222,18 +222,18 @@ class _Found(NamedTuple):
 
 
 def tree(far: Far, paths: Sequence[str]) -> list[FileEntry]:
-    """Each path as a file, or everything below it as a directory; see `near.tree`.
+    """Each path as a file, or everything below it as a directory; see `local.tree`.
 
     GNU find does it in one go. Others would follow links in circles: there, directories that look empty are asked
     again, as they may be links, unless they lead back to one above them.
     """
     seen: dict[str, _Found] = {}
-    asked = list(dict.fromkeys(paths))
-    while asked:
+    requested = list(dict.fromkeys(paths))
+    while requested:
         before = set(seen)
-        seen.update((entry.path, entry) for entry in _listed(far, asked))
+        seen.update((entry.path, entry) for entry in _listed(far, requested))
         full = {path.rpartition("/")[0] for path in seen}
-        asked = [
+        requested = [
             f"{path}/."
             for path, entry in seen.items()
             if path not in before | full and entry.kind == "d" and entry.me != "-" and not _is_loop(entry, seen)

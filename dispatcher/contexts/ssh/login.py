@@ -42,7 +42,7 @@ _PASSWORD = re.compile(r"pass(word|phrase)?\b|kennwort|密码", re.IGNORECASE)
 _USER = re.compile(r"user|login", re.IGNORECASE)
 
 
-class Refused(Exception):
+class LoginRefused(Exception):
     """The server does not let us in; the text says what was tried. `code` when a one-time code may have been stale."""
 
     def __init__(self, message: str, code: bool = False) -> None:
@@ -118,15 +118,15 @@ def log_in(transport: Transport, host: Host, codes: Codes) -> None:
     try:
         transport.auth_none(host.user)
         return
-    except BadAuthenticationType as told:
-        wanted = list(told.allowed_types)
+    except BadAuthenticationType as output_of:
+        wanted = list(output_of.allowed_types)
     except AuthenticationException as why:
-        raise _verdict(transport, farewell, Refused(f"{host} refuses to log in: {why}")) from None
+        raise _verdict(transport, farewell, LoginRefused(f"{host} refuses to log in: {why}")) from None
     while not transport.is_authenticated():
         step = _step(transport, host, wanted, tried, answers, keys)
         if step is None:
             why_not = _explained(host, wanted, tried, answers, farewell)
-            raise _verdict(transport, farewell, Refused(why_not, answers.code_given))
+            raise _verdict(transport, farewell, LoginRefused(why_not, answers.code_given))
         wanted = step
 
 
@@ -142,7 +142,7 @@ def _farewell(transport: Transport) -> list[str]:
     return said
 
 
-def _verdict(transport: Transport, farewell: Sequence[str], refused: Refused) -> Exception:
+def _verdict(transport: Transport, farewell: Sequence[str], refused: LoginRefused) -> Exception:
     """The refusal, unless it was the line that broke."""
     if farewell or transport.is_active():
         return refused
@@ -174,23 +174,23 @@ def _attempts(
     user, login = host.user, host.login
     for key in keys:
         yield "publickey", partial(transport.auth_publickey, user, key)
-    ask: Any = ("keyboard-interactive", lambda: transport.auth_interactive(user, answers))
+    request: Any = ("keyboard-interactive", lambda: transport.auth_interactive(user, answers))
     if login.totp:
-        yield ask
+        yield request
     if login.password is not None:
         yield "password", lambda: transport.auth_password(user, login.password, fallback=False)
     if not login.totp:
-        yield ask
+        yield request
 
 
 def _explained(
     host: Host, wanted: Sequence[str], tried: Sequence[str], answers: Answers, farewell: Sequence[str]
 ) -> str:
     counts = ", ".join(f"{tried.count(method)} x {method}" for method in dict.fromkeys(tried)) or "nothing to try"
-    asked = f"; nothing in the profile answers its prompt {answers.unanswered!r}" if answers.unanswered else ""
+    requested = f"; nothing in the profile answers its prompt {answers.unanswered!r}" if answers.unanswered else ""
     hung_up = f"; it hung up: {farewell[0]}" if farewell else ""
     return (
-        f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{asked}{hung_up}. "
+        f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{requested}{hung_up}. "
         "Check username, key_filename, passphrase, password and totp_secret in remote_profile (jump_profile for the "
         "hosts of ProxyJump)"
     )

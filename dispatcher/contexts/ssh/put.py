@@ -22,8 +22,8 @@ from shlex import quote
 
 from ...core.errors import TransferFailed
 from ...core.ports import Item
-from ...files import local as near
-from ...files.archive import Entry, changed, missing, packed
+from ...files import local
+from ...files.archive import ArchiveEntry, changed, missing, packed
 from ..local.shell_call import wrapped
 from .listing import Far, Sums, digests, failed, patiently
 from .shell import run
@@ -60,7 +60,7 @@ class Upload:
 
     def __init__(self, far: Far, submission: str, items: Sequence[Item], replace: bool, compress: bool) -> None:
         self._far, self._replace, self._compress = far, replace, compress
-        self._staging = f"{near.OURS}/{submission}/in"
+        self._staging = f"{local.OURS}/{submission}/in"
         self._directories = [item.target for item in items if item.size < 0]
         self._files = {item.target: item for item in items if item.size >= 0}
         self._tries: dict[str, int] = {}
@@ -114,7 +114,7 @@ class Upload:
             if at or "tar" not in sums.tools:
                 self._append(item, at)
             else:
-                whole.append(Entry(f"./{item.target}", item.source, item.size))
+                whole.append(ArchiveEntry(f"./{item.target}", item.source, item.size))
         if whole:
             self._stream(whole, sums)
         return digests(self._far, [], True, self._staging, self._files)
@@ -132,7 +132,7 @@ class Upload:
         script = f"mkdir -p -- {quote(folder)} && cat {arrow} {quote(f'{folder}/{name}')}"
         self._run(script, _rest(item, at))
 
-    def _stream(self, entries: Sequence[Entry], sums: Sums) -> None:
+    def _stream(self, entries: Sequence[ArchiveEntry], sums: Sums) -> None:
         squeeze = self._compress and "gzip" in sums.tools and is_worth_it(self._far, entries)
         unpack = f"mkdir -p -- {quote(self._staging)} && cd {quote(self._staging)} && "
         unpack += "gzip -dc | tar -xpof -" if squeeze else "tar -xpof -"
@@ -176,7 +176,7 @@ def _digest(source: str, most: int = -1) -> str:
     """SHA-256 of a file, or of its first bytes."""
     try:
         if most < 0:
-            return near.digest(source)
+            return local.digest(source)
         seen = sha256()
         with Path(source).open("rb", buffering=0) as file:
             while most and (data := file.read(min(_READ, most))):
@@ -204,7 +204,7 @@ _SMALL, _FAST = 4 << 20, 25e6
 _PROBE = 1 << 20
 
 
-def is_worth_it(far: Far, entries: Sequence[Entry]) -> bool:
+def is_worth_it(far: Far, entries: Sequence[ArchiveEntry]) -> bool:
     """Whether gzip is likely to save time: much to send, over a slow line, and not compressed already."""
     if sum(entry.size for entry in entries) < _SMALL or speed(far) > _FAST:
         return False

@@ -191,7 +191,7 @@ def run(
         return _judged(link, stream, channel.get_transport().is_active())
 
 
-def told(link: Link, script: str) -> tuple[Stream, bytes]:
+def output_of(link: Link, script: str) -> tuple[Stream, bytes]:
     """Run a script that prints little; how it ended, and what it printed."""
     out: list[bytes] = []
     stream = run(link, script, out.extend)
@@ -255,7 +255,7 @@ def _beating(script: str) -> str:
     return f"({beat}) < /dev/null > /dev/null & b=$!\n(\n{script}\n)\nc=$?; kill $b; exit $c"
 
 
-def ask(link: Link, call: Shell, directory: str) -> Reply:
+def run_call(link: Link, call: Shell, directory: str) -> Reply:
     """Run a text with `sh` in a directory and wait for it; Unreachable without an answer in time."""
     out: list[bytes] = []
     enter = f"cd {quote(directory)} && exec sh || exit 255"

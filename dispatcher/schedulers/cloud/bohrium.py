@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .dialect import CloudQueue
+from .dialect import CloudDialect
 
 
-class Bohrium(CloudQueue):
+class BohriumDialect(CloudDialect):
     """Jobs that are added in one request: their name carries the nonce, and the listing is asked for it."""
 
     name = "Bohrium"

@@ -23,25 +23,25 @@ from ...core.model import ResourcesSpec
 from ...core.ports import (
     Accepted,
     Answer,
-    Ask,
     Claim,
     CloudDetail,
     CloudJob,
     CloudKill,
-    CloudLook,
+    CloudQuery,
     CloudSubmit,
+    Deferral,
+    EarlierAttempt,
     JobScript,
-    Later,
-    Look,
-    Looks,
     Native,
-    Never,
+    Observation,
+    Observations,
     Place,
+    Query,
+    Rejection,
     Reply,
-    TurnedUp,
-    Watch,
+    SubmitRequest,
 )
-from ...scripts import bash as runtime
+from ...scripts import bash
 from ...scripts.render import quoted
 from ..command_line import read_claim
 
@@ -50,13 +50,13 @@ HOME = ".dispatcher/jobs"
 CLAIM = f"{HOME}/{{nonce}}.claim"
 
 
-class CloudQueue:
+class CloudDialect:
     """A cloud that is asked by API. `STATES` are its numbers; one that nobody knows is no news."""
 
     name = ""
-    grace = 60.0
-    pace = 5.0
-    batch = 20
+    absence_timeout = 60.0
+    min_poll_interval = 5.0
+    max_submit_batch = 20
     native_id = "cloud"
     restarts = "$dsp_life"
     element = ""
@@ -91,84 +91,93 @@ class CloudQueue:
         tasks = " ".join(quoted(task.task_work_path) for _, task in job.tasks)
         return (
             "REMOTE_ROOT=$(pwd -P) || exit 93\n"
-            f'dsp_home="$REMOTE_ROOT"/{HOME}\n'
-            f'mkdir -p -- "$dsp_home" {tasks} || exit 93\n'
-            f'dsp_claim="$dsp_home/{job.nonce}.claim"\n'
+            f'dsp_control="$REMOTE_ROOT"/{HOME}\n'
+            f'mkdir -p -- "$dsp_control" {tasks} || exit 93\n'
+            f'dsp_claim="$dsp_control/{job.nonce}.claim"\n'
             "dsp_node=$(uname -n)\n"
             "dsp_life=0\n"
             'while [ -e "$dsp_claim.life-$dsp_life" ]; do dsp_life=$((dsp_life + 1)); done\n'
             ': > "$dsp_claim.life-$dsp_life" || exit 93\n'
             f"dsp_native={self.native_id}\n"
             f"dsp_restarts={self.restarts}\n"
-            f"{runtime.CLAIM}"
+            f"{bash.CLAIM}"
             'cd -- "$REMOTE_ROOT" || exit 93\n'
         )
 
     def closing(self, job: JobScript) -> str:
         """By a rename, before the cloud packs what the job leaves."""
-        return runtime.END
+        return bash.END
 
     def check(self, resources: ResourcesSpec) -> None:
         """Everything goes: there are no queues, and queue_name reaches the tasks as DPDISPATCHER_QUEUE_NAME only."""
 
     # -- submitting -------------------------------------------------------------------------------------------------
 
-    def submit(self, asks: Sequence[Ask], place: Place) -> CloudSubmit:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> CloudSubmit:
         """Every job with its files, as patterns, and what is to come back."""
-        return CloudSubmit(tuple(map(self._job, asks)), CLAIM, self.live, self.ended)
+        return CloudSubmit(tuple(map(self._job, requests)), CLAIM, self.live, self.ended)
 
-    def _job(self, ask: Ask) -> CloudJob:
+    def _job(self, request: SubmitRequest) -> CloudJob:
         return CloudJob(
-            nonce=ask.nonce,
-            name=ask.name,
-            command=f"bash {HOME}/{ask.script}",
-            files={f"{HOME}/{name}": text for name, text in ask.files.items()},
-            forward=ask.forward,
-            common=ask.common,
-            outputs=(*dict.fromkeys(pattern or "." for pattern in ask.backward), CLAIM.format(nonce=ask.nonce)),
-            log=ask.log,
-            revoke=ask.revoke,
-            pause=ask.resources.wait_time,
+            nonce=request.nonce,
+            name=request.name,
+            command=f"bash {HOME}/{request.script}",
+            files={f"{HOME}/{name}": text for name, text in request.files.items()},
+            forward=request.forward,
+            common=request.common,
+            outputs=(*dict.fromkeys(pattern or "." for pattern in request.backward), CLAIM.format(nonce=request.nonce)),
+            log=request.log,
+            revoke=request.revoke,
+            pause=request.resources.wait_time,
         )
 
-    def submitted(self, reply: Reply, asks: Sequence[Ask]) -> dict[str, Answer]:
+    def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
         """By nonce; a job of which nothing certain was said has no entry."""
-        words: Mapping[str, type] = {"accepted": Accepted, "later": Later, "never": Never, "turned": TurnedUp}
-        asked = {ask.nonce for ask in asks}
-        told = msgspec.json.decode(reply.out, type=list[tuple[str, str, str]])
-        return {nonce: words[word](text) for nonce, word, text in told if nonce in asked}
+        words: Mapping[str, type] = {
+            "accepted": Accepted,
+            "later": Deferral,
+            "never": Rejection,
+            "earlier": EarlierAttempt,
+        }
+        requested = {request.nonce for request in requests}
+        reported = msgspec.json.decode(reply.out, type=list[tuple[str, str, str]])
+        return {nonce: words[word](text) for nonce, word, text in reported if nonce in requested}
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    def look(self, watches: Sequence[Watch], place: Place) -> CloudLook:
+    def observe(self, queries: Sequence[Query], place: Place) -> CloudQuery:
         """The listing, and the archives of those that have ended."""
-        return CloudLook(tuple(watches), CLAIM, self.live, self.ended)
+        return CloudQuery(tuple(queries), CLAIM, self.live, self.ended)
 
-    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """By nonce; one that is not listed is absent."""
         try:
-            told = msgspec.json.decode(reply.out, type=dict[str, Any])
-            ignore = bool(told["ignore_exit_code"])
+            reported = msgspec.json.decode(reply.out, type=dict[str, Any])
+            ignore = bool(reported["ignore_exit_code"])
         except (ValueError, KeyError) as error:
             raise Unreachable(f"{self.name}: the answer is not whole ({type(error).__name__})") from error
-        return Looks({watch.nonce: self._look(told["jobs"].get(watch.nonce), ignore) for watch in watches})
+        return Observations(
+            {query.nonce: self._observation(reported["jobs"].get(query.nonce), ignore) for query in queries}
+        )
 
-    def _look(self, told: Mapping[str, Any] | None, ignore: bool) -> Look:
-        if told is None:
-            return Look(Native.absent)
-        hint = str(told.get("note", ""))
-        if "status" not in told:
-            return Look(Native.absent, id=told["id"], how=told["how"], hint=hint)
-        found = Look(self._native(told["status"]), str(told["status"]), told["id"], told["how"], hint=hint)
-        if others := told.get("others"):
+    def _observation(self, reported: Mapping[str, Any] | None, ignore: bool) -> Observation:
+        if reported is None:
+            return Observation(Native.absent)
+        hint = str(reported.get("note", ""))
+        if "status" not in reported:
+            return Observation(Native.absent, id=reported["id"], how=reported["how"], hint=hint)
+        found = Observation(
+            self._native(reported["status"]), str(reported["status"]), reported["id"], reported["how"], hint=hint
+        )
+        if others := reported.get("others"):
             return msgspec.structs.replace(found, native=Native.unknown, hint=_doubled(others))
-        if "open" in told:
-            return msgspec.structs.replace(found, native=Native.unknown, hint=f"its results: {told['open']}")
-        if "bad" in told:
-            return msgspec.structs.replace(found, cause=Cause("lost", told["bad"], native=found.code))
-        claim = _owned(read_claim(told.get("claim", [])), told["id"])
+        if "open" in reported:
+            return msgspec.structs.replace(found, native=Native.unknown, hint=f"its results: {reported['open']}")
+        if "bad" in reported:
+            return msgspec.structs.replace(found, cause=Cause("lost", reported["bad"], native=found.code))
+        claim = _owned(read_claim(reported.get("claim", [])), reported["id"])
         if found.native is Native.ended:
-            found = msgspec.structs.replace(found, cause=_cause(told))
+            found = msgspec.structs.replace(found, cause=_cause(reported))
         if claim and ignore:
             claim, said = _forgiven(claim)
             return msgspec.structs.replace(found, claim=claim, hint=said or hint)
@@ -179,30 +188,32 @@ class CloudQueue:
 
     # -- other questions --------------------------------------------------------------------------------------------
 
-    def account(self, watches: Sequence[Watch], place: Place) -> CloudDetail:
+    def account(self, queries: Sequence[Query], place: Place) -> CloudDetail:
         """Each by its own question: the listing may lag, and it tells no exit code of what it does not list."""
-        return CloudDetail(tuple(watches), self.live, self.ended)
+        return CloudDetail(tuple(queries), self.live, self.ended)
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """What is still there, or how it ended; nothing of what nobody knows."""
-        told = msgspec.json.decode(reply.out, type=dict[str, Any])
-        looks = {}
-        for nonce, row in told.items():
+        reported = msgspec.json.decode(reply.out, type=dict[str, Any])
+        observations = {}
+        for nonce, row in reported.items():
             native = self._native(row["status"])
             cause = _cause(row) if native is Native.ended else None
-            looks[nonce] = Look(native, str(row["status"]), row["id"], "accounting", cause=cause)
-        return Looks(looks)
+            observations[nonce] = Observation(native, str(row["status"]), row["id"], "accounting", cause=cause)
+        return Observations(observations)
 
-    def kill(self, watches: Sequence[Watch], place: Place) -> CloudKill:
+    def kill(self, queries: Sequence[Query], place: Place) -> CloudKill:
         """Each by its id, or by its name in the listing."""
-        return CloudKill(tuple(watches), self.live)
+        return CloudKill(tuple(queries), self.live)
 
 
-def _cause(told: Mapping[str, Any]) -> Cause:
+def _cause(reported: Mapping[str, Any]) -> Cause:
     """Why a job ended, as far as the cloud says: its own exit code, and the end of its log."""
-    code = told.get("exit")
+    code = reported.get("exit")
     reason = "the container ended without an exit marker"
-    return Cause("lost", reason, code, native=str(told["status"]), stderr=told.get("log", ""), source="accounting")
+    return Cause(
+        "lost", reason, code, native=str(reported["status"]), stderr=reported.get("log", ""), source="accounting"
+    )
 
 
 def _owned(claim: Claim | None, id: str) -> Claim | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .dialect import CloudQueue
+from .dialect import CloudDialect
 
 
-class OpenAPI(CloudQueue):
+class OpenAPIDialect(CloudDialect):
     """Jobs that have a record before they run: an attempt that is unclear is asked for by the record's id."""
 
     name = "OpenAPI"

@@ -26,10 +26,22 @@ from typing import ClassVar
 from ...core.errors import Unreachable
 from ...core.events import Cause
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Ask, Later, Look, Looks, Native, Never, Place, Reply, Shell, Watch
+from ...core.ports import (
+    Answer,
+    Deferral,
+    Native,
+    Observation,
+    Observations,
+    Place,
+    Query,
+    Rejection,
+    Reply,
+    Shell,
+    SubmitRequest,
+)
 from ...scripts.render import quoted
-from .. import limits as asked
-from ..command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from .. import limits as requested
+from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from ..restarts import RESTARTS
 
 _USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
@@ -59,13 +71,15 @@ _NONE = re.compile(r"No (?:\w+ )?job(?:s are)? found|is not found")
 _LINE = re.compile(r" *(\d+) *\|([^|]*)\|([^|]*)\|([^|]*)(?:\|(.*))?")
 
 # What a failed bsub said. Here the job may be in the queue all the same:
-_OPEN = re.compile(r"[Tt]imed? ?-?out|[Ff]ailed in receiving|[Cc]onnection (?:reset|closed)|[Bb]roken pipe|[Ii]nternal")
-_LATER = re.compile(
+_UNCERTAIN = re.compile(
+    r"[Tt]imed? ?-?out|[Ff]ailed in receiving|[Cc]onnection (?:reset|closed)|[Bb]roken pipe|[Ii]nternal"
+)
+_DEFERRED = re.compile(
     r"threshold|limit (?:is |was |has been )?(?:reached|exceeded)|too many|try (?:it )?(?:again|later)|not responding"
     r"|is down|cannot connect|connection refused|pending job|queue (?:is )?closed|does not accept|being reconfigured",
     re.I,
 )
-_FAILED = re.compile(r"[Jj]ob not submitted|^[bj]sub: |Request aborted|[Bb]ad |No such|not found", re.M)
+_REJECTED = re.compile(r"[Jj]ob not submitted|^[bj]sub: |Request aborted|[Bb]ad |No such|not found", re.M)
 
 #: The kinds of cause by LSF's termination reasons; others are named as they are.
 _KINDS: Mapping[str, str] = {
@@ -81,7 +95,7 @@ _TERM = re.compile(r"TERM_(\w+)")
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-class LSF(CommandLine):
+class LSFDialect(CommandDialect):
     """One bsub a job; see the module."""
 
     name = "LSF"
@@ -117,7 +131,11 @@ class LSF(CommandLine):
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The directive lines; what is not set has none."""
-        limit, account, cpus = asked.seconds(resources), resources.kwargs.get("account"), resources.cpu_per_node or 1
+        limit, account, cpus = (
+            requested.seconds(resources),
+            resources.kwargs.get("account"),
+            resources.cpu_per_node or 1,
+        )
         lines = [
             f"-J {name}",
             f"-n {resources.number_node * cpus}",
@@ -133,7 +151,7 @@ class LSF(CommandLine):
 
     def memory(self, resources: ResourcesSpec) -> list[str]:
         """A limit, and as much set aside."""
-        memory = asked.megabytes(resources)
+        memory = requested.megabytes(resources)
         return [f"-M {memory}MB", f"-R 'rusage[mem={memory}MB]'"] if memory else []
 
     def gpus(self, resources: ResourcesSpec) -> list[str]:
@@ -151,37 +169,37 @@ class LSF(CommandLine):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        asked.fit(resources, ("account",))
+        requested.fit(resources, ("account",))
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The script is read from standard input: only then its directives count."""
-        return f"dsp_within 90 {self.SUBMIT} -J {ask.name} < {ask.script}"
+        return f"dsp_within 90 {self.SUBMIT} -J {request.name} < {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """Not now, never, or nobody knows. LSF tries for ever while its master is away: that is cut short."""
-        if code == "124" or _OPEN.search(said):
+        if code == "124" or _UNCERTAIN.search(said):
             return None
-        if _LATER.search(said):
-            return Later(said)
-        return Never(said) if code == "127" or _FAILED.search(said) else None
+        if _DEFERRED.search(said):
+            return Deferral(said)
+        return Rejection(said) if code == "127" or _REJECTED.search(said) else None
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all jobs of this user, also those that have just ended."""
         return f"{_USER}{self._listed(self.FIELDS)}"
 
     def _listed(self, fields: str) -> str:
         return f"dsp_within 60 {self.LIST} \"{fields} delimiter='|'\""
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """The jobs listed; that there is none is told as an error."""
         found = [match for line in text.split("\n") if (match := _LINE.fullmatch(line))]
         if code != 0 and not (_NONE.search(text) and not found):
             why = "no answer in time" if code == 124 else text.strip()[-300:] or f"exit code {code}"
             raise Unreachable(f"{self.name}: {why}")
         return [
-            Row(
+            QueueRow(
                 match[1],
                 match[3].strip().partition("-")[0],
                 match[2].strip(),
@@ -191,7 +209,7 @@ class LSF(CommandLine):
             for match in found
         ]
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """What the rows of one job say of it; a job that somebody holds back is pointed out."""
         row = min(rows, key=lambda row: self.STATES.get(row.code) is Native.ended)
         native = self.STATES.get(row.code, Native.unknown)
@@ -199,64 +217,64 @@ class LSF(CommandLine):
             f"job {row.id} is held back (PSUSP): as it is, it will not start by itself" if row.code == "PSUSP" else ""
         )
         code = f"{row.code} {row.reason.strip('- ')}".strip() if native is Native.waiting else row.code
-        return Look(native, code, row.id, "queue", row.node, hint=hint)
+        return Observation(native, code, row.id, "queue", row.node, hint=hint)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """End those jobs whose names begin with our nonces; ids alone are not trusted."""
-        names = " ".join(watch.nonce for watch in watches)
+        names = " ".join(query.nonce for query in queries)
         return _KILL.format(user=_USER, queue=self._listed(self.FIELDS), names=names, kill=self.KILL)
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
         """What is still listed of jobs that have ended; for those that are not, the history."""
-        ids = " ".join([watch.id for watch in watches if watch.id][:MOST])
-        mark = f"@@{watches[0].nonce}"
+        ids = " ".join([query.id for query in queries if query.id][:MOST])
+        mark = f"@@{queries[0].nonce}"
         lines = _ACCOUNT.format(user=_USER, listed=self._listed(self.ENDED), ids=ids, history=self.HISTORY)
         return Shell(
-            f"{PREAMBLE.format(home=quoted(place.home))}dsp_account() {{\n{lines}}}\n"
+            f"{PREAMBLE.format(control=quoted(place.control))}dsp_account() {{\n{lines}}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n",
             timeout=240,
         )
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what is known has an entry; an id with another name is another job."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         text = "\n".join(said.get("account", []))
         code = int((said.get("account-code") or ["255"])[0])
         known = histories(text) | self._ended(text)
-        looks = {watch.nonce: known[watch.nonce] for watch in watches if watch.nonce in known}
+        observations = {query.nonce: known[query.nonce] for query in queries if query.nonce in known}
         good = code == 0 or _NONE.search(text)
-        return Looks(looks, "" if good else f"{self.name}: {text.strip()[-300:] or f'exit code {code}'}")
+        return Observations(observations, "" if good else f"{self.name}: {text.strip()[-300:] or f'exit code {code}'}")
 
-    def _ended(self, text: str) -> dict[str, Look]:
-        found: dict[str, Look] = {}
+    def _ended(self, text: str) -> dict[str, Observation]:
+        found: dict[str, Observation] = {}
         for line in text.split("\n"):
             fields = [field.strip() for field in line.split("|")]
             if len(fields) < 5 or not fields[0].isdigit():
                 continue
             id, state, name, host, code, reason, elapsed, memory = [*fields, "", "", ""][:8]
             native = self.STATES.get(state, Native.unknown)
-            cause = explained(code, reason, _host(host), elapsed, memory) if state in ("EXIT", "ZOMBI") else None
-            found[name.partition("-")[0]] = Look(native, state, id, "accounting", _host(host), cause=cause)
+            cause = accounted_cause(code, reason, _host(host), elapsed, memory) if state in ("EXIT", "ZOMBI") else None
+            found[name.partition("-")[0]] = Observation(native, state, id, "accounting", _host(host), cause=cause)
         return found
 
 
-def explained(code: str, reason: str, node: str = "", elapsed: str = "", memory: str = "") -> Cause:
+def accounted_cause(code: str, reason: str, node: str = "", elapsed: str = "", memory: str = "") -> Cause:
     """Why a job has exited: its exit code (128 and more: a signal) and LSF's reason."""
     term = _TERM.search(reason)
     kind = _KINDS.get(term[1], "scheduler") if term else "scheduler"
     status = int(code) if code.isdigit() else None
     signal = status - 128 if status is not None and status > 128 else None
     why = reason.partition(":")[2].strip() if term else ""
-    told = "ended by a signal" if signal else "its script ended without an exit marker"
+    from_accounting = "ended by a signal" if signal else "its script ended without an exit marker"
     return Cause(
         kind,
-        why or (term[0] if term else told),
+        why or (term[0] if term else from_accounting),
         code=status if signal is None else None,
         signal=signal,
         native=term[0] if term else "EXIT",
@@ -273,10 +291,10 @@ _DONE = re.compile(r"Done successfully")
 _WHY = re.compile(r"TERM_\w+: [^.;]*")
 
 
-def histories(text: str) -> dict[str, Look]:
+def histories(text: str) -> dict[str, Observation]:
     """What bhist -l tells, by nonce: long lines are broken and go on behind blanks. The last end counts."""
     whole = re.sub(r"\n {10,}", "", text)
-    found: dict[str, Look] = {}
+    found: dict[str, Observation] = {}
     for part in re.split(r"^(?=Job <\d+>)", whole, flags=re.M):
         head = _HISTORY.match(part)
         ends = list(_EXITED.finditer(part))
@@ -286,9 +304,9 @@ def histories(text: str) -> dict[str, Look]:
         if ends and not _DONE.search(part, ends[-1].end()):
             why = _WHY.search(part, ends[-1].start())
             status = ends[-1][1] or (str(128 + int(ends[-1][2])) if ends[-1][2] else "")
-            cause = explained(status, why[0] if why else "")
+            cause = accounted_cause(status, why[0] if why else "")
         name = head[2].partition("-")[0]
-        found[name] = Look(Native.ended, "EXIT" if cause else "DONE", head[1], "accounting", cause=cause)
+        found[name] = Observation(Native.ended, "EXIT" if cause else "DONE", head[1], "accounting", cause=cause)
     return found
 
 

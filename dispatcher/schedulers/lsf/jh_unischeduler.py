@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...core.model import ResourcesSpec
-from .. import limits as asked
-from .dialect import LSF
+from .. import limits as requested
+from .dialect import LSFDialect
 
 
-class JHUniScheduler(LSF):
+class JHUniSchedulerDialect(LSFDialect):
     """One jsub a job; see the module."""
 
     name = "JH_UniScheduler"
@@ -37,7 +37,7 @@ class JHUniScheduler(LSF):
 
     def memory(self, resources: ResourcesSpec) -> list[str]:
         """A limit, and as much set aside on each host."""
-        memory = asked.megabytes(resources)
+        memory = requested.megabytes(resources)
         return [f"-M {memory}", f"-R 'rusage[mem={memory}/host]'"] if memory else []
 
     def gpus(self, resources: ResourcesSpec) -> list[str]:

@@ -22,8 +22,8 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause
-from ...core.ports import Answer, Later, Look, Native, Never, Watch
-from ..command_line import Row
+from ...core.ports import Answer, Deferral, Native, Observation, Query, Rejection
+from ..command_line import QueueRow
 
 #: Job states of qstat(1B), OpenPBS and Torque together.
 STATES: Mapping[str, Native] = {
@@ -55,17 +55,17 @@ _GOOD = (0, 35, 153)
 _NO_HISTORY = "PBS is not configured to maintain job history"
 
 # What a failed qsub said. Here the server may have taken the job all the same:
-_OPEN = re.compile(
+_UNCERTAIN = re.compile(
     r"[Tt]imed? ?-?out|Premature|End of [Ff]ile|reset by peer|[Bb]roken pipe|[Cc]ommunication (?:failure|error)"
     r"|[Pp]rotocol|[Ii]nternal|System error|No reply|Interrupted"
 )
 # and here it has not, but may do so later.
-_LATER = re.compile(
+_DEFERRED = re.compile(
     r"would exceed|Maximum number of jobs already|limit on the number of jobs|cannot connect to server"
     r"|Connection refused|Unable to communicate|reserved ports in use|trqauthd|shut ?down|Queue is not enabled"
     r"|Cannot resolve|Unknown Host"
 )
-_FAILED = re.compile(r"^\[?qsub: ?|^\[.* is not a valid option|^usage: qsub", re.M)
+_REJECTED = re.compile(r"^\[?qsub: ?|^\[.* is not a valid option|^usage: qsub", re.M)
 
 #: Exit codes that are PBS's own: OpenPBS has -24 to -29, Torque -10 to -12.
 _OWN: Mapping[int, tuple[str, str]] = {
@@ -92,21 +92,21 @@ def nonce_of(name: str) -> str:
 def refusal(code: str, said: str) -> Answer | None:
     """What a failed qsub means; None when the job may be in the queue all the same."""
     said = said.partition("usage:")[0]  # in which words of all kinds stand
-    if code == "124" or _OPEN.search(said):
+    if code == "124" or _UNCERTAIN.search(said):
         return None
-    if _LATER.search(said):
-        return Later(said)
-    return Never(said) if code == "127" or _FAILED.search(said) else None
+    if _DEFERRED.search(said):
+        return Deferral(said)
+    return Rejection(said) if code == "127" or _REJECTED.search(said) else None
 
 
-def rows(text: str, code: int, name: str) -> list[Row]:
+def rows(text: str, code: int, name: str) -> list[QueueRow]:
     """The jobs that `qstat -s -u` lists; Unreachable with whatever exit code but 0. No job: no line at all."""
     if code != 0:
         raise Unreachable(f"{name} qstat: {'no answer in time' if code == 124 else said(text, code)}")
-    found: list[Row] = []
+    found: list[QueueRow] = []
     for line in text.split("\n"):
         if match := _QUEUE_LINE.fullmatch(line):
-            found.append(Row(match[1], nonce_of(match[2]), match[3]))
+            found.append(QueueRow(match[1], nonce_of(match[2]), match[3]))
         elif found and line.startswith("   ") and line.strip():
             found[-1] = msgspec.structs.replace(found[-1], reason=line.strip())
     return found
@@ -118,7 +118,7 @@ def said(text: str, code: int) -> str:
     return "; ".join(dict.fromkeys(lines[-2:]))[:300] or f"exit code {code}"
 
 
-def standing(listed: Sequence[Row]) -> Look:
+def observation_of(listed: Sequence[QueueRow]) -> Observation:
     """All rows of one nonce (a ghost and its twin) as one."""
     row = min(listed, key=lambda row: _PRECEDENCE.index(STATES.get(row.code, Native.unknown)))
     native = STATES.get(row.code, Native.unknown)
@@ -126,7 +126,7 @@ def standing(listed: Sequence[Row]) -> Look:
     why = row.reason or "it is held"
     hint = f"job {row.id} ({row.code}): {why}: as it is, it will not start by itself" if stuck else ""
     code = f"{row.code} {row.reason}".strip() if native is Native.waiting else row.code
-    return Look(native, code, row.id, "queue", row.node, hint=hint)
+    return Observation(native, code, row.id, "queue", row.node, hint=hint)
 
 
 def complaint(text: str, code: int) -> str:
@@ -157,28 +157,28 @@ def records(text: str) -> dict[str, Record]:
     return found
 
 
-def told(watch: Watch, known: Mapping[str, Record]) -> Look | None:
+def from_accounting(query: Query, known: Mapping[str, Record]) -> Observation | None:
     """What the records tell of one job; None when they have nothing on it. An id with another name is another job."""
-    mine = {id: job for id, job in known.items() if nonce_of(job.get("job_name", "")) == watch.nonce}
+    mine = {id: job for id, job in known.items() if nonce_of(job.get("job_name", "")) == query.nonce}
     if not mine:
         return None
-    id, job = next(((id, job) for id, job in mine.items() if id == watch.id), next(iter(mine.items())))
+    id, job = next(((id, job) for id, job in mine.items() if id == query.id), next(iter(mine.items())))
     state = job.get("job_state", "")
     native, node = STATES.get(state, Native.unknown), _node(job)
     if native is not Native.ended:
-        return Look(native, state, id, "accounting", node)
+        return Observation(native, state, id, "accounting", node)
     elements = [each for known_id, each in mine.items() if "[" in id and "[]" not in known_id]
-    cause = _worst(elements) if elements else explained(job)
-    return Look(native, cause.native if cause else state, id, "accounting", node, cause=cause)
+    cause = _worst(elements) if elements else accounted_cause(job)
+    return Observation(native, cause.native if cause else state, id, "accounting", node, cause=cause)
 
 
 def _worst(elements: Sequence[Record]) -> Cause | None:
     """Of the causes of an array's elements what the user has to act on first."""
-    causes = filter(None, map(explained, elements))
+    causes = filter(None, map(accounted_cause, elements))
     return min(causes, key=lambda cause: _URGENCY.index(cause.kind), default=None)
 
 
-def explained(job: Record) -> Cause | None:
+def accounted_cause(job: Record) -> Cause | None:
     """Why a job ended; None when as far as PBS knows it went well. Exit_status alone is not enough."""
     status = _number(job.get("exit_status"))
     kind, reason = _verdict(job, status)
@@ -210,9 +210,9 @@ def _verdict(job: Record, status: int | None) -> tuple[str, str]:
         return "scheduler", "it never ran: deleted before its start, or a job it depends on failed"
     if status < 0:
         return _OWN.get(status, ("node", "it could not be started (prologue, staging or the node itself failed)"))
-    lives = _number(job.get("run_count") or job.get("start_count")) or 1
+    accounted_runs = _number(job.get("run_count") or job.get("start_count")) or 1
     if status == 0:
-        return ("node", f"run again by the site ({lives} times)") if lives > 1 else ("", "")
+        return ("node", f"run again by the site ({accounted_runs} times)") if accounted_runs > 1 else ("", "")
     return "scheduler", _ended(status)
 
 

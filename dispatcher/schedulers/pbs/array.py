@@ -19,13 +19,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...core.model import ResourcesSpec
-from ...core.ports import Ask
-from ..arrays import Array, throttle
-from .dialect import PBS, short
-from .torque import Torque
+from ...core.ports import SubmitRequest
+from ..arrays import ArrayDialect, throttle
+from .dialect import PBSDialect, short
+from .torque import TorqueDialect
 
 
-class PBSArray(Array, PBS):
+class PBSArrayDialect(ArrayDialect, PBSDialect):
     """One array a job; see the module."""
 
     #: Every element has an id of its own, 4211[7].pbshost; the claim is held under that of the array.
@@ -48,14 +48,14 @@ class PBSArray(Array, PBS):
         """The option that makes an array."""
         return f"{self.RANGE} 0-{elements - 1}{throttle(resources, '%{}')}"
 
-    def part_line(self, ask: Ask) -> str:
+    def part_line(self, request: SubmitRequest) -> str:
         """One qsub; said here, too, because a header template may lack the range."""
-        many = self.elements(ask.resources, ask.tasks)
-        options = f"{self.range(ask.resources, many)} " if many > 1 else ""
-        return f'dsp_within 90 qsub -N {short(ask.name)} {options}"$dsp_nonce.sub"'
+        many = self.elements(request.resources, request.tasks)
+        options = f"{self.range(request.resources, many)} " if many > 1 else ""
+        return f'dsp_within 90 qsub -N {short(request.name)} {options}"$dsp_nonce.sub"'
 
 
-class TorqueArray(PBSArray, Torque):
+class TorqueArrayDialect(PBSArrayDialect, TorqueDialect):
     """One array a job; see the module."""
 
     element = "${PBS_ARRAYID:-0}"

@@ -26,10 +26,10 @@ from typing import ClassVar
 
 from ...core.errors import Unreachable
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Ask, Look, Looks, Native, Place, Reply, Shell, Watch
+from ...core.ports import Answer, Native, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
 from ...scripts.render import quoted
-from .. import limits as asked
-from ..command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from .. import limits as requested
+from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from ..restarts import RESTARTS
 from . import answers
 
@@ -66,7 +66,7 @@ dsp_found=$(printf '%s\\n' "$dsp_names" | awk '{match} {{ print $1 }}' | head -n
 """
 
 
-class PBS(CommandLine):
+class PBSDialect(CommandDialect):
     """One qsub a job; see the module."""
 
     name = "PBS"
@@ -85,12 +85,12 @@ class PBS(CommandLine):
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #PBS lines; what is not set has none, because an empty -q is refused."""
-        limit = asked.seconds(resources)
+        limit = requested.seconds(resources)
         account, queue = resources.kwargs.get("account"), resources.queue_name
         lines = [
             f"-N {short(name)}",
             *self.chunks(resources),
-            *([f"-l walltime={asked.clock(limit)}"] if limit is not None else []),
+            *([f"-l walltime={requested.clock(limit)}"] if limit is not None else []),
             *([f"-q {queue}"] if queue else []),
             *([f"-A {account}"] if account else []),
             "-S /bin/bash",
@@ -101,7 +101,7 @@ class PBS(CommandLine):
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
         """Nodes, cores, GPUs and memory of each node: all in one select, beside which no other -l may stand."""
-        memory = asked.megabytes(resources)
+        memory = requested.megabytes(resources)
         parts = [
             f"select={resources.number_node}",
             *([f"ncpus={resources.cpu_per_node}"] if resources.cpu_per_node else []),
@@ -112,11 +112,11 @@ class PBS(CommandLine):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        asked.fit(resources, ("account",))
+        requested.fit(resources, ("account",))
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The name is said here, too: a header template may lack it, and it is what a lost job is found by."""
-        return f"dsp_within 90 qsub -N {short(ask.name)} {ask.script}"
+        return f"dsp_within 90 qsub -N {short(request.name)} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """Not now, never, or nobody knows; see pbs_answers."""
@@ -124,40 +124,40 @@ class PBS(CommandLine):
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all jobs of this user, never the whole site."""
         return f"{_USER}{_LISTED.format(flags=self.QUEUE)}"
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """What qstat lists; see pbs_answers."""
         return answers.rows(text, code, self.name)
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """The rows of one job as one."""
-        return answers.standing(rows)
+        return answers.observation_of(rows)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def kill(self, queries: Sequence[Query], place: Place) -> Shell:
         """As many as one round can end; those that are left are asked to be ended again."""
-        call = super().kill(watches, place)
-        return Shell(call.text, timeout=120 + 3 * min(len(watches), MOST))
+        call = super().kill(queries, place)
+        return Shell(call.text, timeout=120 + 3 * min(len(queries), MOST))
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """qdel those jobs of the queue whose names begin with our nonces, one by one."""
-        nonces = "\n".join(f"@ {watch.nonce} {watch.id or '-'}" for watch in watches)
+        nonces = "\n".join(f"@ {query.nonce} {query.id or '-'}" for query in queries)
         return _KILL.format(user=_USER, listed=_LISTED.format(flags=self.QUEUE), nonces=nonces, most=MOST)
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
         """The records of jobs with an id; of those without, after their ids were found by name. So many at once."""
-        ids, more = [watch.id for watch in watches if watch.id][: self.ASKED], self._not_yet(watches)
-        match = " || ".join(f'index($4, "{watch.nonce}") == 1' for watch in watches if not watch.id)
+        ids, more = [query.id for query in queries if query.id][: self.ASKED], self._not_yet(queries)
+        match = " || ".join(f'index($4, "{query.nonce}") == 1' for query in queries if not query.id)
         by_name = _BY_NAME.format(listed=_LISTED.format(flags=self.HISTORY), match=match, most=MOST) if match else ""
-        mark = f"@@{watches[0].nonce}"
+        mark = f"@@{queries[0].nonce}"
         return Shell(
-            f"{PREAMBLE.format(home=quoted(place.home))}"
+            f"{PREAMBLE.format(control=quoted(place.control))}"
             f"dsp_account() {{\n{_USER}dsp_found=\n{by_name}"
             f"set -- {' '.join(map(quoted, ids))} $dsp_found\n"
             f'[ $# -eq 0 ] || dsp_within 90 qstat {self.RECORDS} "$@"\n}}\n'
@@ -165,24 +165,27 @@ class PBS(CommandLine):
             timeout=240,
         )
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what the server still has a record of has an entry, and those that are asked for next time."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"qstat: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         text = "\n".join(said.get("account", []))
         trouble = answers.complaint(text, int((said.get("account-code") or ["255"])[0]))
         known = answers.records(text)
-        found = {watch.nonce: answers.told(watch, known) for watch in watches}
+        found = {query.nonce: answers.from_accounting(query, known) for query in queries}
         if not trouble:
-            found |= {watch.nonce: Look(Native.completing, "asked later", watch.id) for watch in self._not_yet(watches)}
-        return Looks(
-            {nonce: look for nonce, look in found.items() if look is not None}, trouble and f"qstat: {trouble}"
+            found |= {
+                query.nonce: Observation(Native.completing, "asked later", query.id) for query in self._not_yet(queries)
+            }
+        return Observations(
+            {nonce: observation for nonce, observation in found.items() if observation is not None},
+            trouble and f"qstat: {trouble}",
         )
 
-    def _not_yet(self, watches: Sequence[Watch]) -> list[Watch]:
+    def _not_yet(self, queries: Sequence[Query]) -> list[Query]:
         """Too many to be asked for now; the others are over then, and these come first in the next question."""
-        return [watch for watch in watches if watch.id][self.ASKED :]
+        return [query for query in queries if query.id][self.ASKED :]
 
 
 def short(name: str) -> str:

@@ -20,11 +20,11 @@ import re
 from typing import ClassVar
 
 from ...core.model import ResourcesSpec
-from .. import limits as asked
-from .dialect import PBS
+from .. import limits as requested
+from .dialect import PBSDialect
 
 
-class Torque(PBS):
+class TorqueDialect(PBSDialect):
     """One qsub a job; see the module."""
 
     name = "Torque"
@@ -36,7 +36,7 @@ class Torque(PBS):
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
         """Nodes with their cores and GPUs; memory stands beside them, for the whole job."""
-        memory = asked.megabytes(resources)
+        memory = requested.megabytes(resources)
         parts = [
             f"nodes={resources.number_node}",
             *([f"ppn={resources.cpu_per_node}"] if resources.cpu_per_node else []),

@@ -19,8 +19,8 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause
-from ...core.ports import Answer, Later, Look, Native, Never
-from ..command_line import Row
+from ...core.ports import Answer, Deferral, Native, Observation, Rejection
+from ..command_line import QueueRow
 
 _WAITING = "qw hqw hRwq hRqw Rqw s ts S tS T tT Rs Rts RS RtS RT RtT"
 _RUNNING = "r t Rr Rt hr ht hRr hRt"
@@ -46,11 +46,11 @@ _FIELD = re.compile(r"<(\w+)>([^<]*)</\1>")
 _COMPLAINT = re.compile(r"commlib error|unable to (?:send|contact)|^error:|denied", re.M)
 
 # What a failed qsub said. Here qmaster may have taken the job all the same:
-_OPEN = re.compile(r"read error|receiv|[Tt]ime-?d?-? ?out|unpack|endpoint", re.I)
-_LATER = re.compile(
+_UNCERTAIN = re.compile(r"read error|receiv|[Tt]ime-?d?-? ?out|unpack|endpoint", re.I)
+_DEFERRED = re.compile(
     r"commlib error|unable to (?:send|contact)|got send error|only \d+ jobs are allowed|maximum number", re.I
 )
-_FAILED = re.compile(r"^Unable to (?:run job|read script)|^qsub: |denied", re.M)
+_REJECTED = re.compile(r"^Unable to (?:run job|read script)|^qsub: |denied", re.M)
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ASKED = re.compile(r"\b(h_vmem|h_rt)=(\w[\w.]*)")
@@ -58,14 +58,14 @@ _ASKED = re.compile(r"\b(h_vmem|h_rt)=(\w[\w.]*)")
 
 def refusal(code: str, said: str) -> Answer | None:
     """What a failed qsub means; None when the job may be in the queue all the same."""
-    if code == "124" or _OPEN.search(said):
+    if code == "124" or _UNCERTAIN.search(said):
         return None
-    if _LATER.search(said):
-        return Later(said)
-    return Never(said) if code == "127" or _FAILED.search(said) else None
+    if _DEFERRED.search(said):
+        return Deferral(said)
+    return Rejection(said) if code == "127" or _REJECTED.search(said) else None
 
 
-def rows(text: str, code: int) -> list[Row]:
+def rows(text: str, code: int) -> list[QueueRow]:
     """The jobs of the XML; without its end the answer is not whole."""
     if code != 0 or "</job_info>" not in text:
         found = _COMPLAINT.search(text)
@@ -73,7 +73,7 @@ def rows(text: str, code: int) -> list[Row]:
         raise Unreachable(f"SGE qstat: {'no answer in time' if code == 124 else why}")
     jobs = (dict(_FIELD.findall(job)) for job in _JOB.findall(text))
     return [
-        Row(job["JB_job_number"], job["JB_name"].partition("-")[0], job["state"], _host(job))
+        QueueRow(job["JB_job_number"], job["JB_name"].partition("-")[0], job["state"], _host(job))
         for job in jobs
         if {"JB_job_number", "JB_name", "state"} <= job.keys()
     ]
@@ -83,7 +83,7 @@ def _host(job: Mapping[str, str]) -> str:
     return job.get("queue_name", "").partition("@")[2]
 
 
-def standing(listed: Sequence[Row], join: bool) -> Look:
+def observation_of(listed: Sequence[QueueRow], join: bool) -> Observation:
     """All rows of one job (elements, parts, several copies) as one. `join`: its id is all of their ids."""
     row = min(listed, key=lambda row: _PRECEDENCE.index(STATES.get(row.code, Native.unknown)))
     native = STATES.get(row.code, Native.unknown)
@@ -91,7 +91,7 @@ def standing(listed: Sequence[Row], join: bool) -> Look:
     cause = None
     if row.code in ERROR:
         cause = Cause("scheduler", "it could not be started: in error", native=row.code, source="queue")
-    return Look(native, row.code, ",".join(ids), "queue", row.node, cause=cause)
+    return Observation(native, row.code, ",".join(ids), "queue", row.node, cause=cause)
 
 
 # -- accounting -----------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Record(msgspec.Struct, frozen=True):
         return int(_number(self.status) or 0)
 
 
-def told(lines: Iterable[str]) -> dict[str, Look]:
+def from_accounting(lines: Iterable[str]) -> dict[str, Observation]:
     """What is known of each job, by nonce: why it is stuck, or how its last life ended."""
     lines = list(lines)
     ended: dict[str, list[Record]] = {}
@@ -140,35 +140,35 @@ def told(lines: Iterable[str]) -> dict[str, Look]:
     return {nonce: _ended(records) for nonce, records in ended.items()} | _stuck(lines)
 
 
-def _stuck(lines: Iterable[str]) -> dict[str, Look]:
+def _stuck(lines: Iterable[str]) -> dict[str, Observation]:
     """Why jobs are in error."""
-    found: dict[str, Look] = {}
+    found: dict[str, Observation] = {}
     for line in lines:
         if line.startswith("stuck ") and line.count(" ") >= 3:
             _, id, nonce, reason = line.split(" ", 3)
             cause = Cause("scheduler", f"it could not be started: {reason}", native="Eqw", source="queue")
-            found[nonce] = Look(Native.ended, "Eqw", id, "accounting", cause=cause)
+            found[nonce] = Observation(Native.ended, "Eqw", id, "accounting", cause=cause)
     return found
 
 
-def _ended(records: Sequence[Record]) -> Look:
+def _ended(records: Sequence[Record]) -> Observation:
     """The records of one job as one: the worst cause of its elements."""
     ids = ",".join(sorted({record.id for record in records}, key=int))
-    causes = filter(None, map(explained, records))
+    causes = filter(None, map(accounted_cause, records))
     worst = min(causes, key=lambda cause: _URGENCY.index(cause.kind), default=None)
     if worst is None:
-        return Look(Native.ended, "failed 0, exit 0", ids, "accounting", records[0].host)
+        return Observation(Native.ended, "failed 0, exit 0", ids, "accounting", records[0].host)
     if records[0].task != "undefined":
         worst = msgspec.structs.replace(worst, reason=f"{worst.reason} ({_elements(records)})")
-    return Look(Native.ended, worst.native, ids, "accounting", worst.node, cause=worst)
+    return Observation(Native.ended, worst.native, ids, "accounting", worst.node, cause=worst)
 
 
 def _elements(records: Sequence[Record]) -> str:
-    bad = sorted(int(record.task) - 1 for record in records if record.task.isdecimal() and explained(record))
+    bad = sorted(int(record.task) - 1 for record in records if record.task.isdecimal() and accounted_cause(record))
     return f"element{'s' if len(bad) > 1 else ''} {', '.join(map(str, bad[:8]))}{' …' if len(bad) > 8 else ''}"
 
 
-def explained(record: Record) -> Cause | None:
+def accounted_cause(record: Record) -> Cause | None:
     """Why a life ended; None when it went well."""
     kind, reason = _verdict(record)
     if not kind:
@@ -205,8 +205,8 @@ def _verdict(record: Record) -> tuple[str, str]:
 
 def _limit(record: Record) -> tuple[str, str]:
     """Which of three limits it was is not said: memory when it used what it had asked for, or had time left."""
-    asked = {name: _bytes(value) for name, value in _ASKED.findall(record.category)}
-    memory, seconds = asked.get("h_vmem"), asked.get("h_rt")
+    requested = {name: _bytes(value) for name, value in _ASKED.findall(record.category)}
+    memory, seconds = requested.get("h_vmem"), requested.get("h_rt")
     used, slots, elapsed = _bytes(record.maxvmem) or 0, _number(record.slots) or 1, _number(record.wallclock)
     early = seconds is not None and elapsed is not None and elapsed < seconds
     if memory and (used >= memory * slots or early):

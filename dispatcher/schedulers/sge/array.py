@@ -13,17 +13,17 @@ import re
 from collections.abc import Sequence
 
 from ...core.model import ResourcesSpec
-from ...core.ports import Ask, Look, Place
-from ..arrays import Array, throttle
-from ..command_line import Row
+from ...core.ports import Observation, Place, SubmitRequest
+from ..arrays import ArrayDialect, throttle
+from ..command_line import QueueRow
 from . import answers
-from .dialect import SGE, leftovers
+from .dialect import SGEDialect, leftovers
 
 _LIMIT = r"""dsp_config=$(dsp_within 60 qconf -sconf 2>&1) || { printf '%s\n' "$dsp_config" >&2; return 1; }
 printf '%s\n' "$dsp_config" | awk '$1 == "max_aj_tasks" { print $2 }'"""
 
 
-class SGEArray(Array, SGE):
+class SGEArrayDialect(ArrayDialect, SGEDialect):
     """One array a job; see the module."""
 
     element = "$((${SGE_TASK_ID:?} - 1))"
@@ -34,19 +34,19 @@ class SGEArray(Array, SGE):
         limit = throttle(resources, "#$ -tc {}")
         return [*super().header(resources, name, log, elements), f"#$ -t 1-{elements}", *([limit] if limit else [])]
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """What is left of the attempt before is deleted first."""
-        return leftovers(ask) + super().submit_line(ask, place)
+        return leftovers(request) + super().submit_line(request, place)
 
     def limit_lines(self) -> str:
         """What qmaster is configured to take; 0 is no limit."""
         return _LIMIT
 
-    def part_line(self, ask: Ask) -> str:
+    def part_line(self, request: SubmitRequest) -> str:
         """One qsub."""
-        options = f'-t "$(($1 + 1))-$(($1 + $2))"{throttle(ask.resources, " -tc {}")}'
-        return f'dsp_within 90 qsub -terse -N {ask.name} {options} "$dsp_nonce.sub"'
+        options = f'-t "$(($1 + 1))-$(($1 + $2))"{throttle(request.resources, " -tc {}")}'
+        return f'dsp_within 90 qsub -terse -N {request.name} {options} "$dsp_nonce.sub"'
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """All elements of all parts as one."""
-        return answers.standing(rows, join=True)
+        return answers.observation_of(rows, join=True)

@@ -24,10 +24,10 @@ from collections.abc import Sequence
 
 from ...core.errors import ConfigError, Unreachable
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Ask, Look, Looks, Place, Reply, Shell, Watch
+from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
 from ...scripts.render import quoted
-from .. import limits as asked
-from ..command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from .. import limits as requested
+from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from ..restarts import RESTARTS
 from . import answers
 
@@ -68,7 +68,7 @@ done
 """
 
 
-class SGE(CommandLine):
+class SGEDialect(CommandDialect):
     """One qsub a job; see the module."""
 
     name = "SGE"
@@ -82,7 +82,7 @@ class SGE(CommandLine):
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #$ lines; what is not set has none."""
         kwargs, queue = resources.kwargs, resources.queue_name
-        limit = asked.seconds(resources)
+        limit = requested.seconds(resources)
         lines = [
             f"-N {name}",
             "-S /bin/bash",
@@ -100,14 +100,14 @@ class SGE(CommandLine):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        asked.fit(resources, ("account", "pe_name", "sge_pe_name", "gpu_name"))
+        requested.fit(resources, ("account", "pe_name", "sge_pe_name", "gpu_name"))
         account = str(resources.kwargs.get("account") or "")
         if re.search(r"[/:@*?]", account):
             raise ConfigError(f"resources/kwargs/account: {account!r}: an account of SGE has none of / : @ * ?")
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """What is left of the attempt before (a job in error) is deleted first."""
-        return f"{leftovers(ask)}dsp_within 90 qsub -terse -N {ask.name} {ask.script}"
+        return f"{leftovers(request)}dsp_within 90 qsub -terse -N {request.name} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """Not now, never, or nobody knows; see sge_answers."""
@@ -115,54 +115,54 @@ class SGE(CommandLine):
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all jobs of this user."""
         return f'{_USER}dsp_within 60 qstat -u "$dsp_user" -xml'
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """What qstat lists; see sge_answers."""
         return answers.rows(text, code)
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """The rows of one job as one; in error it is over."""
-        return answers.standing(rows, join=False)
+        return answers.observation_of(rows, join=False)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """One qdel, by the names that begin with our nonces."""
-        return f"dsp_within 100 qdel {' '.join(quoted(f'{watch.nonce}*') for watch in watches)}"
+        return f"dsp_within 100 qdel {' '.join(quoted(f'{query.nonce}*') for query in queries)}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
         """Why they are in error, and what the accounting file has under our names; read once for all."""
-        names = f" {' '.join(watch.nonce for watch in watches)} "
-        lines = _ACCOUNT.format(names=names, ids=",".join(watch.id for watch in watches if watch.id))
-        mark = f"@@{watches[0].nonce}"
+        names = f" {' '.join(query.nonce for query in queries)} "
+        lines = _ACCOUNT.format(names=names, ids=",".join(query.id for query in queries if query.id))
+        mark = f"@@{queries[0].nonce}"
         return Shell(
-            f"{PREAMBLE.format(home=quoted(place.home))}dsp_account() {{\n{_USER}{lines}}}\n"
+            f"{PREAMBLE.format(control=quoted(place.control))}dsp_account() {{\n{_USER}{lines}}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n",
             timeout=240,
         )
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what was deleted before it ran, or while its node was dead, has no record."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"qacct: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         lines = said.get("account", [])
-        known = answers.told(lines)
+        known = answers.from_accounting(lines)
         code = int((said.get("account-code") or ["255"])[0])
-        return Looks(
-            {watch.nonce: known[watch.nonce] for watch in watches if watch.nonce in known},
+        return Observations(
+            {query.nonce: known[query.nonce] for query in queries if query.nonce in known},
             "" if code == 0 else f"qacct: {(lines or [f'exit code {code}'])[-1]}",
         )
 
 
-def leftovers(ask: Ask) -> str:
+def leftovers(request: SubmitRequest) -> str:
     """Commands that delete what is left of earlier attempts."""
-    return "".join(f"dsp_within 30 qdel '{nonce}*' > /dev/null 2>&1 || :\n" for nonce, _ in ask.revoke)
+    return "".join(f"dsp_within 30 qdel '{nonce}*' > /dev/null 2>&1 || :\n" for nonce, _ in request.revoke)
 
 
 def _slots(resources: ResourcesSpec) -> list[str]:
@@ -174,7 +174,7 @@ def _slots(resources: ResourcesSpec) -> list[str]:
 
 
 def _memory(resources: ResourcesSpec) -> list[str]:
-    memory = asked.megabytes(resources)
+    memory = requested.megabytes(resources)
     return [f"-l h_vmem={-(-memory // max(resources.cpu_per_node, 1))}M"] if memory else []
 
 

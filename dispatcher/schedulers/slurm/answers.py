@@ -19,8 +19,8 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause
-from ...core.ports import Answer, Later, Look, Native, Never, Watch
-from ..command_line import Row
+from ...core.ports import Answer, Deferral, Native, Observation, Query, Rejection
+from ..command_line import QueueRow
 
 #: squeue -o; the name is last.
 QUEUE_FORMAT = "%i|%t|%N|%r|%j"
@@ -82,29 +82,29 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # What a failed sbatch said. First the limit it names: only the number of submitted jobs changes by itself.
 _LIMIT = re.compile(r"error: (?:QOS|Assoc|Part)(\w+)$", re.M)
 # Then the reason. Here the controller may have taken the job all the same:
-_OPEN = re.compile(
+_UNCERTAIN = re.compile(
     r"timed out|Unable to contact|Zero Bytes|[Cc]onnection |[Cc]ommunication|Broken pipe|[Mm]essage |endpoint"
     r"|[Uu]nexpected"
 )
 # and here it has not, but may do so later.
-_LATER = re.compile(
+_DEFERRED = re.compile(
     r"violates accounting/QOS policy|temporarily un|standby mode|authentication error|presently disabled|are busy"
     r"|not available (?:now|\()|submission .*disabled|configuration source|cannot stat file|for SlurmUser"
 )
-_FAILED = re.compile(r"^sbatch: (?:error|fatal|unrecognized|invalid|option)|submission failed|failed to run", re.M)
+_REJECTED = re.compile(r"^sbatch: (?:error|fatal|unrecognized|invalid|option)|submission failed|failed to run", re.M)
 
 
 def refusal(code: str, said: str) -> Answer | None:
     """What a failed sbatch means; None when the job may be in the queue all the same."""
     limit = _LIMIT.search(said)
     if limit:
-        return Later(said) if "Submit" in limit[1] else Never(said)
+        return Deferral(said) if "Submit" in limit[1] else Rejection(said)
     why = said.rpartition("submission failed: ")[2]
-    if _OPEN.search(why):
+    if _UNCERTAIN.search(why):
         return None
-    if _LATER.search(why):
-        return Later(said)
-    return Never(said) if code == "127" or _FAILED.search(said) else None
+    if _DEFERRED.search(why):
+        return Deferral(said)
+    return Rejection(said) if code == "127" or _REJECTED.search(said) else None
 
 
 def nonce_of(name: str) -> str:
@@ -122,23 +122,23 @@ def complaint(text: str, code: int) -> str:
     return (text[said.start() :] if said else text).strip()[:300] or f"exit code {code}"
 
 
-def rows(text: str, code: int) -> list[Row]:
+def rows(text: str, code: int) -> list[QueueRow]:
     """The jobs that squeue lists; Unreachable when it complains, with whatever exit code."""
     trouble = complaint(text, code)
     if trouble:
         raise Unreachable(f"squeue: {trouble}")
     found = filter(None, map(_QUEUE_LINE.fullmatch, text.split("\n")))
-    return [Row(line[1], nonce_of(line[6]), line[3], line[4], line[5]) for line in found]
+    return [QueueRow(line[1], nonce_of(line[6]), line[3], line[4], line[5]) for line in found]
 
 
-def standing(listed: Sequence[Row], join: bool) -> Look:
+def observation_of(listed: Sequence[QueueRow], join: bool) -> Observation:
     """All rows of one job (elements, parts, several copies) as one. `join`: its id is all of their ids."""
     row = min(listed, key=lambda row: _PRECEDENCE.index(STATES.get(row.code, Native.unknown)))
     native = STATES.get(row.code, Native.unknown)
     ids = sorted({each.id for each in listed}, key=int)
     reason = "" if row.reason in ("", "None") else f" {row.reason}"
     ended = [cause_of(_LONG.get(each.code, each.code), each.reason, each.node) for each in listed]
-    return Look(
+    return Observation(
         native,
         f"{row.code}{reason}",
         ",".join(ids) if join else row.id,
@@ -149,7 +149,7 @@ def standing(listed: Sequence[Row], join: bool) -> Look:
     )
 
 
-def _hint(row: Row) -> str:
+def _hint(row: QueueRow) -> str:
     stuck = _STUCK.fullmatch(row.reason)
     return f"Slurm job {row.id} waits for {row.reason}: as it is, it will not start by itself" if stuck else ""
 
@@ -169,7 +169,7 @@ def _worst(causes: Iterable[Cause | None]) -> Cause | None:
     return min(known, key=lambda cause: _URGENCY.index(cause.kind), default=None)
 
 
-class Life(msgspec.Struct):
+class AccountedRun(msgspec.Struct):
     """One life of a job or array element in the accounting."""
 
     id: str
@@ -197,16 +197,16 @@ class Life(msgspec.Struct):
         return STATES.get(self.word, Native.unknown)
 
 
-def lives(text: str) -> list[Life]:
+def accounted_runs(text: str) -> list[AccountedRun]:
     """The last life of every job and element that sacct lists, with the largest MaxRSS of its steps."""
-    found: dict[str, Life] = {}
+    found: dict[str, AccountedRun] = {}
     for line in text.split("\n"):
         fields = line.split("|", 7)
         if len(fields) != 8 or not fields[0][:1].isdigit():
             continue
         job, dot, _ = fields[0].partition(".")
         if not dot:
-            found[job] = Life(job, fields[7], fields[1], fields[2], fields[3], fields[4], fields[6])
+            found[job] = AccountedRun(job, fields[7], fields[1], fields[2], fields[3], fields[4], fields[6])
         elif job in found and fields[5]:
             found[job].maxrss = max(found[job].maxrss or 0, _bytes(fields[5]))
     return list(found.values())
@@ -217,60 +217,60 @@ def _bytes(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]]) if match else 0
 
 
-def told(watch: Watch, known: Sequence[Life]) -> Look | None:
+def from_accounting(query: Query, known: Sequence[AccountedRun]) -> Observation | None:
     """What the accounting tells of one job; None when it has no record of it (yet)."""
-    ids = watch.id.split(",") if watch.id else []
-    same = [life for life in known if life.base in ids]
-    mine = [life for life in (same if ids else known) if nonce_of(life.name) == watch.nonce]
+    ids = query.id.split(",") if query.id else []
+    same = [run for run in known if run.base in ids]
+    mine = [run for run in (same if ids else known) if nonce_of(run.name) == query.nonce]
     if not mine:
         # For some seconds a job that is known by id may be called `allocation`.
-        early = any(life.name == "allocation" for life in same)
-        return Look(Native.completing, "allocation") if early else None
-    first = min(mine, key=lambda life: _PRECEDENCE.index(life.native))
-    found = ",".join(sorted({life.base for life in mine}, key=int))
+        early = any(run.name == "allocation" for run in same)
+        return Observation(Native.completing, "allocation") if early else None
+    first = min(mine, key=lambda run: _PRECEDENCE.index(run.native))
+    found = ",".join(sorted({run.base for run in mine}, key=int))
     if first.native is not Native.ended:
-        return Look(first.native, first.state, found, "accounting")
-    worst = _worst(map(explained, mine))
+        return Observation(first.native, first.state, found, "accounting")
+    worst = _worst(map(accounted_cause, mine))
     if worst is not None and len(mine) > 1:
         worst = msgspec.structs.replace(worst, reason=_summary(mine))
     node = worst.node if worst else first.node
-    return Look(Native.ended, worst.native if worst else first.state, found, "accounting", node, cause=worst)
+    return Observation(Native.ended, worst.native if worst else first.state, found, "accounting", node, cause=worst)
 
 
-def explained(life: Life) -> Cause | None:
+def accounted_cause(run: AccountedRun) -> Cause | None:
     """The cause that one life of a job ended for; None when it completed or goes on."""
-    kind = _KINDS.get(life.word)
+    kind = _KINDS.get(run.word)
     if kind is None:
         return None
-    code, _, signal = life.exit.partition(":")
+    code, _, signal = run.exit.partition(":")
     return Cause(
         kind,
-        _reason(life),
+        _reason(run),
         code=int(code) if code.isdigit() and code != "0" else None,
         signal=int(signal) if signal.isdigit() and signal != "0" else None,
-        native=life.state,
-        node=life.node if life.node != "None assigned" else "",
-        elapsed=float(life.elapsed) if life.elapsed.isdigit() else None,
-        maxrss=life.maxrss,
+        native=run.state,
+        node=run.node if run.node != "None assigned" else "",
+        elapsed=float(run.elapsed) if run.elapsed.isdigit() else None,
+        maxrss=run.maxrss,
         source="accounting",
     )
 
 
-def _reason(life: Life) -> str:
-    if life.word == "CANCELLED":
-        by = life.state.partition(" by ")[2]
+def _reason(run: AccountedRun) -> str:
+    if run.word == "CANCELLED":
+        by = run.state.partition(" by ")[2]
         return f"cancelled by uid {by}, not by the dispatcher" if by else "cancelled, not by the dispatcher"
-    if life.exit == "0:53":
+    if run.exit == "0:53":
         return "it could not be started: its directory or its log cannot be opened"
-    if life.word == "FAILED":
+    if run.word == "FAILED":
         return "its script ended without an exit marker"
-    return life.word.lower().replace("_", " ")
+    return run.word.lower().replace("_", " ")
 
 
-def _summary(ended: Sequence[Life]) -> str:
+def _summary(ended: Sequence[AccountedRun]) -> str:
     states: dict[str, list[str]] = {}
-    for life in ended:
-        if life.word != "COMPLETED":
-            states.setdefault(life.state, []).append(life.id)
+    for run in ended:
+        if run.word != "COMPLETED":
+            states.setdefault(run.state, []).append(run.id)
     parts = (f"{state}: {', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}" for state, ids in states.items())
     return "; ".join(parts)

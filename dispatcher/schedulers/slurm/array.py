@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ...core.model import ResourcesSpec
-from ...core.ports import Ask, Look
-from ..arrays import Array, throttle
-from ..command_line import Row
+from ...core.ports import Observation, SubmitRequest
+from ..arrays import ArrayDialect, throttle
+from ..command_line import QueueRow
 from . import answers
-from .dialect import Slurm
+from .dialect import SlurmDialect
 
 _LIMIT = r"""dsp_config=$(dsp_within 60 scontrol show config) || return
 printf '%s\n' "$dsp_config" |
   sed -n 's/^MaxArraySize *= *\([0-9]*\).*/\1/p; s/.*max_array_tasks=\([0-9]*\).*/\1/p'"""
 
 
-class SlurmArray(Array, Slurm):
+class SlurmArrayDialect(ArrayDialect, SlurmDialect):
     """One array a job; see the module."""
 
     name = "SlurmJobArray"
@@ -42,11 +42,11 @@ class SlurmArray(Array, Slurm):
         """What the controller is configured to take."""
         return _LIMIT
 
-    def part_line(self, ask: Ask) -> str:
+    def part_line(self, request: SubmitRequest) -> str:
         """One sbatch, told where to count from."""
-        indices = f'"0-$(($2 - 1)){throttle(ask.resources, "%{}")}"'
-        return f'dsp_within 90 sbatch --parsable --job-name={ask.name} --array={indices} "$dsp_nonce.sub" "$1"'
+        indices = f'"0-$(($2 - 1)){throttle(request.resources, "%{}")}"'
+        return f'dsp_within 90 sbatch --parsable --job-name={request.name} --array={indices} "$dsp_nonce.sub" "$1"'
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """All elements of all parts as one."""
-        return answers.standing(rows, join=True)
+        return answers.observation_of(rows, join=True)

@@ -22,9 +22,9 @@ from typing import Any
 
 from ...core.errors import ConfigError, Unreachable
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Ask, Look, Looks, Place, Reply, Shell, Watch
+from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
 from ...scripts.render import quoted
-from ..command_line import PREAMBLE, CommandLine, Row, framed, framed_call
+from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from . import answers
 
 #: Directives that are made of one key of kwargs each, in their order.
@@ -54,7 +54,7 @@ dsp_list=$({_SACCT} -u "$(id -u)") || return
 printf '%s\\n' "$dsp_list" | grep -F -e '{{names}}' || :"""
 
 
-class Slurm(CommandLine):
+class SlurmDialect(CommandDialect):
     """One sbatch a job; see the module."""
 
     name = "Slurm"
@@ -88,9 +88,9 @@ class Slurm(CommandLine):
         for key in (*(key for key, _ in _OPTIONS), "gres_type"):
             _fit(f"kwargs/{key}", resources.kwargs.get(key))
 
-    def submit_line(self, ask: Ask, place: Place) -> str:
+    def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """sbatch tries again by itself for two minutes when the controller is full: that is cut short."""
-        return f"dsp_within 90 sbatch --parsable --job-name={ask.name} {ask.script}"
+        return f"dsp_within 90 sbatch --parsable --job-name={request.name} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """Not now, never, or nobody knows; see slurm_answers."""
@@ -98,55 +98,55 @@ class Slurm(CommandLine):
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """One squeue for all jobs of this user, also those that have ended and those in hidden partitions."""
         return f"{_QUEUE} -t all -o '{answers.QUEUE_FORMAT}'"
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """What squeue lists; see slurm_answers."""
         return answers.rows(text, code)
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """The rows of one job as one."""
-        return answers.standing(rows, join=False)
+        return answers.observation_of(rows, join=False)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """scancel those jobs of the queue whose names begin with our nonces; ids alone are not trusted."""
-        return _KILL.format(queue=_QUEUE, names="\n".join(f"|{watch.nonce}" for watch in watches))
+        return _KILL.format(queue=_QUEUE, names="\n".join(f"|{query.nonce}" for query in queries))
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, watches: Sequence[Watch], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
         """One sacct for the jobs with an id; for those without, one that lists what this user had since then."""
-        ids = ",".join(watch.id for watch in watches if watch.id)
-        mark = f"@@{watches[0].nonce}"
-        names = "\n".join(f"|{watch.nonce}" for watch in watches if not watch.id)
-        asked = [f"{_SACCT} -j {ids} || return"] if ids else []
-        asked += [_BY_NAME.format(names=names)] if names else []
-        lines = "\n".join(asked)
+        ids = ",".join(query.id for query in queries if query.id)
+        mark = f"@@{queries[0].nonce}"
+        names = "\n".join(f"|{query.nonce}" for query in queries if not query.id)
+        requested = [f"{_SACCT} -j {ids} || return"] if ids else []
+        requested += [_BY_NAME.format(names=names)] if names else []
+        lines = "\n".join(requested)
         # A day of slack, because the clocks there and here may differ, and time zones do.
-        since = int(min(watch.since for watch in watches)) - 86400
+        since = int(min(query.since for query in queries)) - 86400
         return Shell(
-            f"{PREAMBLE.format(home=quoted(place.home))}"
+            f"{PREAMBLE.format(control=quoted(place.control))}"
             f"dsp_since=$(date -d @{max(since, 0)} +%Y-%m-%dT%H:%M:%S)\n"
             f"dsp_account() {{\n{lines}\n}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n"
         )
 
-    def accounted(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what the accounting knows has an entry; an empty answer is no answer."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" not in said:
             raise Unreachable(f"sacct: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         text = "\n".join(said.get("account", []))
         trouble = answers.complaint(text, int((said.get("account-code") or ["255"])[0]))
         if trouble:
-            return Looks({}, f"sacct: {trouble}")
-        known = answers.lives(text)
-        found = {watch.nonce: answers.told(watch, known) for watch in watches}
-        return Looks({nonce: look for nonce, look in found.items() if look is not None})
+            return Observations({}, f"sacct: {trouble}")
+        known = answers.accounted_runs(text)
+        found = {query.nonce: answers.from_accounting(query, known) for query in queries}
+        return Observations({nonce: observation for nonce, observation in found.items() if observation is not None})
 
 
 def _fit(key: str, value: Any) -> None:

@@ -15,8 +15,8 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause
-from ...core.ports import Answer, Later, Look, Native, Never
-from ..command_line import Row
+from ...core.ports import Answer, Deferral, Native, Observation, Rejection
+from ..command_line import QueueRow
 
 STATES = {
     "NEW": Native.waiting,
@@ -29,13 +29,13 @@ STATES = {
     "KILLED": Native.ended,
 }
 #: Not now: HDFS is closed or full, YARN is away or has enough for the moment.
-LATER = re.compile(
+DEFERRED = re.compile(
     r"safe ?mode|quota|Quota|ConnectException|Connection refused|ConnectTimeout|SocketTimeout|NoRouteToHost|Standby|"
     r"could only be (?:written|replicated)|maximum.*applications|cannot accept submission|already has \d+ applications|"
     r"RetriableException|UnknownHost|Connection reset|No space left"
 )
 #: Not as it is: it would be refused again.
-NEVER = re.compile(
+REJECTED = re.compile(
     r"[Uu]nknown queue|not present in scheduler configuration|"
     r"queue .*(?:not exist|not found|STOPPED|DRAINING)|\"queueInfo\" is null|InvalidResourceRequest|"
     r"Unknown resource|AccessControlException|Permission denied|cannot submit applications|no distributed-shell jar|"
@@ -47,7 +47,7 @@ _TELLING = re.compile(r"^Caused by: |Exception: | ERROR ")
 _LINE = re.compile(r"(application_\d+_\d+)\t *(.*?)\t *[^\t]*\t *[^\t]*\t *[^\t]*\t *([A-Z_]+)\t *([A-Z_]+)\t")
 
 
-class App(Row, frozen=True, gc=False):
+class App(QueueRow, frozen=True, gc=False):
     """An application as YARN lists it: also how it ended, in YARN's word."""
 
     final: str = ""
@@ -57,9 +57,9 @@ def refusal(said: str) -> Answer | None:
     """What a client that ended without an id has said; None when YARN may have the application all the same."""
     if _BEGUN in said and not _SETTLED.search(said):
         return None
-    if NEVER.search(said):
-        return Never(_reason(said))
-    return Later(_reason(said)) if LATER.search(said) else None
+    if REJECTED.search(said):
+        return Rejection(_reason(said))
+    return Deferral(_reason(said)) if DEFERRED.search(said) else None
 
 
 def _reason(said: str) -> str:
@@ -70,16 +70,16 @@ def _reason(said: str) -> str:
     return (where or telling)[-1].removeprefix("Caused by: ").partition("; For more details")[0][:300]
 
 
-def rows(text: str, code: int) -> list[Row]:
+def rows(text: str, code: int) -> list[QueueRow]:
     """The applications that the ResourceManager lists; Unreachable when that is no good answer."""
     if code == 0 and text.lstrip().startswith("{"):
         try:
-            told = msgspec.json.decode(text)
+            reported = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
             raise Unreachable(f"YARN: the ResourceManager's answer cannot be read: {error}") from None
-        if "apps" not in told:  # null when there is none: what says neither is no answer
+        if "apps" not in reported:  # null when there is none: what says neither is no answer
             raise Unreachable(f"YARN: the ResourceManager's answer names no applications: {text.strip()[:200]}")
-        return [_of(app) for app in ((told["apps"] or {}).get("app") or [])]
+        return [_of(app) for app in ((reported["apps"] or {}).get("app") or [])]
     if code == 0 and "Total number of applications" in text:
         found = map(_LINE.match, text.split("\n"))
         return [App(line[1], _nonce(line[2]), line[3], final=line[4]) for line in found if line]
@@ -109,7 +109,7 @@ def short(lines: Sequence[str]) -> str:
     return " / ".join(telling or [line.strip() for line in lines if line.strip()])[-300:] or "no answer"
 
 
-def standing(listed: Sequence[Row]) -> Look:
+def observation_of(listed: Sequence[QueueRow]) -> Observation:
     """What the applications of one name say: one that has not ended counts before one that has."""
     row = min(listed, key=lambda row: STATES.get(row.code, Native.unknown) is Native.ended)
     native = STATES.get(row.code, Native.unknown)
@@ -120,4 +120,4 @@ def standing(listed: Sequence[Row]) -> Look:
         why = row.reason or f"the application {row.code.lower()}"
         cause = Cause("scheduler", why, native=row.code, source="queue")
     word = row.code if final in ("", "UNDEFINED", row.code) else f"{row.code} {final}"
-    return Look(native, word, row.id, "queue", row.node, cause=cause)
+    return Observation(native, word, row.id, "queue", row.node, cause=cause)

@@ -24,8 +24,8 @@ from ...scripts.render import quoted
 _MAGIC = re.compile(r"\*+|\?|\[(?:[!^]?\](?:[^\]]*)|[!^]?[^\]!^][^\]]*)\]")
 
 _TOOLS = r"""
-REMOTE_ROOT=$PWD/R dsp_home=$PWD/dispatcher
-mkdir -p -- "$REMOTE_ROOT" "$dsp_home/got" || exit 93
+REMOTE_ROOT=$PWD/R dsp_control=$PWD/dispatcher
+mkdir -p -- "$REMOTE_ROOT" "$dsp_control/got" || exit 93
 dsp_hadoop=
 for dsp_try in "$dsp_asked" "${HADOOP_HOME:-}/bin/hadoop" "${HADOOP_COMMON_HOME:-}/bin/hadoop" hadoop; do
   if command -v "$dsp_try" > /dev/null 2>&1; then dsp_hadoop=$dsp_try; break; fi
@@ -35,10 +35,10 @@ if [ -z "$dsp_hadoop" ]; then
   exit 92
 fi
 dsp_fs() { # hadoop fs …, tried dsp_tries times: HDFS may restart, or be in safe mode, or full for a while.
-  # Names here are relative to dsp_home: hadoop reads absolute ones as URIs, and stumbles over a blank.
+  # Names here are relative to dsp_control: hadoop reads absolute ones as URIs, and stumbles over a blank.
   local try
   for ((try = 1; ; try++)); do
-    (cd -- "$dsp_home" && exec "$dsp_hadoop" fs "$@") < /dev/null && return 0
+    (cd -- "$dsp_control" && exec "$dsp_hadoop" fs "$@") < /dev/null && return 0
     [ "$try" -lt "${dsp_tries:-4}" ] || return 1
     sleep "$((try * 2))"
   done
@@ -53,35 +53,35 @@ dsp_key=$dsp_nonce.$dsp_native.$dsp_restarts
 
 _CLAIM = r"""
 dsp_mine="claim $dsp_native $dsp_restarts $dsp_node $$ $RANDOM$RANDOM$RANDOM"
-printf '%s.claim:%s\n' "$dsp_nonce" "$dsp_mine" > "$dsp_home/$dsp_key"
+printf '%s.claim:%s\n' "$dsp_nonce" "$dsp_mine" > "$dsp_control/$dsp_key"
 dsp_fs -put -f "$dsp_key" "$dsp_far/try/" || exit 93
 # HDFS renames to a name that is free, for one of many alone; what stands there then decides, not the exit code
 dsp_tries=1 dsp_fs -mv "$dsp_far/try/$dsp_key" "$dsp_far/jobs/$dsp_nonce.claim"
 # but not what an earlier life was killed while sending (…._COPYING_)
 dsp_fs -get -f "$dsp_far/jobs/$dsp_nonce.*[!_]" "$dsp_far/in/index" got/ || exit 93
-IFS= read -r dsp_owner < "$dsp_home/got/$dsp_nonce.claim" || exit 93
+IFS= read -r dsp_owner < "$dsp_control/got/$dsp_nonce.claim" || exit 93
 dsp_owner=${dsp_owner#*:}
-[ ! -e "$dsp_home/got/$dsp_nonce.withdrawn" ] || exit 0
-for dsp_file in "$dsp_home/got/$dsp_nonce".end-*; do [ ! -e "$dsp_file" ] || exit 0; done
+[ ! -e "$dsp_control/got/$dsp_nonce.withdrawn" ] || exit 0
+for dsp_file in "$dsp_control/got/$dsp_nonce".end-*; do [ ! -e "$dsp_file" ] || exit 0; done
 if [ "$dsp_owner" != "$dsp_mine" ]; then
-  read -r _ dsp_first dsp_lives _ <<< "$dsp_owner"
-  if [ "$dsp_first" = "$dsp_native" ] && [ "$dsp_lives" -lt "$dsp_restarts" ]; then
-    for dsp_file in "$dsp_home/got/$dsp_nonce".life-*; do # a later life than this one runs
+  read -r _ dsp_first dsp_restart_count _ <<< "$dsp_owner"
+  if [ "$dsp_first" = "$dsp_native" ] && [ "$dsp_restart_count" -lt "$dsp_restarts" ]; then
+    for dsp_file in "$dsp_control/got/$dsp_nonce".life-*; do # a later life than this one runs
       [ ! -e "$dsp_file" ] || [ "${dsp_file##*-}" -lt "$dsp_restarts" ] || exit 0
     done
-    printf '%s.life-%s:%s\n' "$dsp_nonce" "$dsp_restarts" "$dsp_mine" > "$dsp_home/$dsp_nonce.life-$dsp_restarts"
+    printf '%s.life-%s:%s\n' "$dsp_nonce" "$dsp_restarts" "$dsp_mine" > "$dsp_control/$dsp_nonce.life-$dsp_restarts"
     dsp_fs -put -f "$dsp_nonce.life-$dsp_restarts" "$dsp_far/jobs/" || exit 93
   else
     dsp_file=$dsp_nonce.fenced-$dsp_native
-    printf '%s:fenced %s\n' "$dsp_file" "$dsp_native" > "$dsp_home/$dsp_file"
+    printf '%s:fenced %s\n' "$dsp_file" "$dsp_native" > "$dsp_control/$dsp_file"
     dsp_fs -put -f "$dsp_file" "$dsp_far/jobs/"
     exit 0
   fi
 fi
-dsp_claim=$dsp_home/$dsp_nonce.results dsp_own=$dsp_home/own dsp_done=' '
+dsp_claim=$dsp_control/$dsp_nonce.results dsp_own=$dsp_control/own dsp_done=' '
 exec 199> "$dsp_claim"
 dsp_still_mine() { :; }
-[ ! -e "$dsp_home/got/$dsp_nonce.run" ] || mv -f -- "$dsp_home/got/$dsp_nonce.run" "$dsp_home/"
+[ ! -e "$dsp_control/got/$dsp_nonce.run" ] || mv -f -- "$dsp_control/got/$dsp_nonce.run" "$dsp_control/"
 """
 
 _FETCH = r"""
@@ -97,11 +97,11 @@ while read -r dsp_sum dsp_size dsp_in; do
   else
     dsp_want+=("$dsp_far/in/$dsp_sum.tar")
   fi
-done < "$dsp_home/got/index"
+done < "$dsp_control/got/index"
 if [ ${#dsp_want[@]} -gt 0 ]; then
   dsp_fs -get -f "${dsp_want[@]}" got/ || exit 93
   for dsp_file in "${dsp_want[@]}"; do
-    dsp_file=$dsp_home/got/${dsp_file##*/} dsp_sum=${dsp_file##*/}
+    dsp_file=$dsp_control/got/${dsp_file##*/} dsp_sum=${dsp_file##*/}
     if [ "$(sha256sum < "$dsp_file")" != "${dsp_sum%.tar}  -" ]; then
       echo "dispatcher: $dsp_file is not what was sent" >&2
       exit 93
@@ -119,24 +119,24 @@ dsp_list() { # what is there of these names, and below them, of one kind
 }
 dsp_sum() { sha256sum < "$1" | cut -d ' ' -f 1; }
 dsp_pack() {
-  local files=$dsp_home/files
+  local files=$dsp_control/files
   dsp_list -type f > "$files"
-  tar -c -h --no-recursion --null -T "$files" -f "$dsp_home/$dsp_key.tar" || return 1
+  tar -c -h --no-recursion --null -T "$files" -f "$dsp_control/$dsp_key.tar" || return 1
   {
-    printf '@ %s %s\0' "$dsp_key" "$(dsp_sum "$dsp_home/$dsp_key.tar")"
+    printf '@ %s %s\0' "$dsp_key" "$(dsp_sum "$dsp_control/$dsp_key.tar")"
     [ ! -s "$files" ] ||
       paste -z -d ' ' <(xargs -0 stat -L --printf '%s\0' < "$files") <(xargs -0 sha256sum -z < "$files")
     dsp_list -type d -empty | sed -z 's/^/-1 -  /'
-  } > "$dsp_home/$dsp_key.list"
+  } > "$dsp_control/$dsp_key.list"
 }
 dsp_pack || { sleep 1; dsp_pack; } || exit 94 # a file grew while it was read
 dsp_tries=9 dsp_fs -put -f "$dsp_key.tar" "$dsp_key.list" "$dsp_far/out/" || exit 95
 dsp_clock
 {
   cat < "$dsp_claim"
-  printf 'hand %s %s\n' "$dsp_key" "$(dsp_sum "$dsp_home/$dsp_key.list")"
+  printf 'hand %s %s\n' "$dsp_key" "$(dsp_sum "$dsp_control/$dsp_key.list")"
   printf 'end %s %s .\n' "$dsp_failed" "$dsp_time"
-} | sed "s/^/$dsp_nonce.end-$dsp_restarts:/" > "$dsp_home/$dsp_nonce.end-$dsp_restarts"
+} | sed "s/^/$dsp_nonce.end-$dsp_restarts:/" > "$dsp_control/$dsp_nonce.end-$dsp_restarts"
 dsp_tries=9 dsp_fs -put -f "$dsp_nonce.end-$dsp_restarts" "$dsp_far/jobs/" || exit 95
 exit "$dsp_failed"
 """
@@ -153,7 +153,7 @@ def head(job: JobScript) -> str:
     patterns = "|".join(dict.fromkeys(each for pattern in job.forward for each in _directories(pattern)))
     return (
         f"dsp_nonce={job.nonce}\n"
-        f"dsp_far={quoted(far(job.place.root))}\n"
+        f"dsp_far={quoted(far(job.place.remote_root))}\n"
         f"dsp_asked={quoted(f'{hadoop}/bin/hadoop' if hadoop else '')}\n"
         f"{_TOOLS}{_CLAIM}"
         f"{_FETCH.replace('@PATTERNS@', patterns) if patterns else ''}"

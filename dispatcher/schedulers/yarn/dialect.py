@@ -27,9 +27,21 @@ import msgspec
 from ...core.errors import ConfigError, Unreachable
 from ...core.events import Cause
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Ask, Claim, JobScript, Later, Look, Looks, Place, Reply, Shell, Watch
+from ...core.ports import (
+    Answer,
+    Claim,
+    Deferral,
+    JobScript,
+    Observation,
+    Observations,
+    Place,
+    Query,
+    Reply,
+    Shell,
+    SubmitRequest,
+)
 from ...scripts.render import quoted
-from ..command_line import PREAMBLE, CommandLine, Row, framed, framed_call, heredoc, read_claim
+from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call, heredoc, read_claim
 from . import answers, container
 
 #: How many clients (each a Java machine) start at the same time.
@@ -101,8 +113,8 @@ dsp_revoke() { # attempt $1, of which $2 lines are known, before $3 is asked for
   ! grep -q "^$1\.claim:claim " seen.tmp || have=$((have + 1))
   [ "$have" -gt "$2" ] || return 0
   hadoop fs -rm -f "$dsp_far/jobs/$1.withdrawn" > /dev/null 2> hdfs.err < /dev/null || dsp_later
-  dsp_turned="$dsp_turned$3 "
-  echo "$dsp_mark turned $3 $1"
+  dsp_earlier="$dsp_earlier$3 "
+  echo "$dsp_mark earlier $3 $1"
 }
 """
 
@@ -131,16 +143,16 @@ fi
 """
 
 
-class DistributedShell(CommandLine):
+class DistributedShellDialect(CommandDialect):
     """An application of YARN for each job; its files are on HDFS."""
 
     name = "DistributedShell"
     context = "HDFSContext"
-    grace = 30.0
-    pace = 2.0
-    batch = 12
-    LATER = answers.LATER
-    NEVER = answers.NEVER
+    absence_timeout = 30.0
+    min_poll_interval = 2.0
+    max_submit_batch = 12
+    DEFERRED = answers.DEFERRED
+    REJECTED = answers.REJECTED
     ID = re.compile(r"^(application_\d+_\d+)$", re.MULTILINE)
     STATES: ClassVar = answers.STATES
 
@@ -171,32 +183,33 @@ class DistributedShell(CommandLine):
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, asks: Sequence[Ask], place: Place) -> Shell:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
         """Write the files, withdraw earlier attempts on HDFS, start the clients, keep each id that one tells."""
-        mark = f"@@{asks[0].nonce}"
-        path = str(asks[0].resources.kwargs.get("yarn_path") or "")
+        mark = f"@@{requests[0].nonce}"
+        path = str(requests[0].resources.kwargs.get("yarn_path") or "")
         parts = [
-            PREAMBLE.format(home=quoted(place.home)),
-            f"dsp_mark={mark} dsp_turned=' ' dsp_far={quoted(container.far(place.root))}\n",
-            f"dsp_asks='{' '.join(ask.nonce for ask in asks)}'\n",
+            PREAMBLE.format(control=quoted(place.control)),
+            f"dsp_mark={mark} dsp_earlier=' ' dsp_far={quoted(container.far(place.remote_root))}\n",
+            f"dsp_asks='{' '.join(request.nonce for request in requests)}'\n",
             _SUBMIT,
-            *(heredoc(name, text, mark) for ask in asks for name, text in ask.files.items()),
+            *(heredoc(name, text, mark) for request in requests for name, text in request.files.items()),
             _JAR.replace("@DIR@", quoted(path) if path else ""),
-            self._sent(asks),
+            self._sent(requests),
             _CLIENT.replace("@CLASS@", _CLASS),
         ]
-        for nth, ask in enumerate(asks):
+        for nth, request in enumerate(requests):
             parts.append(
-                f"case $dsp_turned in *' {ask.nonce} '*) ;; *) dsp_start {ask.nonce} {_options(ask)} & ;; esac\n"
+                f"case $dsp_earlier in *' {request.nonce} '*) ;; "
+                f"*) dsp_start {request.nonce} {_options(request)} & ;; esac\n"
             )
             parts += ["wait\n"] if (nth + 1) % CLIENTS == 0 else []
-        parts += ["wait\n", *(f"dsp_tell {ask.nonce}\n" for ask in asks)]
-        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=240 + 130 * -(-len(asks) // CLIENTS))
+        parts += ["wait\n", *(f"dsp_tell {request.nonce}\n" for request in requests)]
+        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=240 + 130 * -(-len(requests) // CLIENTS))
 
-    def _sent(self, asks: Sequence[Ask]) -> str:
+    def _sent(self, requests: Sequence[SubmitRequest]) -> str:
         """What HDFS must have before an application is asked for: parts of large scripts, and withdrawals."""
-        runs = [name for ask in asks for name in ask.files if name != ask.script]
-        revoked = [(nonce, lines, ask.nonce) for ask in asks for nonce, lines in ask.revoke]
+        runs = [name for request in requests for name in request.files if name != request.script]
+        revoked = [(nonce, lines, request.nonce) for request in requests for nonce, lines in request.revoke]
         if not revoked:
             return _uploaded(runs) if runs else ""
         names = " ".join(nonce for nonce, _, _ in revoked)
@@ -209,7 +222,7 @@ class DistributedShell(CommandLine):
     def _answer(self, code: str, out: str, err: str) -> Answer | None:
         found = self.identified(out)
         if code != "0" and not found and code == "75":
-            return Later(err)
+            return Deferral(err)
         return super()._answer("0" if found else code, out, err)
 
     def refusal(self, code: str, said: str) -> Answer | None:
@@ -218,17 +231,17 @@ class DistributedShell(CommandLine):
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def look(self, watches: Sequence[Watch], place: Place) -> Shell:
+    def observe(self, queries: Sequence[Query], place: Place) -> Shell:
         """The applications, the receipts here and the markers on HDFS."""
-        mark = f"@@{watches[0].nonce}"
-        receipts = " ".join(f"{watch.nonce}.id" for watch in watches)
-        names = ",".join(["ready", *(f"{watch.nonce}.[clefw]*[!_]" for watch in watches)])
+        mark = f"@@{queries[0].nonce}"
+        receipts = " ".join(f"{query.nonce}.id" for query in queries)
+        names = ",".join(["ready", *(f"{query.nonce}.[clefw]*[!_]" for query in queries)])
         text = (
-            f"{PREAMBLE.format(home=quoted(place.home))}"
-            f"dsp_queue() {{\n{self.queue_lines(watches)}\n}}\n"
+            f"{PREAMBLE.format(control=quoted(place.control))}"
+            f"dsp_queue() {{\n{self.queue_lines(queries)}\n}}\n"
             f"{framed_call('queue', mark)}"
             f"LC_ALL=C grep -a -s -H '' /dev/null {receipts} | sed 's/^/{mark} file /'\n"
-            f"dsp_far={quoted(container.far(place.root))}\n"
+            f"dsp_far={quoted(container.far(place.remote_root))}\n"
             f'{{ dsp_within 120 hadoop fs -cat "$dsp_far/jobs/{{{names}}}" 2> hdfs.err < /dev/null\n'
             f"printf '\\nread:%s\\n' \"$?\"; }} | sed 's/^/{mark} file /'\n"
             f"tail -n 5 hdfs.err | sed 's/^/{mark} hdfs /'\n"
@@ -236,9 +249,9 @@ class DistributedShell(CommandLine):
         )
         return Shell(text, timeout=300)
 
-    def queue_lines(self, watches: Sequence[Watch]) -> str:
+    def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all applications of this kind; those that began long before are left out by REST."""
-        since = max(0, int(min(watch.since for watch in watches) - 86400) * 1000)
+        since = max(0, int(min(query.since for query in queries) - 86400) * 1000)
         query = f"applicationTypes=YARN&startedTimeBegin={since}&deSelects=resourceRequests,timeouts"
         return (
             'if [ -n "${DSP_RESOURCEMANAGER:-}" ] && command -v curl > /dev/null 2>&1; then\n'
@@ -246,47 +259,49 @@ class DistributedShell(CommandLine):
             "else dsp_within 120 yarn application -list -appTypes YARN -appStates ALL; fi"
         )
 
-    def rows(self, text: str, code: int) -> list[Row]:
+    def rows(self, text: str, code: int) -> list[QueueRow]:
         """The applications that YARN lists."""
         return answers.rows(text, code)
 
-    def looked(self, reply: Reply, watches: Sequence[Watch]) -> Looks:
+    def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """As all dialects; but unless HDFS gave every marker there is no answer, for one may be there unseen."""
-        said = framed(reply.out, f"@@{watches[0].nonce}")
+        said = framed(reply.out, f"@@{queries[0].nonce}")
         if "done" in said and not {"ready:", "read:0"} <= set(said.get("file", [])):
             raise Unreachable(f"HDFS: {answers.short(said.get('hdfs', []))}")
-        return super().looked(reply, watches)
+        return super().observed(reply, queries)
 
-    def standing(self, rows: Sequence[Row]) -> Look:
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """What YARN says of an application, with its diagnostics where it failed."""
-        return answers.standing(rows)
+        return answers.observation_of(rows)
 
-    def claim(self, watch: Watch, files: Mapping[str, list[str]]) -> Claim | None:
+    def claim(self, query: Query, files: Mapping[str, list[str]]) -> Claim | None:
         """The claim of the life that counts, with the exit marker of that life."""
-        lives = {int(kind[5:]): kind for kind in files if re.fullmatch("life-[0-9]{1,9}", kind)}
-        newest = max(lives, default=None)
-        first = files.get("claim" if newest is None else lives[newest], [])[:1]
+        accounted_runs = {int(kind[5:]): kind for kind in files if re.fullmatch("life-[0-9]{1,9}", kind)}
+        newest = max(accounted_runs, default=None)
+        first = files.get("claim" if newest is None else accounted_runs[newest], [])[:1]
         if not first:
             return None
-        life = read_claim(first)
-        ended = files.get(f"end-{life.restarts}", []) if life else []
+        run = read_claim(first)
+        ended = files.get(f"end-{run.restarts}", []) if run else []
         fenced = [line for kind in sorted(files) if kind.startswith("fenced-") for line in files[kind]]
         return read_claim([*first, *ended], fenced)
 
-    def _look(self, watch: Watch, files: Mapping[str, list[str]], rows: list[Row], answered: bool) -> Look:
-        look = super()._look(watch, files, rows, answered)
-        if look.claim is None and look.cause is not None and look.cause.kind == "scheduler":
-            advice = f"its script did not begin; see yarn logs -applicationId {look.id}, and kwargs/hadoop_home"
-            cause: Cause = msgspec.structs.replace(look.cause, reason=f"{look.cause.reason}; {advice}")
-            return msgspec.structs.replace(look, cause=cause)
-        return look
+    def _observation(
+        self, query: Query, files: Mapping[str, list[str]], rows: list[QueueRow], answered: bool
+    ) -> Observation:
+        observation = super()._observation(query, files, rows, answered)
+        if observation.claim is None and observation.cause is not None and observation.cause.kind == "scheduler":
+            advice = f"its script did not begin; see yarn logs -applicationId {observation.id}, and kwargs/hadoop_home"
+            cause: Cause = msgspec.structs.replace(observation.cause, reason=f"{observation.cause.reason}; {advice}")
+            return msgspec.structs.replace(observation, cause=cause)
+        return observation
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill_lines(self, watches: Sequence[Watch]) -> str:
+    def kill_lines(self, queries: Sequence[Query]) -> str:
         """By id; where none is known, by name among those that have not ended."""
-        ids = " ".join(watch.id for watch in watches if watch.id)
-        names = "|".join(watch.nonce for watch in watches if not watch.id)
+        ids = " ".join(query.id for query in queries if query.id)
+        names = "|".join(query.nonce for query in queries if not query.id)
         find = "" if not names else (
             f"dsp_ids=\"$dsp_ids $(yarn application -list -appTypes YARN 2> /dev/null < /dev/null |"
             f" awk -F '\\t' '{{gsub(/ /, \"\", $1); sub(/^ */, \"\", $2)}} $2 ~ /^({names})/ {{print $1}}')\"\n"
@@ -301,15 +316,15 @@ def _uploaded(names: Sequence[str]) -> str:
     return f'hadoop fs -put -f {" ".join(names)} "$dsp_far/jobs/" > /dev/null 2> hdfs.err < /dev/null || dsp_later\n'
 
 
-def _options(ask: Ask) -> str:
+def _options(request: SubmitRequest) -> str:
     """The words that a client gets, each quoted."""
-    asked, kwargs = ask.resources, ask.resources.kwargs
-    amounts = [f"memory-mb={int(kwargs.get('mem_limit') or 1) * 1024}", f"vcores={max(asked.cpu_per_node, 1)}"]
-    amounts += [f"yarn.io/gpu={asked.gpu_per_node}"] if asked.gpu_per_node else []
-    words = ["-appname", ask.name, "-num_containers", "1", "-timeout", "2147483647"]
-    words += ["-queue", asked.queue_name] if asked.queue_name else []
+    requested, kwargs = request.resources, request.resources.kwargs
+    amounts = [f"memory-mb={int(kwargs.get('mem_limit') or 1) * 1024}", f"vcores={max(requested.cpu_per_node, 1)}"]
+    amounts += [f"yarn.io/gpu={requested.gpu_per_node}"] if requested.gpu_per_node else []
+    words = ["-appname", request.name, "-num_containers", "1", "-timeout", "2147483647"]
+    words += ["-queue", requested.queue_name] if requested.queue_name else []
     words += ["-master_memory", str(int(kwargs.get("master_memory") or 512)), "-master_vcores", "1"]
-    words += ["-container_resources", ",".join(amounts), "-shell_script", ask.script]
+    words += ["-container_resources", ",".join(amounts), "-shell_script", request.script]
     if image := str(kwargs.get("img_name") or ""):
         words += ["-shell_env", "YARN_CONTAINER_RUNTIME_TYPE=docker"]
         words += ["-shell_env", f"YARN_CONTAINER_RUNTIME_DOCKER_IMAGE={image}"]

@@ -15,7 +15,7 @@ docs/testing-kit.md tells what can be made to go wrong.
 
 from __future__ import annotations
 
-from .queue import DIALECTS, FAULTS, Job
+from .queue import DIALECTS, FAULTS, StandInJob
 from .site import Site, install
 
-__all__ = ["DIALECTS", "FAULTS", "Job", "Site", "install"]
+__all__ = ["DIALECTS", "FAULTS", "Site", "StandInJob", "install"]

@@ -33,27 +33,27 @@ def main(argv: Sequence[str]) -> int:
     for verb in (made, wrong, verbs.add_parser("jobs", help="list"), verbs.add_parser("end", help="delete")):
         verb.add_argument("directory", type=Path)
     wrong.add_argument("fault", nargs="*", help="name=value")
-    asked = parser.parse_args(argv)
-    if asked.verb != "install" and not (asked.directory / "bin").is_dir():
-        parser.error(f"{asked.directory} is no site: make one with install")
+    order = parser.parse_args(argv)
+    if order.verb != "install" and not (order.directory / "bin").is_dir():
+        parser.error(f"{order.directory} is no site: make one with install")
     try:
-        sys.stdout.write(_done(asked))
+        sys.stdout.write(_done(order))
     except ValueError as error:
         parser.error(str(error))
     return 0
 
 
-def _done(asked: argparse.Namespace) -> str:
-    if asked.verb == "install":
-        return f"export PATH={shlex.quote(str(install(asked.dialect, asked.directory).bin))}:$PATH\n"
-    site = Site(asked.directory)
-    if asked.verb == "jobs":
+def _done(order: argparse.Namespace) -> str:
+    if order.verb == "install":
+        return f"export PATH={shlex.quote(str(install(order.dialect, order.directory).bin))}:$PATH\n"
+    site = Site(order.directory)
+    if order.verb == "jobs":
         return "".join(f"{job.number} {job.state} {job.name} {job.why or job.code}\n" for job in site.jobs())
-    if asked.verb == "end":
+    if order.verb == "end":
         site.end()
         return ""
     site.faults(
-        **{name: json.loads(value or "true") for name, _, value in (word.partition("=") for word in asked.fault)}
+        **{name: json.loads(value or "true") for name, _, value in (word.partition("=") for word in order.fault)}
     )
     return "".join(f"{name}={json.dumps(value)}\n" for name, value in site.wrong().items())
 

@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .queue import Asked, Job, Taken
+from .queue import JobOrder, StandInJob, Taken
 
 #: Seconds after which a process that should have started a job is given up.
 _PATIENCE = 2.0
@@ -64,25 +64,25 @@ class Directory:
                 (self.top / "state.tmp").rename(file)
 
     @contextmanager
-    def _changing(self, number: int) -> Iterator[Job]:
+    def _changing(self, number: int) -> Iterator[StandInJob]:
         with self._known() as known:
-            job = Job(**known["jobs"][str(number)])
+            job = StandInJob(**known["jobs"][str(number)])
             yield job
             known["jobs"][str(number)] = asdict(job)
 
     # -- what the commands ask for ------------------------------------------------------------------------------
 
-    def every(self) -> list[Job]:
+    def every(self) -> list[StandInJob]:
         """All jobs there ever were, by number."""
         with self._known() as known:
-            return [Job(**job) for job in known["jobs"].values()]
+            return [StandInJob(**job) for job in known["jobs"].values()]
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[StandInJob]:
         """Those that are listed by now."""
         late = self.wrong("late")
         return [job for job in self.every() if time.time() - job.submitted >= late]
 
-    def submit(self, asked: Asked) -> Taken | None:
+    def submit(self, order: JobOrder) -> Taken | None:
         """Take a job, or lose it in one of the ways that are switched on."""
         if self._happens("lost_call"):
             return Taken(0, answered=False)
@@ -92,12 +92,12 @@ class Directory:
                 return None
             number = known["next"]
             known["next"] += 1
-            (self.top / f"{number}.sc").write_text(asked.script)
-            env = {key: value.replace("{id}", str(number)) for key, value in asked.env.items()}
-            how = {"cwd": asked.cwd, "log": asked.log, "env": env}
+            (self.top / f"{number}.sc").write_text(order.script)
+            env = {key: value.replace("{id}", str(number)) for key, value in order.env.items()}
+            how = {"cwd": order.cwd, "log": order.log, "env": env}
             (self.top / f"{number}.json").write_text(json.dumps(how))
             began = time.time() + _GHOST * ghost
-            job = Job(number, asked.name, getpass.getuser(), asked.queue, began, asked.walltime, asked.held)
+            job = StandInJob(number, order.name, getpass.getuser(), order.queue, began, order.walltime, order.held)
             known["jobs"][str(number)] = asdict(job)
         if self._happens("forgets"):
             with self._known() as known:
@@ -109,7 +109,7 @@ class Directory:
     def end(self, number: int) -> bool:
         """Delete a job: out of the queue at once, or by the process that runs it."""
         with self._known() as known:
-            job, runner = Job(**known["jobs"][str(number)]), known["process"].get(str(number), {}).get("runner")
+            job, runner = StandInJob(**known["jobs"][str(number)]), known["process"].get(str(number), {}).get("runner")
             if job.lost:
                 return False
             job.why = job.why or "deleted"
@@ -171,7 +171,7 @@ class Directory:
         with self._known() as known:
             if str(number) not in known["jobs"]:
                 return None
-            job = Job(**known["jobs"][str(number)])
+            job = StandInJob(**known["jobs"][str(number)])
             if job.started is not None or job.ended is not None or job.held:
                 return None
             if job.submitted > time.time():

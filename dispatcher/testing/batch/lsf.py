@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from typing import ClassVar
 
-from .queue import Asked, Call, Job, Queue, Said, directives
+from .queue import Call, JobOrder, Queue, Said, StandInJob, directives
 
 _KNOWN = frozenset(
     [
@@ -45,7 +45,7 @@ _KNOWN = frozenset(
 _FLAGS = {"-x", "-B", "-N", "-r", "-H"}
 
 
-class LSF:
+class LSFStandIn:
     """LSF."""
 
     MARK: ClassVar[str] = "#BSUB"
@@ -64,8 +64,8 @@ class LSF:
 
     def answer(self, call: Call) -> Said:
         """One command."""
-        asks = {"sub": self.sub, "jobs": self.jobs, "hist": self.hist, "kill": self.kill}
-        return asks[self.ASKS[call.command]](call)
+        requests = {"sub": self.sub, "jobs": self.jobs, "hist": self.hist, "kill": self.kill}
+        return requests[self.ASKS[call.command]](call)
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -83,9 +83,11 @@ class LSF:
             return Said(255, "", wrong)
         name, queue = found.get("-J", "NONAME"), found.get("-q", "normal")
         env = {f"{self.PREFIX}_JOBID": "{id}", f"{self.PREFIX}_JOBNAME": name, f"{self.PREFIX}_QUEUE": queue}
-        asked = Asked(name, queue, script, call.cwd, found.get("-o", "").replace("%J", "{id}"), env, held="-H" in found)
-        asked.walltime = _minutes(found["-W"]) * 60 if "-W" in found else None
-        taken = self.queue.submit(asked)
+        order = JobOrder(
+            name, queue, script, call.cwd, found.get("-o", "").replace("%J", "{id}"), env, held="-H" in found
+        )
+        order.walltime = _minutes(found["-W"]) * 60 if "-W" in found else None
+        taken = self.queue.submit(order)
         if taken is None:
             return Said(255, "", "User <u>: Pending job threshold reached. Job not submitted.\n")
         if not taken.answered:
@@ -119,15 +121,15 @@ class LSF:
         rows = [sign.join(self._field(job, field) for field in fields) for job in listed]
         return Said(0, "".join(f"{line}\n" for line in [*head, *rows]))
 
-    def _stat(self, job: Job) -> str:
+    def _stat(self, job: StandInJob) -> str:
         if job.state != "F":
             return "UNKWN" if job.lost else {"Q": "PEND", "R": "RUN", "E": "RUN", "H": "PSUSP"}[job.state]
         return "DONE" if not (job.code or job.signal or job.why) else "EXIT"
 
-    def _status(self, job: Job) -> int:
+    def _status(self, job: StandInJob) -> int:
         return 130 if job.why in ("deleted", "walltime", "memory") else 128 + job.signal if job.signal else job.code
 
-    def _reason(self, job: Job) -> str:
+    def _reason(self, job: StandInJob) -> str:
         return {
             "deleted": "TERM_OWNER: job killed by owner",
             "walltime": "TERM_RUNLIMIT: job killed after reaching LSF run time limit",
@@ -135,7 +137,7 @@ class LSF:
             "node": "TERM_ZOMBIE: job exited while LSF is not available",
         }.get(job.why, "")
 
-    def _field(self, job: Job, name: str) -> str:
+    def _field(self, job: StandInJob, name: str) -> str:
         exited = self._stat(job) == "EXIT"
         return {
             "jobid": str(job.number), "stat": self._stat(job), "job_name": job.name, "user": job.user,
@@ -148,22 +150,22 @@ class LSF:
 
     def hist(self, call: Call) -> Said:
         """The life of each job that is asked for, in lines of at most eighty letters."""
-        told = [self._life(job) for job in self.queue.jobs() if str(job.number) in call.args]
-        return Said(0, "".join(told)) if told else Said(255, "", "No matching job found\n")
+        reported = [self._life(job) for job in self.queue.jobs() if str(job.number) in call.args]
+        return Said(0, "".join(reported)) if reported else Said(255, "", "No matching job found\n")
 
-    def _life(self, job: Job) -> str:
+    def _life(self, job: StandInJob) -> str:
         head = f"Job <{job.number}>, Job Name <{job.name}>, User <{job.user}>, Project <default>"
         lines = [head[:70], f"{'':21}{head[70:]}", f"Sun Nov 22 10:00:00: Submitted from host <{self.queue.host}>;"]
         if self._stat(job) == "DONE":
             lines.append("Sun Nov 22 10:00:02: Done successfully. The CPU time used is 0.1 seconds;")
         elif self._stat(job) == "EXIT":
-            told = (
+            reported = (
                 f"with exit code {self._status(job)}"
                 if self._status(job) < 128
                 else f"by signal {self._status(job) - 128}"
             )
             why = f"; Completed <exit>; {self._reason(job)}" if self._reason(job) and self.REASONS else ""
-            lines.append(f"Sun Nov 22 10:00:02: Exited {told}. The CPU time used is 0.1 seconds{why};")
+            lines.append(f"Sun Nov 22 10:00:02: Exited {reported}. The CPU time used is 0.1 seconds{why};")
         return "\n".join([*lines, "", ""])
 
     def kill(self, call: Call) -> Said:
@@ -180,7 +182,7 @@ class LSF:
         return said
 
 
-class JH(LSF):
+class JHStandIn(LSFStandIn):
     """JH_UniScheduler: the same in other words; of what has ended it tells an exit code only."""
 
     MARK: ClassVar[str] = "#JSUB"

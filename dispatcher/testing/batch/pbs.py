@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from .queue import Asked, Call, Job, Queue, Said, clock, directives, seconds
+from .queue import Call, JobOrder, Queue, Said, StandInJob, clock, directives, seconds
 
 #: Privileged ports in a minute (71-measure-ports).
 PORTS = 500
@@ -57,7 +57,7 @@ _TOO_MANY = (
 _USAGE = "usage: qsub [-a date_time] [-A account_string] [-c interval] … [script | -- command [arg1 ...]]\n"
 
 
-class PBS:
+class PBSStandIn:
     """OpenPBS."""
 
     DOWN: ClassVar[str] = "Connection refused\n{command}: cannot connect to server {host} (errno=15010)\n"
@@ -86,7 +86,7 @@ class PBS:
         commands = {"qsub": self.qsub, "qstat": self.qstat, "qdel": self.qdel, "qselect": self.qselect}
         return commands[call.command](call)
 
-    def _id(self, job: Job) -> str:
+    def _id(self, job: StandInJob) -> str:
         return f"{job.number}.{self.queue.host}"
 
     def _whole(self, id: str) -> str:
@@ -107,10 +107,10 @@ class PBS:
         if wrong := self._refused(limits, found.get("-q", [""])[-1]):
             return wrong
         name, queue = found.get("-N", [Path(file).name or "STDIN"])[-1], found.get("-q", ["workq"])[-1]
-        asked = Asked(name, queue, script, str(Path.home()), _path(found), self._env(call, name, queue))
-        asked.walltime = seconds(limits["walltime"]) if "walltime" in limits else None
-        asked.held = "-h" in found
-        taken = self.queue.submit(asked)
+        order = JobOrder(name, queue, script, str(Path.home()), _path(found), self._env(call, name, queue))
+        order.walltime = seconds(limits["walltime"]) if "walltime" in limits else None
+        order.held = "-h" in found
+        taken = self.queue.submit(order)
         if taken is None:
             return Said(self.FULL[0], "", self.FULL[1])
         if not taken.answered:
@@ -136,7 +136,7 @@ class PBS:
 
     # -- qstat --------------------------------------------------------------------------------------------------
 
-    def _listed(self, past: bool) -> list[Job]:
+    def _listed(self, past: bool) -> list[StandInJob]:
         past = past and not self.queue.wrong("history_off")
         return [job for job in self.queue.jobs() if past or job.state != "F"]
 
@@ -159,7 +159,7 @@ class PBS:
             )
         return said
 
-    def _found(self, ids: Sequence[str], past: bool) -> tuple[Said, list[Job]]:
+    def _found(self, ids: Sequence[str], past: bool) -> tuple[Said, list[StandInJob]]:
         """The jobs of these ids, and what is said of the others."""
         known, said, jobs = {self._id(job): job for job in self._listed(past=True)}, Said(), []
         for id in map(self._whole, ids):
@@ -172,10 +172,10 @@ class PBS:
                 jobs.append(known[id])
         return said, jobs
 
-    def _code(self, job: Job) -> str:
+    def _code(self, job: StandInJob) -> str:
         return self.OVER_STATE if job.state == "F" else job.state
 
-    def _short(self, jobs: Sequence[Job]) -> str:
+    def _short(self, jobs: Sequence[StandInJob]) -> str:
         head = "Job id            Name             User              Time Use S Queue\n"
         rule = "----------------  ---------------- ----------------  -------- - -----\n"
         return head + rule + "".join(
@@ -183,7 +183,7 @@ class PBS:
             f"{self._code(job)} {job.queue:16}\n" for job in jobs
         )  # fmt: skip
 
-    def _list(self, jobs: Sequence[Job], comments: bool, wide: bool) -> str:
+    def _list(self, jobs: Sequence[StandInJob], comments: bool, wide: bool) -> str:
         most = 15 if wide else 10
         lines = [
             f"\n{self.queue.host}: ",
@@ -198,7 +198,7 @@ class PBS:
             lines += [f"   {self._comment(job)}"] * comments
         return "\n".join([*lines, ""])
 
-    def _comment(self, job: Job) -> str:
+    def _comment(self, job: StandInJob) -> str:
         if job.started is None:
             return "Not Running: Not enough free nodes available"
         end = {
@@ -209,7 +209,7 @@ class PBS:
 
     # -- records ------------------------------------------------------------------------------------------------
 
-    def _record(self, job: Job) -> str:
+    def _record(self, job: StandInJob) -> str:
         lines = [f"Job_Name = {job.name}", f"Job_Owner = {job.user}@{self.queue.host}"]
         if job.state == "F" and job.started:
             lines += [f"resources_used.walltime = {clock(job.elapsed)}", "resources_used.mem = 7344kb"]
@@ -220,14 +220,14 @@ class PBS:
         lines += self._ending(job) if job.state == "F" else []
         return "\n".join([f"Job Id: {self._id(job)}", *(f"    {line}" for line in lines), ""])
 
-    def _ending(self, job: Job) -> list[str]:
+    def _ending(self, job: StandInJob) -> list[str]:
         comment = self._comment(job).replace(" exceeded resource", " exceeded\n\tresource")
         status = self._status(job)
-        told = [f"{self.STATUS} = {status}"] if status is not None else []
+        reported = [f"{self.STATUS} = {status}"] if status is not None else []
         substate = 91 if job.why == "deleted" else 92 if status == 0 else 93
-        return [f"comment = {comment}", f"substate = {substate}", *told]
+        return [f"comment = {comment}", f"substate = {substate}", *reported]
 
-    def _status(self, job: Job) -> int | None:
+    def _status(self, job: StandInJob) -> int | None:
         """Exit_status alone is not enough: that of a deleted job is one of many."""
         if job.why == "deleted":
             return (271, 143, 265, 0)[job.number % 4] if job.started else None
@@ -262,7 +262,7 @@ class PBS:
         return Said(0, "".join(f"{self._id(job)}\n" for job in found if states is None or self._code(job) in states))
 
 
-class Torque(PBS):
+class TorqueStandIn(PBSStandIn):
     """Torque: other words, and what has ended is listed as C for keep_completed seconds."""
 
     DOWN: ClassVar[str] = (
@@ -287,10 +287,10 @@ class Torque(PBS):
     COUNT: ClassVar[str] = "start_count"
     CHUNKS: ClassVar[tuple[str, ...]] = ()  # a select beside anything is taken without a word, and without effect
 
-    def _listed(self, past: bool) -> list[Job]:
+    def _listed(self, past: bool) -> list[StandInJob]:
         return super()._listed(past=True)
 
-    def _list(self, jobs: Sequence[Job], comments: bool, wide: bool) -> str:
+    def _list(self, jobs: Sequence[StandInJob], comments: bool, wide: bool) -> str:
         lines = [
             f"\n{self.queue.host}: ",
             f"{'':78}Req'd       Req'd       Elap",
@@ -303,14 +303,14 @@ class Torque(PBS):
             lines += [f"   {self._comment(job)}"] * comments
         return "\n".join([*lines, ""])
 
-    def _comment(self, job: Job) -> str:
+    def _comment(self, job: StandInJob) -> str:
         return "Not Running: Draining system" if job.started is None else "Job started on Sun Nov 22 at 11:26"
 
-    def _ending(self, job: Job) -> list[str]:
+    def _ending(self, job: StandInJob) -> list[str]:
         status = self._status(job)
         return [f"{self.STATUS} = {status}"] if status is not None else []
 
-    def _status(self, job: Job) -> int | None:
+    def _status(self, job: StandInJob) -> int | None:
         own = {"walltime": -11, "memory": -10, "deleted": 271 if job.started else None}
         return own[job.why] if job.why in own else super()._status(job)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from .queue import Asked, Call, Job, Queue, Said, directives, seconds
+from .queue import Call, JobOrder, Queue, Said, StandInJob, directives, seconds
 
 TITLES = {"jid": "JOB_ID", "jnam": "JOB_NAME", "st": "ST", "ec": "EC", "sn": "SN", "pc": "PC", "usr": "USER"}
 _VALUES = {"-N", "-L", "--mpi", "-g", "-o", "-e", "--rsc-list", "--name", "--out", "--err", "-m", "--mail-list", "-p"}
@@ -19,7 +19,7 @@ _FLAGS = {"-j", "-S", "-s", "-w", "--norestart", "--restart", "-X"}
 _RESOURCES = {"rscgrp", "rscunit", "node", "elapse", "node-mem", "freq", "proc-core", "rg", "ru"}
 
 
-class PJM:
+class PJMStandIn:
     """The job manager."""
 
     def __init__(self, queue: Queue) -> None:
@@ -51,9 +51,9 @@ class PJM:
 
     def _submit(self, call: Call, script: str, found: dict[str, str], limits: dict[str, str]) -> Said:
         env = {"PJM_JOBID": "{id}", "PJM_JOBNAME": found["-N"], "PJM_O_WORKDIR": call.cwd}
-        asked = Asked(found["-N"], limits.get("rscgrp", "small"), script, call.cwd, found.get("-o", ""), env)
-        asked.walltime = seconds(limits["elapse"]) if "elapse" in limits else None
-        taken = self.queue.submit(asked)
+        order = JobOrder(found["-N"], limits.get("rscgrp", "small"), script, call.cwd, found.get("-o", ""), env)
+        order.walltime = seconds(limits["elapse"]) if "elapse" in limits else None
+        taken = self.queue.submit(order)
         if taken is None:
             return Said(1, "", "[ERR.] PJM 0090 pjsub The number of accepted jobs exceeds the limit.\n")
         if not taken.answered:
@@ -71,12 +71,12 @@ class PJM:
         lines += [["", *(self._field(job, field) for field in chosen[0])] for job in jobs]
         return Said(0, "".join(f"{','.join(line)}\n" for line in lines))
 
-    def _state(self, job: Job) -> str:
+    def _state(self, job: StandInJob) -> str:
         if job.state != "F":
             return {"Q": "QUE", "R": "RUN", "H": "HLD", "E": "RNO"}[job.state]
         return "CCL" if job.why == "deleted" else "EXT"
 
-    def _field(self, job: Job, name: str) -> str:
+    def _field(self, job: StandInJob, name: str) -> str:
         return {
             "jid": str(job.number), "jnam": job.name, "st": self._state(job), "usr": job.user,
             "pc": {"deleted": "1", "walltime": "11", "memory": "12", "node": "20"}.get(job.why, "0"),

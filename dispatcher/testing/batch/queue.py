@@ -16,13 +16,13 @@ from typing import Any, Protocol, cast
 
 #: Name of a stand-in -> the class that knows its commands, and these commands.
 DIALECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "pbs": ("pbs:PBS", ("qsub", "qstat", "qdel", "qselect")),
-    "torque": ("pbs:Torque", ("qsub", "qstat", "qdel", "qselect")),
-    "sge": ("sge:SGE", ("qsub", "qstat", "qdel", "qacct")),
-    "slurm": ("slurm:Slurm", ("sbatch", "squeue", "sacct", "scancel")),
-    "lsf": ("lsf:LSF", ("bsub", "bjobs", "bhist", "bkill")),
-    "jh": ("lsf:JH", ("jsub", "jjobs", "jhist", "jctrl")),
-    "pjm": ("pjm:PJM", ("pjsub", "pjstat", "pjdel")),
+    "pbs": ("pbs:PBSStandIn", ("qsub", "qstat", "qdel", "qselect")),
+    "torque": ("pbs:TorqueStandIn", ("qsub", "qstat", "qdel", "qselect")),
+    "sge": ("sge:SGEStandIn", ("qsub", "qstat", "qdel", "qacct")),
+    "slurm": ("slurm:SlurmStandIn", ("sbatch", "squeue", "sacct", "scancel")),
+    "lsf": ("lsf:LSFStandIn", ("bsub", "bjobs", "bhist", "bkill")),
+    "jh": ("lsf:JHStandIn", ("jsub", "jjobs", "jhist", "jctrl")),
+    "pjm": ("pjm:PJMStandIn", ("pjsub", "pjstat", "pjdel")),
 }
 
 #: What can be wrong with a site: name -> what it means. Numbers, unless it says so.
@@ -46,7 +46,7 @@ FAULTS: Mapping[str, str] = {
 
 
 @dataclass
-class Job:
+class StandInJob:
     """One job, as the server knows it. Times in seconds since the epoch, None while it has not come so far.
 
     `code` and `signal` are those of its script; `why` is what ended it when that was not the script itself: "deleted",
@@ -85,7 +85,7 @@ class Job:
 
 
 @dataclass
-class Asked:
+class JobOrder:
     """What a submit command asks for. `{id}` in a value of `env` stands for the number of the job."""
 
     name: str
@@ -141,11 +141,11 @@ class Queue(Protocol):
         """The value of a fault, 0 when there is none."""
         ...
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[StandInJob]:
         """The jobs that the server lists, by number."""
         ...
 
-    def submit(self, asked: Asked) -> Taken | None:
+    def submit(self, order: JobOrder) -> Taken | None:
         """Take a job; None when the user has too many already."""
         ...
 

@@ -41,10 +41,10 @@ def _script(script: Path, how: dict[str, Any]) -> subprocess.Popen[bytes]:
     """The script in a session of its own; its output is lost where it cannot be delivered."""
     log = Path(how["log"] or os.devnull)
     lost = not os.access(log if log.exists() else log.parent, os.W_OK)
-    with (Path(os.devnull) if lost else log).open("ab") as told:
+    with (Path(os.devnull) if lost else log).open("ab") as reported:
         return subprocess.Popen(
             ["bash", script], cwd=how["cwd"], env={**os.environ, **how["env"]},
-            stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=reported, stderr=subprocess.STDOUT, start_new_session=True,
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _WOKEN) and None,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from .queue import Asked, Call, Job, Queue, Said, directives, seconds
+from .queue import Call, JobOrder, Queue, Said, StandInJob, directives, seconds
 
 _VALUES = frozenset(
     ["-N", "-S", "-pe", "-l", "-q", "-A", "-j", "-o", "-e", "-P", "-p", "-m", "-M", "-hold_jid", "-v", "-wd", "-r"]
@@ -40,7 +40,7 @@ _JOB = """\
 """
 
 
-class SGE:
+class SGEStandIn:
     """The queue master."""
 
     def __init__(self, queue: Queue) -> None:
@@ -79,13 +79,13 @@ class SGE:
             why = f'Job was rejected because job requests unknown queue "{queue}"'
             return Said(1, "", _REJECTED.format(why=why))
         env = {"JOB_ID": "{id}", "JOB_NAME": name, "SGE_TASK_ID": "undefined", "QUEUE": queue}
-        asked = Asked(name, queue, script, call.cwd, found.get("-o", ""), env, seconds(limit) if limit else None)
-        asked.held = "-h" in found
-        taken = self.queue.submit(asked)
+        order = JobOrder(name, queue, script, call.cwd, found.get("-o", ""), env, seconds(limit) if limit else None)
+        order.held = "-h" in found
+        taken = self.queue.submit(order)
         if taken is None or not taken.answered:
             return Said(1, "", _REJECTED.format(why=_FULL if taken is None else _LOST))
-        told = f'Your job {taken.number} ("{name}") has been submitted\n'
-        return Said(0, f"{taken.number}\n" if "-terse" in found else told)
+        reported = f'Your job {taken.number} ("{name}") has been submitted\n'
+        return Said(0, f"{taken.number}\n" if "-terse" in found else reported)
 
     def qstat(self, call: Call) -> Said:
         """The list of a user as XML, or what is known of jobs by id."""
@@ -100,7 +100,7 @@ class SGE:
         lists = f"  <queue_info>\n{running}  </queue_info>\n  <job_info>\n{pending}  </job_info>\n"
         return Said(0, f"<?xml version='1.0'?>\n<job_info>\n{lists}</job_info>\n")
 
-    def _shown(self, job: Job) -> str:
+    def _shown(self, job: StandInJob) -> str:
         code = {"Q": "qw", "H": "hqw", "R": "r", "E": "r"}[job.state]
         state, queue = ("running", f"all.q@{self.queue.host}") if job.started is not None else ("pending", "")
         deleted = "d" if job.why == "deleted" else ""
@@ -129,7 +129,7 @@ class SGE:
             return Said(1, "", f"error: job id {id} not found\n")
         return Said(0, "".join(map(self._record, mine)))
 
-    def _record(self, job: Job) -> str:
+    def _record(self, job: StandInJob) -> str:
         status = 137 if job.why else 128 + job.signal if job.signal else job.code
         facts = {
             "qname": "all.q", "hostname": self.queue.host, "owner": job.user, "jobname": job.name,
@@ -139,7 +139,7 @@ class SGE:
         return "=" * 62 + "\n" + "".join(f"{key:12} {value!s:20}\n" for key, value in facts.items())
 
 
-def _details(jobs: list[Job]) -> Said:
+def _details(jobs: list[StandInJob]) -> Said:
     lines = [
         f"{'=' * 62}\njob_number:                 {job.number}\njob_name:                   {job.name}" for job in jobs
     ]

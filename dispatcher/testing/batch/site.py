@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .directory import Directory, isolated
-from .queue import DIALECTS, FAULTS, Job
+from .queue import DIALECTS, FAULTS, StandInJob
 
 _EXECUTABLE = """\
 #!/bin/sh
@@ -56,10 +56,10 @@ class Site:
     @property
     def crashed(self) -> str:
         """What the server died of; "" when it did not."""
-        told = self.top / "crashed"
-        return told.read_text().strip() if told.exists() else ""
+        reported = self.top / "crashed"
+        return reported.read_text().strip() if reported.exists() else ""
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[StandInJob]:
         """Every job there ever was, by number."""
         return self.queue.every()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from .queue import Asked, Call, Job, Queue, Said, directives, seconds
+from .queue import Call, JobOrder, Queue, Said, StandInJob, directives, seconds
 
 _SHORT = {"COMPLETED": "CD", "FAILED": "F", "CANCELLED": "CA", "TIMEOUT": "TO", "OUT_OF_MEMORY": "OOM",
           "NODE_FAIL": "NF"}  # fmt: skip
@@ -18,7 +18,7 @@ _ENDS = {"deleted": "CANCELLED", "walltime": "TIMEOUT", "memory": "OUT_OF_MEMORY
 _FULL = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
-class Slurm:
+class SlurmStandIn:
     """The controller and its accounting."""
 
     def __init__(self, queue: Queue) -> None:
@@ -50,9 +50,9 @@ class Slurm:
         name = found.get("--job-name", Path(call.args[-1]).name)
         env = {"SLURM_JOB_ID": "{id}", "SLURM_JOB_NAME": name, "SLURM_SUBMIT_DIR": call.cwd}
         log = found.get("--output", "").replace("%%", "%")
-        asked = Asked(name, found.get("--partition", "main"), script, call.cwd, log, env, held="--hold" in found)
-        asked.walltime = _limit(found["--time"]) if "--time" in found else None
-        taken = self.queue.submit(asked)
+        order = JobOrder(name, found.get("--partition", "main"), script, call.cwd, log, env, held="--hold" in found)
+        order.walltime = _limit(found["--time"]) if "--time" in found else None
+        taken = self.queue.submit(order)
         if taken is None:
             limit = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
             return Said(1, "", f"{limit}\nsbatch: error: Batch job submission failed: {_FULL}\n")
@@ -61,7 +61,7 @@ class Slurm:
             return Said(1, "", f"sbatch: error: Batch job submission failed: {why}\n")
         return Said(0, f"{taken.number}\n" if "--parsable" in found else f"Submitted batch job {taken.number}\n")
 
-    def _state(self, job: Job) -> str:
+    def _state(self, job: StandInJob) -> str:
         if job.state != "F":
             return {"Q": "PENDING", "H": "PENDING", "R": "RUNNING", "E": "COMPLETING"}[job.state]
         return _ENDS.get(job.why, "FAILED" if job.code or job.signal else "COMPLETED")
@@ -90,7 +90,7 @@ class Slurm:
         jobs = [job for job in self.queue.jobs() if "-j" not in call.args or str(job.number) in ids]
         return Said(0, "".join("|".join(self._fact(job, field) for field in fields) + "\n" for job in jobs))
 
-    def _fact(self, job: Job, field: str) -> str:
+    def _fact(self, job: StandInJob, field: str) -> str:
         ended = job.state == "F"
         by = " by 1000" if job.why == "deleted" else ""
         return {

@@ -238,8 +238,8 @@ class Tasks:
     SAY = 'echo "{word} {n} ${{dsp_claim##*/}} $BASHPID" >> ../log'
 
     def __init__(self, top: Path) -> None:
-        self.top, self.near = top, top / "near"
-        self.near.mkdir(exist_ok=True)
+        self.top, self.local = top, top / "local"
+        self.local.mkdir(exist_ok=True)
 
     def spec(
         self,
@@ -251,7 +251,7 @@ class Tasks:
     ) -> SubmissionSpec:
         """One task a job; `big` bytes go up and come down with the first."""
         return SubmissionSpec(
-            "near",
+            "local",
             MachineSpec(
                 **{
                     "batch_type": "Shell",
@@ -273,7 +273,7 @@ class Tasks:
         )
 
     def _task(self, n: int, then: str, big: int) -> TaskSpec:
-        folder = self.near / f"t{n}"
+        folder = self.local / f"t{n}"
         folder.mkdir()
         (folder / "in").write_text(f"{n}\n")
         inputs, results = ["in"], ["out"]
@@ -288,11 +288,11 @@ class Tasks:
 
     def starts(self, word: str = "start") -> list[tuple[int, str]]:
         """Task and attempt of every start that was written down."""
-        lines = (line.split() for line in (self.near / "log").read_text().splitlines())
+        lines = (line.split() for line in (self.local / "log").read_text().splitlines())
         return [(int(line[1]), line[2].partition(".")[0]) for line in lines if line[0] == word]
 
     def events(self) -> list[Any]:
-        (path,) = self.near.glob(".dispatcher/*/journal")
+        (path,) = self.local.glob(".dispatcher/*/journal")
         return [record for frame in frames(path, ev.Event) for record in frame.records]
 
     def given_up(self) -> dict[str, ev.Cause]:
@@ -300,7 +300,7 @@ class Tasks:
         nonce: dict[str, str] = {}
         over: dict[str, ev.Cause] = {}
         for event in self.events():
-            if isinstance(event, (ev.Submitting, ev.Revived)):
+            if isinstance(event, (ev.Submitting, ev.EarlierAttemptFound)):
                 nonce[event.job] = event.nonce
                 over.pop(event.nonce, None)
             elif isinstance(event, ev.Terminated):
@@ -321,7 +321,7 @@ class Tasks:
         killed = [(n, nonce) for n, nonce in starts if nonce in over]
         assert len(starts) - len(killed) == count, "an attempt that is not known to be over was started again"
         assert {over[nonce].kind for _, nonce in killed} <= {"lost", "task"}
-        assert all((self.near / f"t{n}/out").read_text() == f"{n}\n" for n in range(count))
+        assert all((self.local / f"t{n}/out").read_text() == f"{n}\n" for n in range(count))
         return len(killed)
 
 
@@ -341,7 +341,7 @@ class Aimed:
         self.hit = False
         self._port: Any = None
         self._phase = ""
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._audit, daemon=True)
 
     def at(self, session: Session) -> None:
         """Stand between the engine and its context."""
@@ -360,12 +360,12 @@ class Aimed:
         finally:
             self._phase = ""
 
-    def ask(self, call: Any) -> Any:
+    def run(self, call: Any) -> Any:
         """Asking for jobs, or looking at them."""
-        phase = "submit" if "\ndsp_ask() {" in call.text else "look" if "dsp_markers" in call.text else "other"
-        if phase == self._wanted == "look" and not self.hit:  # as on a busy node; a quick look is hard to hit
+        phase = "submit" if "\ndsp_submit() {" in call.text else "observe" if "dsp_markers" in call.text else "other"
+        if phase == self._wanted == "observe" and not self.hit:  # as on a busy node; a quick look is hard to hit
             call = msgspec.structs.replace(call, text=f"sleep 0.5\n{call.text}")
-        return self._during(phase, lambda: self._port.ask(call))
+        return self._during(phase, lambda: self._port.run(call))
 
     def put(self, *given: Any, **named: Any) -> Any:
         return self._during("put", lambda: self._port.put(*given, **named))
@@ -376,7 +376,7 @@ class Aimed:
     def _now(self) -> bool:
         return self._phase == self._wanted and self._moment()
 
-    def _watch(self) -> None:
+    def _audit(self) -> None:
         while not self.hit:
             time.sleep(0.001)
             if not self._now() or not (inside := self.sessions.inside()):

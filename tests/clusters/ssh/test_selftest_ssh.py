@@ -41,8 +41,8 @@ def test_ssh_holds_under_chaos(ssh_servers: Mapping[str, str], tmp_path: Path) -
         text=True,
     )
     print(done.stdout, done.stderr)
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", 20)
-    assert (told["twice"], told["lost"], told["facts"]) == (0, 0, [])
-    assert told["accepted"] == told["run"] == told["tasks"]
+    reported = json.loads(done.stdout)
+    assert (done.returncode, reported["verdict"], reported["kills"]) == (0, "passed", 20)
+    assert (reported["twice"], reported["lost"], reported["facts"]) == (0, 0, [])
+    assert reported["accepted"] == reported["run"] == reported["tasks"]
     assert not list(tmp_path.glob("dispatcher-selftest-*"))

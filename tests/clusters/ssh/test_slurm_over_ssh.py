@@ -24,16 +24,16 @@ def slurm_behind_ssh(slurm: Slurm, behind_ssh: BehindSsh) -> BehindSsh:
 
 @pytest.mark.timeout(900)
 def test_slurm_over_ssh_holds_under_chaos(slurm_behind_ssh: BehindSsh) -> None:
-    asked = {"group_size": 2, "queue_name": "main"}
-    told = slurm_behind_ssh.selftest("Slurm", asked, "--chaos", "20", "--tasks", "8")
-    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 20)
-    assert told["accepted"] == told["run"] == told["tasks"]
+    requested = {"group_size": 2, "queue_name": "main"}
+    reported = slurm_behind_ssh.selftest("Slurm", requested, "--chaos", "20", "--tasks", "8")
+    assert (reported["twice"], reported["lost"], reported["kills"]) == (0, 0, 20)
+    assert reported["accepted"] == reported["run"] == reported["tasks"]
 
 
 @pytest.mark.timeout(600)
 def test_an_array_over_ssh(slurm_behind_ssh: BehindSsh) -> None:
-    told = slurm_behind_ssh.selftest("SlurmJobArray", {"group_size": 0, "queue_name": "main"}, "--tasks", "30")
-    assert (told["twice"], told["lost"], told["run"]) == (0, 0, 30)
+    reported = slurm_behind_ssh.selftest("SlurmJobArray", {"group_size": 0, "queue_name": "main"}, "--tasks", "30")
+    assert (reported["twice"], reported["lost"], reported["run"]) == (0, 0, 30)
 
 
 @pytest.mark.timeout(300)
@@ -44,14 +44,14 @@ def test_sessions_killed_in_the_middle_of(
     """Some jobs are accepted and the answer is lost; Slurm has each of them once."""
     spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.2)
     with open_session(spec, slurm_behind_ssh.profile) as session:
-        home = Path(session.context.place.home)
-        session.scheduler.grace = 10.0  # as the message time-out of this Slurm; the default is a minute
+        home = Path(session.context.place.control)
+        session.scheduler.absence_timeout = 10.0  # as the message time-out of this Slurm; the default is a minute
 
         def far_enough() -> bool:
             return 2 <= len(list(home.glob("*.id"))) < 6 if where == "submit" else bool(list(home.glob("*.claim")))
 
         shot = aimed(
-            sessions_of(slurm_behind_ssh.sshd), "logout", {"submit": "submit", "poll": "look"}[where], far_enough
+            sessions_of(slurm_behind_ssh.sshd), "logout", {"submit": "submit", "poll": "observe"}[where], far_enough
         )
         shot.at(session)
         session.run(check_interval=1)

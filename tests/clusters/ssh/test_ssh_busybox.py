@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 
 from dispatcher.contexts.ssh import link as ssh_link
-from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.errors import ConfigError, JobsFailed
 from dispatcher.core.model import MachineSpec, TaskSpec
 from dispatcher.core.ports import Item, Shell
@@ -124,11 +124,11 @@ ODD = [
 
 def run_spec(tasks: Any, far_root: str = "/home/r") -> Any:
     """Three tasks with odd names that copy what they got, all of which must come back the same."""
-    (tasks.near / "com\nmon é").write_text("for all\n")
-    (tasks.near / "hollow").mkdir()
+    (tasks.local / "com\nmon é").write_text("for all\n")
+    (tasks.local / "hollow").mkdir()
     for n in range(3):
-        folder = tasks.near / f"t {n}'/in"
-        (folder / "void").mkdir(parents=True)
+        folder = tasks.local / f"t {n}'/in"
+        (folder / "not_found").mkdir(parents=True)
         for name in ODD:
             (folder / name).write_bytes(f"{n} {name}".encode() * 50)
     copy = "cp -r in out; mkdir out/none; cat ../com*mon* > out/common; [ -d in/void ] && [ -d ../hollow ]"
@@ -146,7 +146,7 @@ def test_whole_run(poor: Poor, tasks: Any) -> None:
     with open_session(run_spec(tasks), poor.profile) as session:
         session.run(check_interval=1)
     for n in range(3):
-        folder = tasks.near / f"t {n}'"
+        folder = tasks.local / f"t {n}'"
         for name in ODD:
             assert (folder / "out" / name).read_bytes() == (folder / "in" / name).read_bytes()
         assert (folder / "out/common").read_text() == "for all\n"
@@ -155,20 +155,20 @@ def test_whole_run(poor: Poor, tasks: Any) -> None:
 
 
 @pytest.fixture
-def context(poor: Poor, tmp_path: Path) -> Iterator[SSHContext]:
-    (tmp_path / "near").mkdir()
+def context(poor: Poor, tmp_path: Path) -> Iterator[SSHConnection]:
+    (tmp_path / "local").mkdir()
     machine = MachineSpec("Shell", "SSHContext", str(tmp_path), "/home/r")
-    made = SSHContext.open(machine, poor.profile, uuid4().hex, "near")
+    made = SSHConnection.open(machine, poor.profile, uuid4().hex, "local")
     yield made
     made.remove()
-    assert not (poor.top / made.place.root[1:]).exists()
+    assert not (poor.top / made.place.remote_root[1:]).exists()
     made.close()
 
 
 def files(tmp: Path, sizes: Mapping[str, int]) -> list[Item]:
     items = []
     for name, size in sizes.items():
-        path = tmp / "near" / name
+        path = tmp / "local" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(size))
         items.append(Item(str(path), name, size, digest(path)))
@@ -179,19 +179,19 @@ def files(tmp: Path, sizes: Mapping[str, int]) -> list[Item]:
     "lacks", [(), ("tar",), ("gzip",), ("sha256sum",), ("sha256sum", "tar"), ("setsid",), ("head", "gzip")]
 )
 def test_what_is_missing_costs_time_only(
-    poor: Poor, context: SSHContext, tmp_path: Path, lacks: tuple[str, ...]
+    poor: Poor, context: SSHConnection, tmp_path: Path, lacks: tuple[str, ...]
 ) -> None:
     without(poor, *lacks)
     for name in lacks:
-        assert context.ask(Shell(f"command -v {name}")).code == 1
+        assert context.run(Shell(f"command -v {name}")).code == 1
     sizes = {f"d/{name}": 100 + n for n, name in enumerate(ODD)} | {"empty": 0, "big one": 5 * MIB, "x/y/z": 70_000}
     items = files(tmp_path, sizes)
     context.put([*items, Item("", "void/in", -1)], True)
     for item in items:
-        assert digest(poor.top / context.place.root[1:] / item.target) == item.digest
+        assert digest(poor.top / context.place.remote_root[1:] / item.target) == item.digest
     changed = files(tmp_path, {"x/y/z": 70_001})
     context.put([*items[:-1], *changed], True)
-    found = {entry.path: entry.size for entry in context.tree(["d", "empty", "big one", "x", "void", "none"])}
+    found = {entry.path: entry.size for entry in context.tree(["d", "empty", "big one", "x", "not_found", "none"])}
     assert found == sizes | {"x/y/z": 70_001, "void/in": -1}
     got = context.get([Item(path, f"back/{path}", size) for path, size in found.items()])
     assert {item.source: item.digest for item in got if item.size >= 0} == {
@@ -203,7 +203,7 @@ def test_what_is_missing_costs_time_only(
 def test_what_cannot_be_done_without_is_named_at_the_door(poor: Poor, tmp_path: Path, lacks: str) -> None:
     without(poor, lacks)
     with pytest.raises(ConfigError, match=rf"programs are missing there, or not in PATH: {lacks}\b"):
-        SSHContext.open(MachineSpec("Shell", "SSHContext", str(tmp_path), "/home/r"), poor.profile, "s", "near")
+        SSHConnection.open(MachineSpec("Shell", "SSHContext", str(tmp_path), "/home/r"), poor.profile, "s", "local")
     assert not (poor.top / "home/r/s").exists()
 
 
@@ -215,18 +215,18 @@ def test_jobs_without_bash_are_refused_and_say_so(poor: Poor, tasks: Any) -> Non
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-def test_transfer_that_is_cut_goes_on(poor: Poor, context: SSHContext, tmp_path: Path, direction: str) -> None:
+def test_transfer_that_is_cut_goes_on(poor: Poor, context: SSHConnection, tmp_path: Path, direction: str) -> None:
     items = files(tmp_path, {"big one": 24 * MIB, "d/new\nline": 100})
     link = context._link
     if direction == "down":
         context.put(items, True)
     port, over = link._transport, threading.Event()
     assert port is not None
-    far_part = poor.top / context.place.home[1:] / "../in/big one"
+    far_part = poor.top / context.place.control[1:] / "../in/big one"
 
     def cut() -> None:
         while not over.wait(0.001):
-            parts = [*(tmp_path / "near").rglob("*.part"), far_part]
+            parts = [*(tmp_path / "local").rglob("*.part"), far_part]
             if any(path.exists() and path.stat().st_size > 2 * MIB for path in parts):
                 port.close()
                 return

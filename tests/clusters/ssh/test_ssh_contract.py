@@ -63,10 +63,10 @@ def test_certificate(own_sshd: dict[str, Any], ssh_servers: Mapping[str, str], t
     subprocess.run(make, check=True)
     profile = {**own_sshd, "key_filename": str(key)}
     with pytest.raises(ConfigError, match="does not accept the login"):
-        PLACES.opened("SSHContext", profile, tmp_path / "near", tmp_path / "there")
+        PLACES.opened("SSHContext", profile, tmp_path / "local", tmp_path / "there")
     sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-n", getpass.getuser(), f"{key}.pub"]
     subprocess.run(sign, check=True)
     # (another time-out: the link of the first try waits a minute before the next)
-    context = PLACES.opened("SSHContext", {**profile, "timeout": 11}, tmp_path / "near", tmp_path / "there")
-    assert context.ask(Shell("echo in")).out == "in\n"
+    context = PLACES.opened("SSHContext", {**profile, "timeout": 11}, tmp_path / "local", tmp_path / "there")
+    assert context.run(Shell("echo in")).out == "in\n"
     context.close()

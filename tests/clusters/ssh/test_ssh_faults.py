@@ -21,10 +21,10 @@ import pytest
 from dispatcher.contexts.ssh import link as ssh_link
 from dispatcher.contexts.ssh import listing as ssh_listing
 from dispatcher.contexts.ssh import shell as ssh_shell
-from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.errors import TransferFailed, Unreachable
 from dispatcher.core.model import MachineSpec, ResourcesSpec
-from dispatcher.core.ports import Ask, Item, Later, Shell
+from dispatcher.core.ports import Deferral, Item, Shell, SubmitRequest
 from dispatcher.files.local import digest
 from dispatcher.schedulers import load
 
@@ -35,10 +35,10 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def context(profile: dict[str, Any], tmp_path: Path, proxy: Any) -> Iterator[SSHContext]:
-    (tmp_path / "near").mkdir()
+def context(profile: dict[str, Any], tmp_path: Path, proxy: Any) -> Iterator[SSHConnection]:
+    (tmp_path / "local").mkdir()
     machine = MachineSpec("Shell", "SSHContext", str(tmp_path), f"~/dispatcher-{uuid4().hex[:8]}")
-    made = SSHContext.open(machine, profile, uuid4().hex, "near")
+    made = SSHConnection.open(machine, profile, uuid4().hex, "local")
     yield made
     proxy.tell("ok")
     made.remove()
@@ -51,16 +51,16 @@ def context(profile: dict[str, Any], tmp_path: Path, proxy: Any) -> Iterator[SSH
 def files(tmp: Path, sizes: Mapping[str, int]) -> list[Item]:
     items = []
     for name, size in sizes.items():
-        path = tmp / "near" / name
+        path = tmp / "local" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(size))
         items.append(Item(str(path), name, size, digest(path)))
     return items
 
 
-def there(context: SSHContext) -> dict[str, tuple[int, str]]:
+def there(context: SSHConnection) -> dict[str, tuple[int, str]]:
     """What lies in R under names of users, seen from this machine."""
-    root = Path(context.place.root)
+    root = Path(context.place.remote_root)
     found = [path for path in root.rglob("*") if path.is_file() and ".dispatcher" not in path.parts]
     return {str(path.relative_to(root)): (path.stat().st_size, digest(path)) for path in found}
 
@@ -69,10 +69,10 @@ def expected(items: list[Item]) -> dict[str, tuple[int, str]]:
     return {item.target: (item.size, item.digest) for item in items}
 
 
-def watched(context: SSHContext, monkeypatch: pytest.MonkeyPatch, look: Callable[[], None]) -> None:
+def watched(context: SSHConnection, monkeypatch: pytest.MonkeyPatch, observation: Callable[[], None]) -> None:
     """Look at things at the moment in which the connection is known to be broken."""
     before = context._link.sleep
-    monkeypatch.setattr(context._link, "sleep", lambda seconds: (look(), before(seconds)))
+    monkeypatch.setattr(context._link, "sleep", lambda seconds: (observation(), before(seconds)))
 
 
 SIZES = {f"t{n % 9}/small {n}": 1000 + n for n in range(400)} | {"big one": 24 * MIB, "t1/last": 5}
@@ -80,7 +80,7 @@ SIZES = {f"t{n % 9}/small {n}": 1000 + n for n in range(400)} | {"big one": 24 *
 
 @pytest.mark.parametrize("limit", [3, 11, 20])
 def test_upload_that_is_cut_goes_on_where_it_stopped(
-    context: SSHContext, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+    context: SSHConnection, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     items = files(tmp_path, SIZES)
     at_breaks: list[dict[str, tuple[int, str]]] = []
@@ -95,7 +95,7 @@ def test_upload_that_is_cut_goes_on_where_it_stopped(
     assert context._link.logins == 2
     total = sum(SIZES.values())
     assert proxy.tell("stats")["to_target"] - before < total + 9 * MIB, "what had arrived was sent again"
-    assert not Path(context.place.home).parent.joinpath("in").exists()
+    assert not Path(context.place.control).parent.joinpath("in").exists()
 
 
 def cut_after(proxy: Any, mark: int, what: str = "to_target") -> None:
@@ -106,20 +106,20 @@ def cut_after(proxy: Any, mark: int, what: str = "to_target") -> None:
 
 @pytest.mark.parametrize("limit", [3, 11, 20])
 def test_download_that_is_cut_goes_on_where_it_stopped(
-    context: SSHContext, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+    context: SSHConnection, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     items = files(tmp_path, SIZES)
     context.put(items, True)
-    near = tmp_path / "near"
+    local = tmp_path / "local"
     torn: list[str] = []
 
-    def look() -> None:
+    def observe() -> None:
         for item in items:
-            path = near / "back" / item.target
+            path = local / "back" / item.target
             if path.exists() and digest(path) != item.digest:
                 torn.append(item.target)
 
-    watched(context, monkeypatch, look)
+    watched(context, monkeypatch, observe)
     before = proxy.tell("stats")["to_client"]
     proxy.tell("rate", str(16 * MIB))
     threading.Thread(target=cut_after, args=(proxy, before + limit * MIB, "to_client"), daemon=True).start()
@@ -127,11 +127,11 @@ def test_download_that_is_cut_goes_on_where_it_stopped(
     assert not torn and context._link.logins == 2
     assert {item.source: (item.size, item.digest) for item in got} == expected(items)
     assert proxy.tell("stats")["to_client"] - before < sum(SIZES.values()) + 9 * MIB
-    assert [path.name for path in near.rglob(".dispatcher*")] == []
+    assert [path.name for path in local.rglob(".dispatcher*")] == []
 
 
 def test_line_that_breaks_while_we_answer_is_a_broken_line(
-    context: SSHContext, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: SSHConnection, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading makes paramiko send, too: what that raises (an EOFError) once came through, and ended the run."""
     items = files(tmp_path, {"f": 32 * MIB})
@@ -150,7 +150,7 @@ def test_line_that_breaks_while_we_answer_is_a_broken_line(
 
 
 @pytest.mark.parametrize("what", ["up", "down"])
-def test_flipped_bit_is_noticed(context: SSHContext, proxy: Any, tmp_path: Path, what: str) -> None:
+def test_flipped_bit_is_noticed(context: SSHConnection, proxy: Any, tmp_path: Path, what: str) -> None:
     items = files(tmp_path, {"f": 3 * MIB})
     context.put(items, True)
     proxy.tell("corrupt", "500000")
@@ -158,18 +158,18 @@ def test_flipped_bit_is_noticed(context: SSHContext, proxy: Any, tmp_path: Path,
     assert got[0].digest == items[0].digest and context._link.logins == 2
 
 
-def test_killed_server_in_the_middle_of_a_command(context: SSHContext, sessions: Any, tmp_path: Path) -> None:
+def test_killed_server_in_the_middle_of_a_command(context: SSHConnection, sessions: Any, tmp_path: Path) -> None:
     threading.Timer(0.7, sessions.kill, ["line"]).start()
     with pytest.raises(Unreachable, match="broke off in mid-command; what it did is unknown"):
-        context.ask(Shell("echo x >> runs; sleep 20; echo y >> runs"))
+        context.run(Shell("echo x >> runs; sleep 20; echo y >> runs"))
     time.sleep(0.2)
-    assert context.ask(Shell("cat runs")).out == "x\n"
+    assert context.run(Shell("cat runs")).out == "x\n"
     assert context._link.logins == 2
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_servers_in_the_middle_of_transfers(
-    context: SSHContext, sessions: Any, tmp_path: Path, seed: int, proxy: Any
+    context: SSHConnection, sessions: Any, tmp_path: Path, seed: int, proxy: Any
 ) -> None:
     luck = random.Random(seed)
     proxy.tell("rate", str(24 * MIB))
@@ -197,7 +197,7 @@ def test_killed_servers_in_the_middle_of_transfers(
 
 
 def test_line_that_is_silent_is_given_up(
-    context: SSHContext, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: SSHConnection, proxy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh_shell, "QUIET", 3.0)
     items = files(tmp_path, {"f": 12 * MIB})
@@ -215,29 +215,29 @@ def test_line_that_is_silent_is_given_up(
     assert 4 < time.monotonic() - begin < 60
 
 
-def test_command_on_a_frozen_line_ends_in_time(context: SSHContext, proxy: Any) -> None:
+def test_command_on_a_frozen_line_ends_in_time(context: SSHConnection, proxy: Any) -> None:
     proxy.tell("freeze")
     begin = time.monotonic()
     with pytest.raises(Unreachable):
-        context.ask(Shell("echo hi", timeout=2))
+        context.run(Shell("echo hi", timeout=2))
     assert time.monotonic() - begin < 40
     proxy.tell("cut")
     proxy.tell("ok")
     end = time.monotonic() + 30
     while True:
         with contextlib.suppress(Unreachable):
-            assert context.ask(Shell("echo hi", timeout=5)).out == "hi\n"
+            assert context.run(Shell("echo hi", timeout=5)).out == "hi\n"
             return
         assert time.monotonic() < end
         time.sleep(0.3)
 
 
-def test_server_that_is_away_for_a_while(context: SSHContext, proxy: Any, tmp_path: Path) -> None:
+def test_server_that_is_away_for_a_while(context: SSHConnection, proxy: Any, tmp_path: Path) -> None:
     items = files(tmp_path, {"f": 100})
     proxy.tell("refuse")
     proxy.tell("cut")
     with pytest.raises(Unreachable):
-        context.ask(Shell("true"))
+        context.run(Shell("true"))
     threading.Timer(4.0, proxy.tell, ["ok"]).start()
     context.put(items, True)
     assert there(context) == expected(items)
@@ -252,7 +252,7 @@ def test_server_that_is_away_for_a_while(context: SSHContext, proxy: Any, tmp_pa
     ["openssl", "openssl sha256sum", "sha256sum shasum openssl", "sha256sum shasum openssl python3", "tar", "gzip tar"],
 )
 def test_programs_that_are_missing_there(
-    context: SSHContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+    context: SSHConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
 ) -> None:
     names = " | ".join(lacks.split())
     hidden = ssh_listing.TOOLS.replace("has() {", f'has() {{ case "$1" in {names}) return 1 ;; esac;')
@@ -266,9 +266,9 @@ def test_programs_that_are_missing_there(
     assert {item.source: (item.size, item.digest) for item in got} == expected(items)
 
 
-def test_find_that_is_not_gnu(context: SSHContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_that_is_not_gnu(context: SSHConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "mkdir -p d/empty d/x/y; echo 1 > d/f; echo 22 > 'd/x/n\nl'; ln -s x d/link; ln -s .. d/x/up; ln -s . d/me"
-    context.ask(
+    context.run(
         Shell(f"{script}; ln -s nowhere d/broken; mkfifo d/pipe; mkdir d/.dispatcher-1; echo > d/.dispatcher-1/f")
     )
     roots = ["d", "d/f", "none", "d/f/below"]
@@ -280,14 +280,14 @@ def test_find_that_is_not_gnu(context: SSHContext, monkeypatch: pytest.MonkeyPat
     assert not any("broken" in path or "dispatcher" in path or "pipe" in path for path in paths)
 
 
-def test_hard_links_among_the_results(context: SSHContext, tmp_path: Path) -> None:
-    context.ask(Shell("echo data > a; ln a b; ln a c"))
+def test_hard_links_among_the_results(context: SSHConnection, tmp_path: Path) -> None:
+    context.run(Shell("echo data > a; ln a b; ln a c"))
     got = context.get([Item(name, name, 5) for name in "abc"])
-    assert [(tmp_path / "near" / name).read_text() for name in "abc"] == ["data\n"] * 3
+    assert [(tmp_path / "local" / name).read_text() for name in "abc"] == ["data\n"] * 3
     assert len({item.digest for item in got}) == 1
 
 
-def test_disk_that_is_full(context: SSHContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_that_is_full(context: SSHConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = files(tmp_path, {"f": 3 * MIB})
     run = ssh_shell.run
     # a limit on the size of files fails in the middle of a write, as a full disk does
@@ -315,9 +315,9 @@ def small_disk(ssh_servers: Mapping[str, str]) -> Iterator[Path]:
 
 
 def test_disk_that_is_really_full(profile: dict[str, Any], tmp_path: Path, small_disk: Path) -> None:
-    (tmp_path / "near").mkdir()
+    (tmp_path / "local").mkdir()
     machine = MachineSpec("Shell", "SSHContext", str(tmp_path), str(small_disk / "r"))
-    context = SSHContext.open(machine, profile, uuid4().hex, "near")
+    context = SSHConnection.open(machine, profile, uuid4().hex, "local")
     items = files(tmp_path, {"a/f": 6 * MIB, "a/g": 10})
     with pytest.raises(TransferFailed, match=r"cannot send to .*(No space left|Wrote only).*free some space"):
         context.put(items, True)
@@ -327,10 +327,12 @@ def test_disk_that_is_really_full(profile: dict[str, Any], tmp_path: Path, small
             filler.write(bytes(4096))
             filler.flush()
     queue, nonce = load("Shell"), "dfulldisk000"
-    ask = Ask(nonce, nonce, f"{nonce}.sub", {f"{nonce}.sub": "echo ran > ran\n" * 1000}, ResourcesSpec(1, 1, 0, "", 1))
-    call = queue.submit([ask], context.place)
-    answer = queue.submitted(context.ask(call), [ask])[nonce]
-    assert isinstance(answer, Later) and "disk full or quota" in answer.why
+    request = SubmitRequest(
+        nonce, nonce, f"{nonce}.sub", {f"{nonce}.sub": "echo ran > ran\n" * 1000}, ResourcesSpec(1, 1, 0, "", 1)
+    )
+    call = queue.submit([request], context.place)
+    answer = queue.submitted(context.run(call), [request])[nonce]
+    assert isinstance(answer, Deferral) and "disk full or quota" in answer.why
     context.remove()
     context.close()
 
@@ -339,12 +341,12 @@ def test_flat_memory(profile: dict[str, Any], tmp_path: Path) -> None:
     script = """
 import json, resource, sys
 from pathlib import Path
-from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.model import MachineSpec
 from dispatcher.core.ports import Item
 top, profile = Path(sys.argv[1]), json.loads(sys.argv[2])
 with open(top / "big", "wb") as file: file.truncate(192 << 20)
-context = SSHContext.open(MachineSpec("Shell", "SSH", str(top), "~/dispatcher-flat"), profile, "s", ".")
+context = SSHConnection.open(MachineSpec("Shell", "SSH", str(top), "~/dispatcher-flat"), profile, "s", ".")
 context.put([Item("", "d", -1)], True)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 context.put([Item(str(top / "big"), "big", 192 << 20)], True)

@@ -33,9 +33,9 @@ def test_twenty_tasks_from_end_to_end(profile: dict[str, Any], tasks: Any) -> No
     with open_session(tasks.spec(20, "sleep 0.05", big=MIB), profile) as session:
         session.run(check_interval=1)
         assert session.context._context._link.logins == 1  # type: ignore[attr-defined]
-        assert not Path(session.context.place.root).exists()
+        assert not Path(session.context.place.remote_root).exists()
     assert tasks.check(20) == 0
-    journals = b"".join(path.read_bytes() for path in tasks.near.glob(".dispatcher/**/*") if path.is_file())
+    journals = b"".join(path.read_bytes() for path in tasks.local.glob(".dispatcher/**/*") if path.is_file())
     assert profile["key_filename"].encode() not in journals
 
 
@@ -86,7 +86,7 @@ PART = 48 * MIB
 
 def below(session: Session, pattern: str) -> list[Path]:
     """Files on the far side; it is the same machine."""
-    return list(Path(session.context.place.root).glob(pattern))
+    return list(Path(session.context.place.remote_root).glob(pattern))
 
 
 def partial(paths: list[Path]) -> bool:
@@ -95,14 +95,14 @@ def partial(paths: list[Path]) -> bool:
 
 def moment(name: str, session: Session) -> tuple[str, Callable[[], bool]]:
     """What must be going on, and how far it must have come."""
-    near = session.near
+    local = session.local
     if name == "upload":
         return "put", lambda: partial(below(session, ".dispatcher/*/in/t0/big"))
     if name == "download":
-        return "get", lambda: partial(list(near.glob("t0/.dispatcher-*.part")))
+        return "get", lambda: partial(list(local.glob("t0/.dispatcher-*.part")))
     if name == "submit":  # some jobs are started, the others are not, and the answer has not been given
         return "submit", lambda: 2 <= len(below(session, ".dispatcher/*/jobs/*.id")) < 6
-    return "look", lambda: len(below(session, ".dispatcher/*/jobs/*.claim")) > 0
+    return "observe", lambda: len(below(session, ".dispatcher/*/jobs/*.claim")) > 0
 
 
 @pytest.mark.parametrize("manner", ["line", "logout", "tree"])
@@ -121,7 +121,7 @@ def test_killed_in_the_middle_of(
     assert shot.hit
     assert tasks.check(8) == 0, "the jobs have left the sessions, and are not touched"
     if big:
-        assert (tasks.near / "t0/copy").read_bytes() == (tasks.near / "t0/big").read_bytes()
+        assert (tasks.local / "t0/copy").read_bytes() == (tasks.local / "t0/big").read_bytes()
 
 
 @pytest.mark.parametrize("manner", ["line", "logout"])

@@ -32,7 +32,7 @@ class Allotted(NamedTuple):
 
     path: Path
     more: Sequence[object]
-    told: str
+    reported: str
 
 
 @pytest.fixture
@@ -68,17 +68,17 @@ def test_quota_that_is_used_up(profile: dict[str, Any], proxy: Any, tasks: Any, 
     """The run ends with an error that says so; with more room, the next one goes on where it stopped."""
     spec = tasks.spec(2, "true", big=12 * MIB)
     spec = replace(spec, machine=replace(spec.machine, remote_root=str(allotted.path / "r")))
-    with pytest.raises(TransferFailed, match=rf"cannot send to .*({allotted.told}).*free some space"):
+    with pytest.raises(TransferFailed, match=rf"cannot send to .*({allotted.reported}).*free some space"):
         with open_session(spec, profile) as session:
             session.run(check_interval=1)
-    assert not (tasks.near / "log").exists()
-    kept = sum(path.stat().st_size for path in allotted.path.rglob("big"))
+    assert not (tasks.local / "log").exists()
+    stored = sum(path.stat().st_size for path in allotted.path.rglob("big"))
     tool(*allotted.more)
     before = proxy.tell("stats")["to_target"]
     with open_session(spec, profile) as session:
         session.run(check_interval=1)
-    assert kept > 2 * MIB
-    assert proxy.tell("stats")["to_target"] - before < 12 * MIB - kept + 2 * MIB, "what had arrived was sent again"
+    assert stored > 2 * MIB
+    assert proxy.tell("stats")["to_target"] - before < 12 * MIB - stored + 2 * MIB, "what had arrived was sent again"
     assert tasks.check(2) == 0
-    assert (tasks.near / "t0/copy").read_bytes() == (tasks.near / "t0/big").read_bytes()
+    assert (tasks.local / "t0/copy").read_bytes() == (tasks.local / "t0/big").read_bytes()
     assert list((allotted.path / "r").iterdir()) == []

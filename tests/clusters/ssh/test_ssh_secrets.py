@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from dispatcher import JobsFailed, Machine, Resources, Submission, Task
-from dispatcher.contexts.ssh.context import SSHContext
+from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.model import MachineSpec
 from dispatcher.core.ports import Shell
 
@@ -36,18 +36,18 @@ def test_the_password_is_written_nowhere(
     far = f"~/dispatcher-{uuid4().hex[:8]}"
     machine = Machine("Shell", "SSHContext", str(tmp_path), far, profile, retry_count=0)
     tasks = [Task(command, f"t{nth}", backward_files=["log"]) for nth, command in enumerate(("true", "exit 3"))]
-    (tmp_path / "near").mkdir()
-    submission = Submission("near", machine, Resources(1, 1, 0, "", 1), task_list=tasks)
+    (tmp_path / "local").mkdir()
+    submission = Submission("local", machine, Resources(1, 1, 0, "", 1), task_list=tasks)
     with pytest.raises(JobsFailed) as failed:
         submission.run_submission(check_interval=1)
-    near = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert b'"k":"terminated"' in near, "the journal was among what was searched"
+    local = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b'"k":"terminated"' in local, "the journal was among what was searched"
     spec = MachineSpec("Shell", "SSHContext", str(tmp_path), far)
-    context = SSHContext.open(spec, profile, submission.get_hash(), "near")
-    found = context.ask(Shell(f"cat $(find {far} -type f)"))
+    context = SSHConnection.open(spec, profile, submission.get_hash(), "local")
+    found = context.run(Shell(f"cat $(find {far} -type f)"))
     assert "dsp_claim" in found.out, "the scripts were among what was searched"
     said = "".join(capfd.readouterr()) + caplog.text + str(failed.value) + repr(submission) + repr(machine)
-    for where, text in (("near", near.decode(errors="replace")), ("far", found.out), ("said", said)):
+    for where, text in (("local", local.decode(errors="replace")), ("far", found.out), ("said", said)):
         assert password not in text, where
-    context.ask(Shell(f"rm -rf {far}"))
+    context.run(Shell(f"rm -rf {far}"))
     context.close()

@@ -8,7 +8,7 @@ class Full(World):
 from __future__ import annotations
 
 
-class World:
+class Conditions:
     """What the surroundings do. Every method is asked at one point of the simulation."""
 
     #: Seconds that the clock on every wall is ahead.

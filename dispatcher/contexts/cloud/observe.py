@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import TransferFailed, Unreachable
-from ...core.ports import CloudDetail, CloudKill, CloudLook, Watch
-from .jobs import CloudApi, Row, bare, listing, native
+from ...core.ports import CloudDetail, CloudKill, CloudQuery, Query
+from .jobs import CloudApi, CloudRow, bare, listing, native
 from .receipts import Receipts
-from .results import Results, checked
+from .results import ResultArchives, checked
 
 
 def whole(path: Path) -> None:
@@ -29,7 +29,7 @@ def whole(path: Path) -> None:
         archive.verify()
 
 
-def brought(api: CloudApi, results: Results, row: Row) -> bool:
+def brought(api: CloudApi, results: ResultArchives, row: CloudRow) -> bool:
     """The archive of a job is here, now or since earlier; false: it has none. Raises Unreachable, TransferFailed."""
     if results.of(row.nonce) is not None:
         return True
@@ -42,41 +42,41 @@ def brought(api: CloudApi, results: Results, row: Row) -> bool:
     return bool(url)
 
 
-class Looking:
+class CloudObserver:
     """What was seen of one submission's jobs, beyond what the journal holds: it starts empty in every process."""
 
-    def __init__(self, api: CloudApi, receipts: Receipts, results: Results, logs: Path | None) -> None:
+    def __init__(self, api: CloudApi, receipts: Receipts, results: ResultArchives, logs: Path | None) -> None:
         self._api, self._receipts, self._results, self._logs = api, receipts, results, logs
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._bad: dict[str, str] = {}
 
-    def look(self, call: CloudLook) -> dict[str, Any]:
+    def observe(self, call: CloudQuery) -> dict[str, Any]:
         """All these jobs, by nonce; one that is not listed has no entry, or only its receipt."""
         rows = listing(self._api, self._receipts, call.jobs)
         late = self._end_withdrawn(call, rows)
-        jobs = {watch.nonce: self._one(call, watch, rows.get(watch.nonce, [])) for watch in call.jobs}
+        jobs = {query.nonce: self._one(call, query, rows.get(query.nonce, [])) for query in call.jobs}
         for nonce, text in late.items():
             jobs.get(nonce, {}).setdefault("note", text)
-        return {nonce: told for nonce, told in jobs.items() if told}
+        return {nonce: reported for nonce, reported in jobs.items() if reported}
 
-    def _one(self, call: CloudLook, watch: Watch, rows: Sequence[Row]) -> dict[str, Any]:
-        noted = self._receipts.of(watch.nonce)
-        known = bare(watch.id)[0] or noted.get("id", "")
+    def _one(self, call: CloudQuery, query: Query, rows: Sequence[CloudRow]) -> dict[str, Any]:
+        noted = self._receipts.of(query.nonce)
+        known = bare(query.id)[0] or noted.get("id", "")
         rows = [row for row in rows if self._counts(call, row, known)]
         if not rows:
             return {"id": native(known, noted.get("group", "")), "how": "receipt"} if known else {}
         mine = next((row for row in rows if row.id == known), rows[0])
         if noted.get("id") != mine.id and not known:
-            self._receipts.note(watch.nonce, id=mine.id, group=mine.group)
-        told: dict[str, Any] = {"id": native(mine.id, mine.group), "how": "queue", "status": mine.status}
-        told["exit"] = mine.exit
+            self._receipts.note(query.nonce, id=mine.id, group=mine.group)
+        reported: dict[str, Any] = {"id": native(mine.id, mine.group), "how": "queue", "status": mine.status}
+        reported["exit"] = mine.exit
         others = [row for row in rows if row.id != mine.id and row.status in call.live]
         if others:
-            return {**told, "others": [self._second(row) for row in others]}
+            return {**reported, "others": [self._second(row) for row in others]}
         self._follow(mine)
-        return {**told, **(self._claim(call, mine) if mine.status in call.ended else {})}
+        return {**reported, **(self._claim(call, mine) if mine.status in call.ended else {})}
 
-    def _counts(self, call: CloudLook, row: Row, known: str) -> bool:
+    def _counts(self, call: CloudQuery, row: CloudRow, known: str) -> bool:
         """A record that is not in the queue is no job yet; beside a job that is, it is a left-over."""
         if not self._api.records or row.id == known or row.status in (*call.live, *call.ended):
             return True
@@ -84,13 +84,13 @@ class Looking:
             self._api.discard(row.id)
         return False
 
-    def _second(self, row: Row) -> str:
-        if row.id in self._told:
+    def _second(self, row: CloudRow) -> str:
+        if row.id in self._reported:
             self._api.kill(row.id)
-        self._told.add(row.id)
+        self._reported.add(row.id)
         return row.id
 
-    def _claim(self, call: CloudLook, row: Row) -> dict[str, Any]:
+    def _claim(self, call: CloudQuery, row: CloudRow) -> dict[str, Any]:
         """What the job itself said, out of its archive."""
         try:
             if row.nonce not in self._bad and not brought(self._api, self._results, row):
@@ -103,7 +103,7 @@ class Looking:
             return {"bad": self._bad[row.nonce]}
         return {"claim": (self._results.text(row.nonce, call.claim.format(nonce=row.nonce)) or "").splitlines()}
 
-    def _follow(self, row: Row) -> None:
+    def _follow(self, row: CloudRow) -> None:
         """The job's log, as far as it is wanted (`output_log`); one that does not come is no trouble."""
         if self._logs is None:
             return
@@ -112,30 +112,30 @@ class Looking:
         except (Unreachable, TransferFailed):
             return
 
-    def _end_withdrawn(self, call: CloudLook, rows: Mapping[str, Sequence[Row]]) -> dict[str, str]:
-        """Kill what turned up after it was withdrawn; what to say of it, by the attempt that took its place."""
+    def _end_withdrawn(self, call: CloudQuery, rows: Mapping[str, Sequence[CloudRow]]) -> dict[str, str]:
+        """Kill what was found after it was withdrawn; what to say of it, by the attempt that took its place."""
         said: dict[str, str] = {}
         for nonce, by in self._receipts.withdrawn().items():
             for row in rows.get(nonce, []):
                 if row.status in call.live:
                     self._api.kill(row.id)
-                    said[by] = f"an earlier attempt ({row.id}) turned up after it was withdrawn, and was killed"
+                    said[by] = f"an earlier attempt ({row.id}) was found after it was withdrawn, and was killed"
         return said
 
     # -- other questions --------------------------------------------------------------------------------------------
 
     def detail(self, call: CloudDetail) -> dict[str, Any]:
         """Each of these jobs by its own question; with the end of its log where no archive says more."""
-        told: dict[str, Any] = {}
-        for watch in call.jobs:
-            noted = self._receipts.of(watch.nonce)
-            id = bare(watch.id)[0] or noted.get("id") or noted.get("record", "")
+        reported: dict[str, Any] = {}
+        for query in call.jobs:
+            noted = self._receipts.of(query.nonce)
+            id = bare(query.id)[0] or noted.get("id") or noted.get("record", "")
             row = self._api.detail(id) if id else None
             if row is not None and (not self._api.records or row.status in (*call.live, *call.ended)):
-                told[watch.nonce] = {"id": native(row.id or id, row.group), "status": row.status, "exit": row.exit}
-                if self._results.of(watch.nonce) is None:
-                    told[watch.nonce]["log"] = self._log(id)
-        return told
+                reported[query.nonce] = {"id": native(row.id or id, row.group), "status": row.status, "exit": row.exit}
+                if self._results.of(query.nonce) is None:
+                    reported[query.nonce]["log"] = self._log(id)
+        return reported
 
     def _log(self, id: str) -> str:
         try:
@@ -145,11 +145,11 @@ class Looking:
 
     def kill(self, call: CloudKill) -> list[str]:
         """End these jobs, and whatever else is listed under their nonces; the ids that were named."""
-        known = {watch.nonce: bare(watch.id)[0] or self._receipts.of(watch.nonce).get("id", "") for watch in call.jobs}
-        lost = [watch for watch in call.jobs if not known[watch.nonce]]
+        known = {query.nonce: bare(query.id)[0] or self._receipts.of(query.nonce).get("id", "") for query in call.jobs}
+        lost = [query for query in call.jobs if not known[query.nonce]]
         rows = listing(self._api, self._receipts, lost) if lost else {}
         ids = [id for id in known.values() if id]
-        ids += [row.id for watch in lost for row in rows.get(watch.nonce, []) if row.status in call.live]
+        ids += [row.id for query in lost for row in rows.get(query.nonce, []) if row.status in call.live]
         for id in ids:
             self._api.kill(id)
         return ids

@@ -26,7 +26,7 @@ from .say import OutputLost
 
 if TYPE_CHECKING:
     from ..run.engine import Engine
-    from ..run.environment import Outside
+    from ..run.environment import Environment
     from ..run.session import Session
 
 #: The file beside a journal that asks the dispatcher at work to cancel (`session.open_session` heeds it).
@@ -44,7 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     tally: Tally
     failed: int
     trouble: str
-    next_look: float
+    next_query: float
     over: bool
 
 
@@ -53,7 +53,7 @@ class Display(Protocol):
 
     every: float
 
-    def start(self, watch: Watch) -> None:
+    def start(self, monitor: Monitor) -> None:
         """The run begins; nothing is known of it yet."""
         ...
 
@@ -74,7 +74,7 @@ class Display(Protocol):
         ...
 
 
-class Watch:
+class Monitor:
     """Joins signals, the request to cancel, and a display to a run; `deadline` (monotonic) ends it as a signal does."""
 
     def __init__(self, display: Display) -> None:
@@ -89,7 +89,7 @@ class Watch:
         self._lost = self._heard = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Monitor:
         for signum in _SIGNALS:
             if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup, and background jobs of plain shells
                 self._before[signum] = signal.signal(signum, self._caught)
@@ -103,18 +103,18 @@ class Watch:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
-    def outside(self) -> Outside:
+    def environment(self) -> Environment:
         """What the engine is handed."""
-        from ..run.session import real_outside
+        from ..run.session import real_environment
 
-        return real_outside(sleep=self._sleep, stop=self._stop, show=self._show)
+        return real_environment(sleep=self._sleep, stop=self._stop, show=self._show)
 
     def follow(self, session: Session) -> None:
         """Tell what was opened; from now on a request to cancel ends a pause."""
-        kept = session.journal.path.parent
-        self.request = kept / REQUEST
+        stored = session.journal.path.parent
+        self.request = stored / REQUEST
         begun = tally(session.progress.values())
-        self._safely(lambda: self.display.opened(session.submission, str(kept), begun))
+        self._safely(lambda: self.display.opened(session.submission, str(stored), begun))
 
     # -- asked by the engine ------------------------------------------------------------------------------------
 
@@ -173,6 +173,6 @@ def snapshot(engine: Engine) -> Snapshot:
         tally=tally(jobs, engine.done_tasks()),
         failed=sum(job.state is State.terminated for job in jobs),
         trouble=engine.trouble,
-        next_look=engine.next_look,
+        next_query=engine.next_query,
         over=engine.over(),
     )

@@ -5,7 +5,7 @@ ask     CloudSubmit, CloudLook, CloudDetail, CloudKill                     answe
 tree    what the archives that have come hold                              get takes it out of them
 remove  what was sent to the storage; the archives too, without keep_backup
 
-near/.dispatcher/<submission>/cloud/      receipts
+local/.dispatcher/<submission>/cloud/      receipts
                               sent/       archives on their way up
                               results/    archives that came back
                               logs/       with `output_log`: what each job printed
@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError, InputMissing
-from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudLook, CloudSubmit, FileEntry, Item, Place, Reply
-from ...files import local as near
+from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudQuery, CloudSubmit, FileEntry, Item, Place, Reply
+from ...files import local
 from ...files.patterns import Listing
 from ..local.this_machine import is_file, remove_tree
 from .jobs import CloudApi
-from .look import Looking
+from .observe import CloudObserver
 from .packs import name_of, pack
 from .receipts import Receipts
-from .results import Results
-from .submit import Submitting
+from .results import ResultArchives
+from .submit import Submitter
 
 
 class Habits(NamedTuple):
@@ -46,25 +46,27 @@ class Habits(NamedTuple):
         return cls(keep is not False, ignore is not False, bool(data.get("output_log", False)))
 
 
-class CloudContext:
+class CloudConnection:
     """One submission's place in a cloud."""
 
-    def __init__(self, api: CloudApi, near_side: str, submission: str, habits: Habits) -> None:
-        kept = Path(near_side) / near.OURS / submission
-        self.place = Place(near=near_side, root=near_side, home=str(kept / "cloud"))
-        self._api, self._habits, self._kept = api, habits, kept
-        self._receipts = Receipts(kept / "cloud")
-        self._results = Results(kept / "results", Path(near_side))
-        self._looking = Looking(api, self._receipts, self._results, kept / "logs" if habits.output_log else None)
-        self._outgoing = Outgoing(kept / "sent", ())
+    def __init__(self, api: CloudApi, local_path: str, submission: str, habits: Habits) -> None:
+        stored = Path(local_path) / local.OURS / submission
+        self.place = Place(local=local_path, remote_root=local_path, control=str(stored / "cloud"))
+        self._api, self._habits, self._stored = api, habits, stored
+        self._receipts = Receipts(stored / "cloud")
+        self._results = ResultArchives(stored / "results", Path(local_path))
+        self._looking = CloudObserver(
+            api, self._receipts, self._results, stored / "logs" if habits.output_log else None
+        )
+        self._outgoing = Outgoing(stored / "sent", ())
 
-    def ask(self, call: Call) -> Reply:
+    def run(self, call: Call) -> Reply:
         """Ask the API; ConfigError for shell text. Raises Unreachable when there is no good answer."""
         answer: Any
         if isinstance(call, CloudSubmit):
-            answer = Submitting(self._api, self._receipts, self._results, self._outgoing, call).run()
-        elif isinstance(call, CloudLook):
-            answer = {"jobs": self._looking.look(call), "ignore_exit_code": self._habits.ignore_exit_code}
+            answer = Submitter(self._api, self._receipts, self._results, self._outgoing, call).run()
+        elif isinstance(call, CloudQuery):
+            answer = {"jobs": self._looking.observe(call), "ignore_exit_code": self._habits.ignore_exit_code}
         elif isinstance(call, CloudDetail):
             answer = self._looking.detail(call)
         elif isinstance(call, CloudKill):
@@ -85,21 +87,21 @@ class CloudContext:
         for item in items:
             if item.size >= 0 and not is_file(Path(item.source)):
                 raise InputMissing(f"forward file {item.source} is not there any more; create it, then run again")
-        self._outgoing = Outgoing(self._kept / "sent", items)
+        self._outgoing = Outgoing(self._stored / "sent", items)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
         """What the result archives hold."""
         return self._results.tree(paths)
 
     def get(self, items: Sequence[Item]) -> list[Item]:
-        """Out of the archives to the near side, verified."""
+        """Out of the archives to the local side, verified."""
         return self._results.get(items)
 
     def remove(self) -> None:
         """What was sent to the storage, our receipts, and, unless they are to be kept, the archives."""
         self._api.remove(self._receipts)
         for name in ("cloud", "sent") if self._habits.keep_backup else ("cloud", "sent", "results"):
-            remove_tree(self._kept / name)
+            remove_tree(self._stored / name)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..core.model import SubmissionSpec
 
 
-class Asked(NamedTuple):
+class Loaded(NamedTuple):
     """A submission, the profile of its context, and the submission whose finished tasks it takes over."""
 
     spec: SubmissionSpec
@@ -24,14 +24,14 @@ class Asked(NamedTuple):
     previous: str | None = None
 
 
-def read_submission(path: str, allow_ref: bool) -> Asked:
+def read_submission(path: str, allow_ref: bool) -> Loaded:
     """The submission in a JSON or YAML file. Raises ConfigError that names the file and the key."""
     from ..schema.documents import load, resolve_refs
 
     return submission(resolve_refs(load(path), allow_ref, Path(path).parent), path)
 
 
-def submission(data: Mapping[str, Any], where: str) -> Asked:
+def submission(data: Mapping[str, Any], where: str) -> Loaded:
     """The submission that a mapping describes; `where` it stood begins every message."""
     from ..api.machine import Machine
     from ..api.resources import Resources
@@ -48,7 +48,7 @@ def submission(data: Mapping[str, Any], where: str) -> Asked:
         forward_common_files=tuple(sorted(checked["forward_common_files"])),
         backward_common_files=tuple(sorted(checked["backward_common_files"])),
     )
-    return Asked(spec, machine.profile, checked.get("previous_submission_hash"))
+    return Loaded(spec, machine.profile, checked.get("previous_submission_hash"))
 
 
 def read_profile(path: str, allow_ref: bool = False) -> Mapping[str, Any]:
