@@ -38,7 +38,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A run at one moment. `next_look` is on the clock of `time.monotonic`;
+    """A run at one moment. `next_query` is on the clock of `time.monotonic`;
     `trouble` is why the scheduler gives no good answer, or ""."""
 
     tally: Tally

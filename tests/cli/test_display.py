@@ -21,7 +21,7 @@ TROUBLE = "squeue: error: Unable to contact slurm controller\x1b[2J\nsecond line
 
 
 def seen(**changes: Any) -> Snapshot:
-    given = {"tally": TALLY, "failed": 1, "trouble": "", "next_look": 0.0, "over": False}
+    given = {"tally": TALLY, "failed": 1, "trouble": "", "next_query": 0.0, "over": False}
     return Snapshot(**{**given, **changes})
 
 

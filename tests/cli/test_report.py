@@ -28,16 +28,16 @@ def frames(*records: Any, start: float = 100.0) -> Iterator[Frame[Any]]:
         yield Frame(nth, nth, start + nth, 1, nth * 200, [record])
 
 
-def rows(*records: Any) -> list[report.Row]:
+def rows(*records: Any) -> list[report.ReplayRow]:
     return list(report.Replay().rows(frames(Open(1, "j", 1, host="n1", pid=7), OPENED, PLANNED, *records)))
 
 
 def test_a_row_says_where_from_and_where_to() -> None:
     found = rows(ev.Submitting(JOB, 1, "dq"), ev.Submitted(JOB, "4211", "receipt"))
-    assert found[3] == report.Row(
+    assert found[3] == report.ReplayRow(
         3, 103.0, 1, "n1:7", "submitting", JOB, 1, "unsubmitted", "unsubmitted", "", "as dq", ()
     )
-    assert found[4] == report.Row(
+    assert found[4] == report.ReplayRow(
         4, 104.0, 1, "n1:7", "submitted", JOB, 1, "unsubmitted", "waiting", "4211", "found by its receipt"
     )
 

@@ -67,7 +67,7 @@ def test_what_is_closed_to_us_is_not_said_to_be_absent(reported: Any) -> None:
         shutil.copytree(reported.local / ".dispatcher", f"{place}/.dispatcher")
         Path(place, ".dispatcher").chmod(0)
         code = (
-            "import os, sys, dispatcher.cli.find\n"
+            "import os, sys, dispatcher.cli.find as find\n"
             "if not os.geteuid(): os.setuid(65534)\n"
             "try: find.journals_of(sys.argv[1])\n"
             "except find.ConfigError as error: print(error)"

@@ -144,7 +144,7 @@ def answered(*lines: str) -> Any:
 
 def test_answers() -> None:
     assert answered(f"out dn1 {APP}", "code dn1 0", "done") == Accepted(APP)
-    assert answered("turned dn1 dn0", "done") == EarlierAttempt("dn0")
+    assert answered("earlier dn1 dn0", "done") == EarlierAttempt("dn0")
     assert answered("err dn1 HDFS: put: Cannot create file. Name node is in safe mode.", "code dn1 75") == Deferral(
         "HDFS: put: Cannot create file. Name node is in safe mode."
     )

@@ -68,12 +68,12 @@ LINES: dict[str, tuple[str, ...]] = {
         "pbs_answers:test_after_mom_restarts_the_job_runs_again",
         "pbs_answers:test_a_failing_prologue_leaves_h_for_ever",
         "pbs_answers:test_oversized_requests_stay_q",
-        "pbs_lives:test_a_later_life_takes_over_and_what_was_done_stays_done",
+        "pbs_restarts:test_a_later_life_takes_over_and_what_was_done_stays_done",
     ),
     "An empty `#PBS -q ` line": (
         "pbs_scripts:test_no_queue_directive_without_a_queue_and_the_shebang_is_the_first_line",
         "pbs_scripts:test_names_are_cut_to_what_old_servers_take_with_the_nonce_whole",
-        "pbs_lives:test_a_first_life",
+        "pbs_restarts:test_a_first_life",
     ),
     "Unknown: 153, \"qstat: Unknown Job Id Error": (
         "pbs_answers:test_trqauthd_down_and_a_hung_server",

@@ -116,7 +116,7 @@ class SimulatedPlace:
         query: Callable[[Process, str, Any], None] = lambda process, what, request: None,
     ) -> None:
         self.cluster, self.process, self._audit = cluster, process or Process(Host("here"), 1), query
-        self.place = Place(local="/local", root="/R", home="/R/.dispatcher/x/jobs")
+        self.place = Place(local="/local", remote_root="/R", control="/R/.dispatcher/x/jobs")
         self._before: dict[str, tuple[float, Any]] = {}
 
     def _step(self, point: str) -> None:
