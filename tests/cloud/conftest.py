@@ -68,8 +68,8 @@ class Cloud:
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Pauses between tries are short, and so is the time that a job may be missing."""
     monkeypatch.setattr(cloud_http, "_pause", lambda nth: 0.05)
-    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudDialect.grace", 0.6)
-    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudDialect.pace", 0.1)
+    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudDialect.absence_timeout", 0.6)
+    monkeypatch.setattr("dispatcher.schedulers.cloud.dialect.CloudDialect.min_poll_interval", 0.1)
     monkeypatch.setattr(cloud_fetch, "_PAUSE", 0.01)
     for name in ("BOHR_TICKET", "BOHRIUM_EMAIL", "BOHRIUM_PASSWORD", "ACCESS_KEY", "BOHRIUM_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)

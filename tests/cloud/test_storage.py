@@ -96,7 +96,7 @@ def test_a_wrong_signature_is_refused_by_the_server(cloud: Cloud) -> None:
     keys = bucket._keys(False)
     bucket._keys = lambda fresh: keys._replace(secret="other")
     with pytest.raises(TransferFailed, match="SignatureDoesNotMatch"):
-        bucket.run("PUT", "a", b"data")
+        bucket.call("PUT", "a", b"data")
 
 
 def test_tiefblue_in_one_and_in_parts(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

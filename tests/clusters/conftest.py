@@ -281,7 +281,7 @@ from dispatcher.core.model import SubmissionSpec
 from dispatcher.run.session import open_session
 spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=SubmissionSpec)
 with open_session(spec, {}) as session:
-    session.scheduler.grace = float(sys.argv[2])
+    session.scheduler.absence_timeout = float(sys.argv[2])
     session.run(check_interval=1, clean=False)
 """
 

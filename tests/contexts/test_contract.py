@@ -395,12 +395,12 @@ def test_large_files_travel_in_flat_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-from dispatcher.contexts.local.local import LocalContext
+from dispatcher.contexts.local.local import LocalConnection
 from dispatcher.core.model import MachineSpec
 from dispatcher.core.ports import Item
 top = Path(sys.argv[1])
 with open(top / "big", "wb") as file: file.truncate(192 << 20)
-context = LocalContext.open(MachineSpec("Shell", "Local", str(top), str(top / "there")), {"symlink": False}, "s", ".")
+context = LocalConnection.open(MachineSpec("Shell", "Local", str(top), str(top / "there")), {"symlink": False}, "s", ".")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 context.put([Item(str(top / "big"), "big", 192 << 20)], True)
 (top / "big").unlink()

@@ -47,7 +47,7 @@ def test_a_name_like_nothing_gets_the_list() -> None:
 @pytest.mark.parametrize("name", list(contexts.BUILTIN))
 def test_what_is_built_loads(name: str) -> None:
     kind = contexts.load(name)
-    assert kind.__name__ == name
+    assert kind.__name__ == name.replace("Context", "Connection")
     assert all(isinstance(key, contexts.ProfileKey) and key.doc for key in kind.profile_keys)
 
 

@@ -164,7 +164,7 @@ from dispatcher.core.model import SubmissionSpec
 from dispatcher.run.session import open_session
 spec = msgspec.json.decode(open(sys.argv[1], "rb").read(), type=SubmissionSpec)
 with open_session(spec, {}) as session:
-    session.scheduler.grace, session.scheduler.pace = 1.5, 0.2
+    session.scheduler.absence_timeout, session.scheduler.min_poll_interval = 1.5, 0.2
     session.run(check_interval=0.3, clean=False)
 """
 

@@ -1,7 +1,7 @@
 """The simulated cluster behind a real dialect: its shell text is really run, its commands are answered by the cluster.
 
     far = FarSide(cluster, "PBS")              a directory with R, and with qsub, qstat, … that ask this process
-    DialectPlace(far).ask(scheduler.submit(…)) a real `sh` writes scripts and receipts, and calls them
+    DialectPlace(far).run(scheduler.submit(…)) a real `sh` writes scripts and receipts, and calls them
         qsub -N d00000001sim d00000001sim.sub  ->  "4001.simhost", and the cluster has a job more
 
 Nothing but the commands' answers and the jobs is simulated, so no time passes

@@ -1,7 +1,7 @@
 """The two ports to the simulated cluster: a dialect whose questions are JSON, and a context that answers them.
 
 SimulatedQueue().observe([Query("dsim1")], place)   ->  Shell('{"op":"observe","nonces":["dsim1"]}')
-SimulatedPlace(cluster).ask(that)                ->  Reply(0, '{"dsim1":{"native":"running", …}}')
+SimulatedPlace(cluster).run(that)                ->  Reply(0, '{"dsim1":{"native":"running", …}}')
 """
 
 from __future__ import annotations
