@@ -22,7 +22,9 @@ N ?= 20000
 SECONDS ?= 60
 SCHEDULER ?=
 FULL ?=
-QUICK := not slow and not cluster
+# Twice as many as the smallest machine has cores: half of the time of the tests is waiting.
+WORKERS ?= 4
+QUICK := --ignore tests/crash -m 'not slow and not cluster'
 LOWEST := build/lowest
 
 .PHONY: demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden diagram dist clean
@@ -43,11 +45,11 @@ check: $(READY)
 	$(BIN)/mypy
 
 quick: $(READY)
-	$(BIN)/python -m pytest -n auto -m '$(QUICK)'
+	$(BIN)/python -m pytest -n $(WORKERS) $(QUICK)
 
 test: $(READY)
 	fixtures/bin/need shellcheck
-	$(BIN)/python -m pytest -n auto -m 'not cluster' $(FULL)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not cluster' $(FULL)
 
 test-clusters: $(READY)
 	fixtures/bin/need bindfs
@@ -59,9 +61,9 @@ test-all:
 lowest: $(READY)
 	rm -rf $(LOWEST)
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(LOWEST)
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --output-file $(LOWEST)/versions pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test]'
-	$(LOWEST)/bin/python -m pytest -n auto -m '$(QUICK)'
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --extra gui --output-file $(LOWEST)/versions pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test,gui]'
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) $(QUICK)
 
 smoke: $(READY)
 	fixtures/bin/smoke $(BIN)/python

@@ -65,7 +65,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     script = lay_out(root, what, dialect or Told())
     return subprocess.run(
-        ["bash", str(script)], capture_output=True, text=True, env={**os.environ, **env}, timeout=60, check=False
+        ["bash", str(script)], capture_output=True, text=True, env={**os.environ, **env}, timeout=300, check=False
     )
 
 
