@@ -25,7 +25,7 @@ from dispatcher.testing.dialects import KITS
 CLOUDS = ("Bohrium", "OpenAPI")
 
 
-@pytest.fixture(params=["", *KITS, *CLOUDS])
+@pytest.fixture(params=["", *(pytest.param(name, marks=pytest.mark.slow) for name in (*KITS, *CLOUDS))])
 def dialect(request: pytest.FixtureRequest) -> str:
     """Overrides the fixture of all tests."""
     name: str = request.param

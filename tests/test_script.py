@@ -119,6 +119,7 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     assert text.startswith("#!/bin/bash -l\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
 def test_shellcheck_has_no_complaint(name: str) -> None:
     done = subprocess.run(

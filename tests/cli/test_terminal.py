@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _CODE = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])")
 
 
