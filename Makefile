@@ -41,7 +41,8 @@ check: $(READY)
 
 test-clusters: $(READY)
 	fixtures/bin/need bindfs
-	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster $(if $(SCHEDULER),-k $(SCHEDULER))
+	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster --durations 10 \
+	  --timeout 900 $(if $(SCHEDULER),-k $(SCHEDULER),-n auto --dist loadgroup)
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py

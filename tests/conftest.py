@@ -17,6 +17,8 @@ from dispatcher.testing.cluster import World
 from dispatcher.testing.faults import Killed
 from dispatcher.testing.simulation import Simulated
 
+from . import groups
+
 #: Batch systems that are asked by HTTP.
 CLOUDS = ("Bohrium", "OpenAPI")
 
@@ -31,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     os.environ["HOME"] = home.name
+    config.pluginmanager.register(groups.Summary())
+
+
+pytest_xdist_auto_num_workers = groups.pytest_xdist_auto_num_workers
+pytest_collection_modifyitems = groups.pytest_collection_modifyitems
+pytest_runtest_makereport = groups.pytest_runtest_makereport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -28,6 +28,8 @@ from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpe
 from dispatcher.session import Session
 from journal import frames
 
+from ..conftest import ports_in_a_row
+
 FOLDER = Path(__file__).parents[3] / "fixtures" / "clusters" / "ssh"
 
 
@@ -191,8 +193,7 @@ def start_sshd(
 def _sshd(
     servers: Mapping[str, str], top: Path, more: Mapping[str, str]
 ) -> tuple[dict[str, Any], subprocess.Popen[bytes]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = ports_in_a_row(1)
     run = Path(servers["SSH_RUN"])
     settings = {
         "ListenAddress": f"127.0.0.1:{port}",
