@@ -49,6 +49,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return len({group for _, group in GROUPS}) if config.getoption("dist") == "loadgroup" else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster"):
