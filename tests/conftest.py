@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(groups.Summary())
 
 
+pytest_xdist_make_scheduler = groups.pytest_xdist_make_scheduler
 pytest_xdist_auto_num_workers = groups.pytest_xdist_auto_num_workers
 pytest_collection_modifyitems = groups.pytest_collection_modifyitems
 pytest_runtest_makereport = groups.pytest_runtest_makereport

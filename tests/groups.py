@@ -12,8 +12,10 @@ import re
 from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 #: The first pattern that is found in a test's id names its group.
 GROUPS = (
@@ -44,18 +46,28 @@ def group_of(test: str) -> str:
     raise pytest.UsageError(f"{test} needs real servers and is in no group: add it to GROUPS in {__file__}")
 
 
+class ByGroup(LoadScopeScheduling):
+    """Each group to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Ours, when tests are dealt out by groups."""
+    return ByGroup(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """As many workers as groups, when tests are dealt out by groups."""
     return len({group for _, group in GROUPS}) if config.getoption("dist") == "loadgroup" else None
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Reports tell the group of a test."""
     for item in items:
         if item.get_closest_marker("cluster"):
-            group = group_of(item.nodeid)
-            item.add_marker(pytest.mark.xdist_group(group))
-            item.user_properties.append(("group", group))
+            item.user_properties.append(("group", group_of(item.nodeid)))
 
 
 @pytest.hookimpl(wrapper=True)
