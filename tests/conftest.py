@@ -44,6 +44,13 @@ pytest_runtest_makereport = groups.pytest_runtest_makereport
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--full", action="store_true", help="full sizes: every count and seed of make test-all")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether counts are to be as large as in make test-all."""
+    return bool(request.config.getoption("--full"))
 
 
 def submission(

@@ -314,16 +314,24 @@ with open_session(spec, {}) as session:
 """
 
 
+def waits(work: Work) -> str:
+    """What a task does that is to end after the last kill."""
+    return f"until [ -e {work.top}/over ]; do sleep 0.3; done"
+
+
 class Mortal:
     """A dispatcher in a process of its own that is killed again and again, and then left to end."""
 
     def __init__(self, work: Work, spec: SubmissionSpec, grace: float) -> None:
-        asked = work.top / "spec.json"
+        self.over, asked = work.top / "over", work.top / "spec.json"
         asked.write_bytes(msgspec.json.encode(spec))
         self.command = [sys.executable, "-c", _CHILD, str(asked), str(grace)]
 
     def live(self, kills: int, after: Callable[[int], object] = lambda kill: None) -> None:
-        """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed."""
+        """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed.
+
+        The run must last till then: one of its tasks at least has to end with `waits(work)`.
+        """
         chance, killed = random.Random(4), 0
         while True:
             child = subprocess.Popen(self.command, cwd=Path(__file__).parents[2])
@@ -335,6 +343,8 @@ class Mortal:
                 child.wait()
             killed += 1
             after(killed)
+            if killed == kills:
+                self.over.touch()
         assert (code, killed) == (0, kills)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from dispatcher import events as ev
 
+from .conftest import waits
+
 if TYPE_CHECKING:
     from .conftest import GridEngine, Meter, Mortal, Work
 
@@ -39,21 +41,23 @@ def test_200_tasks(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("jobs", "size"), [(40, 1), (8, 5)], ids=["jobs", "arrays"])
-def test_20_deaths_and_qmaster_restarted_and_killed(
-    gridengine: GridEngine, work: Work, mortal: type[Mortal], jobs: int, size: int
+def test_deaths_and_qmaster_restarted_and_killed(
+    gridengine: GridEngine, work: Work, mortal: type[Mortal], jobs: int, size: int, full: bool
 ) -> None:
     """Grid Engine's own accounting is the witness: each job, each element, lived once."""
+    deaths = 20 if full else 10
 
     def disturb(kill: int) -> None:
-        if kill == 7:
+        if kill == deaths // 3:
             gridengine.ctl("restart", "sge_qmaster")
-        elif kill == 14:
+        elif kill == 2 * deaths // 3:
             gridengine.ctl("kill9", "sge_qmaster")
             gridengine.ctl("start", "sge_qmaster")
 
     asked = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
-    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(jobs * size)], context="LocalContext", **asked)
-    mortal(work, spec, grace=6).live(20, disturb)
+    commands = [*(f"sleep {n % 4 + 1}" for n in range(jobs * size - 1)), waits(work)]
+    spec = work.spec(commands, context="LocalContext", **asked)
+    mortal(work, spec, grace=6).live(deaths, disturb)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(jobs * size), 1)
     assert work.causes() == []
     assert gridengine.drained()

@@ -13,10 +13,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -43,14 +44,15 @@ def test_twenty_tasks_from_end_to_end(profile: dict[str, Any], tasks: Any) -> No
 
 
 @contextmanager
-def killing(sessions: Any, manner: str, times: int) -> Iterator[list[float]]:
-    """Ends sessions in the background, so many times; what it yields grows by one with each."""
+def killing(sessions: Any, manner: str, times: int, end: Path) -> Iterator[list[float]]:
+    """Ends sessions in the background, so many times (what it yields grows by each); then `end` is there."""
     luck, over, kills = random.Random(4), threading.Event(), list[float]()
 
     def kill() -> None:
         while len(kills) < times and not over.wait(luck.uniform(0.2, 1.1)):
             sessions.kill(manner)
             kills.append(time.monotonic())
+        end.touch()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -62,11 +64,19 @@ def killing(sessions: Any, manner: str, times: int) -> Iterator[list[float]]:
 
 
 @pytest.mark.parametrize("manner", ["line", "logout", "scope"])
-def test_twenty_random_kills_lose_nothing_and_repeat_nothing(
-    profile: dict[str, Any], sessions: Any, tasks: Any, manner: str
+def test_random_kills_lose_nothing_and_repeat_nothing(
+    profile: dict[str, Any],
+    ssh_servers: Mapping[str, str],
+    sessions: Any,
+    tasks: Any,
+    manner: str,
+    full: bool,
 ) -> None:
-    spec = tasks.spec(40)
-    with killing(sessions, manner, 20) as kills:
+    many, times = 40 if full else 20, 20 if full else 8
+    end = Path(ssh_servers["SSH_RUN"]).parent / f"end-{uuid4().hex}"
+    # the last task ends after the last kill
+    spec = tasks.spec(many, f"sleep 1; [ $(cat in) != {many - 1} ] || until [ -e {end} ]; do sleep 0.2; done")
+    with killing(sessions, manner, times, end) as kills:
         for _ in range(30):
             try:
                 with open_session(spec, profile) as session:
@@ -74,8 +84,8 @@ def test_twenty_random_kills_lose_nothing_and_repeat_nothing(
                     break
             except Unreachable:  # killed while it made the first connection
                 time.sleep(1)
-    killed = tasks.check(40)
-    assert len(kills) == 20
+    killed = tasks.check(many)
+    assert len(kills) == times
     assert (killed > 0) is (manner == "scope"), "a session's end must not touch jobs that have left it"
 
 
