@@ -23,9 +23,7 @@ GROUPS = (
     (r"clusters/(test_slurm_faults|test_selftest_slurm|ssh/test_slurm_over_ssh)", "slurm 2"),
     (r"clusters/test_gridengine_(life|arrays|load)", "gridengine 1"),
     (r"clusters/(test_gridengine_faults|test_selftest_gridengine)", "gridengine 2"),
-    (r"clusters/test_hadoop_(life|container)", "hadoop 1"),
-    (r"clusters/test_hadoop_faults", "hadoop 2"),
-    (r"clusters/test_selftest_hadoop", "hadoop 3"),
+    (r"clusters/test_(selftest_)?hadoop", "hadoop"),
     (r"clusters/ssh/test_(ssh_servers|ssh_secrets|ssh_quota|selftest_ssh)", "ssh 1"),
     (r"clusters/ssh/test_ssh_faults", "ssh 2"),
     (r"clusters/ssh/test_ssh_(kills|busybox|contract)", "ssh 3"),
@@ -99,7 +97,7 @@ class Summary:
         self.took[group] += report.duration
         if report.failed:
             where = list(dict.fromkeys(value for name, value in told if name == "logs"))
-            self.failed.append((f"{report.nodeid} ({report.when})", group, where))
+            self.failed.append((f"{Path(report.nodeid).name} ({report.when})", group, where))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -110,9 +108,8 @@ class Summary:
             for group, seconds in sorted(self.took.items(), key=lambda pair: -pair[1]):
                 terminalreporter.write_line(f"{seconds:7.0f} s  {group}")
         if self.failed:
-            terminalreporter.section("failed: test, group, and where the logs lie")
+            terminalreporter.section("failed: group of servers, test, and where the logs lie")
             for test, group, where in self.failed[: self.SHOWN]:
-                terminalreporter.write_line(f"{test}  group {group}")
-                terminalreporter.write_line(f"    {'  '.join(where) or 'no server was started'}")
+                terminalreporter.write_line(f"logs: {group}: {test}: {' '.join(where)}")
             if len(self.failed) > self.SHOWN:
                 terminalreporter.write_line(f"and {len(self.failed) - self.SHOWN} more, above")
