@@ -316,14 +316,14 @@ with open_session(spec, {}) as session:
 
 def waits(work: Work) -> str:
     """What a task does that is to end after the last kill."""
-    return f"until [ -e {work.top}/over ]; do sleep 0.3; done"
+    return f"until [ -e {work.log.with_name('over')} ]; do sleep 0.3; done"
 
 
 class Mortal:
     """A dispatcher in a process of its own that is killed again and again, and then left to end."""
 
     def __init__(self, work: Work, spec: SubmissionSpec, grace: float) -> None:
-        self.over, asked = work.top / "over", work.top / "spec.json"
+        self.over, asked = work.log.with_name("over"), work.top / "spec.json"
         asked.write_bytes(msgspec.json.encode(spec))
         self.command = [sys.executable, "-c", _CHILD, str(asked), str(grace)]
 
