@@ -43,7 +43,7 @@ def test_sessions_killed_in_the_middle_of(
     slurm_behind_ssh: BehindSsh, tasks: Any, aimed: Any, sessions_of: Any, where: str, slurm: Slurm
 ) -> None:
     """Some jobs are accepted and the answer is lost; Slurm has each of them once."""
-    spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.2)
+    spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.5)
     with open_session(spec, slurm_behind_ssh.profile) as session:
         home = Path(session.context.place.home)
         session.scheduler.grace = 10.0  # as the message time-out of this Slurm; the default is a minute

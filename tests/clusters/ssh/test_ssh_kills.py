@@ -121,7 +121,7 @@ def test_killed_in_the_middle_of(
     profile: dict[str, Any], sessions: Any, tasks: Any, aimed: Any, where: str, manner: str
 ) -> None:
     big = PART if where in ("upload", "download") else 0
-    spec = tasks.spec(8, "sleep 0.5", big, {"max_running": 8}, wait_time=0.2)
+    spec = tasks.spec(8, "sleep 0.5", big, {"max_running": 8}, wait_time=0.5)
     with open_session(spec, profile) as session:
         phase, far_enough = moment(where, session)
         shot = aimed(sessions, manner, phase, far_enough)
@@ -147,12 +147,15 @@ def test_killed_in_the_middle_of_the_text_of_a_submission(
         def half() -> bool:
             begun.append(proxy.tell("stats")["to_target"])
             seen[:] = [len(below(session, ".dispatcher/*/jobs/*"))]
-            return begun[-1] - begun[0] > 60_000
+            if begun[-1] - begun[0] > 60_000:
+                proxy.tell("freeze")
+                return True
+            return False
 
         begun: list[int] = []
         shot = aimed(sessions, manner, "submit", half)
         shot.at(session)
-        proxy.tell("rate", "50000")
+        proxy.tell("rate", "25000")
         patient = threading.Thread(target=lambda: (wait_for(lambda: shot.hit), proxy.tell("ok")))
         patient.start()
         session.run(check_interval=1)
