@@ -144,7 +144,7 @@ class Slurm:
 
     def empty(self) -> None:
         """End whatever is queued."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while jobs := self.queued():
             assert time.monotonic() < end, f"jobs do not go: {jobs}"
             self.tried("scancel", *jobs)
@@ -475,14 +475,14 @@ class GridEngine:
 
     def drained(self) -> bool:
         """Whether all jobs leave by themselves: their scripts have ended a moment before."""
-        end = time.monotonic() + 15
+        end = time.monotonic() + 120
         while self.queued() and time.monotonic() < end:
             time.sleep(0.2)
         return not self.queued()
 
     def empty(self) -> None:
         """End whatever is queued."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while jobs := self.queued():
             assert time.monotonic() < end, f"jobs do not go: {jobs}"
             self.ask("qdel", "-f", ",".join(jobs), code=None)
@@ -569,7 +569,7 @@ class Hadoop:
 
     def drained(self) -> bool:
         """Whether all applications end by themselves: their scripts have ended a moment before."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while self.live() and time.monotonic() < end:
             time.sleep(0.5)
         return not self.live()

@@ -163,7 +163,7 @@ def test_id_is_given_to_the_next_job(gridengine: GridEngine, work: Work) -> None
     work.run(spec, hurry, grace=3)
     assert work.said("begin") == work.said("end") == {0: 1}
     assert len(work.events(ev.Submitted)) == 2
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while gridengine.queued() != [submitted.id]:  # the marker of ours is there before the queue forgets it
         assert time.monotonic() < end
         time.sleep(0.5)

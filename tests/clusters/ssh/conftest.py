@@ -226,7 +226,7 @@ def _sshd(
     (top / "ssh_config").write_text("")
     program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "/usr/sbin/sshd"
     server = subprocess.Popen([program, "-D", "-f", top / "config", "-E", top / "log"])
-    for _ in range(100):
+    for _ in range(1000):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             break
