@@ -121,7 +121,6 @@ def test_cancelled_by_us_everything_that_was_started_ends(foreign: Foreign) -> N
     assert foreign.work.said("end") == {}
 
 
-@pytest.mark.timeout(900)
 def test_holds_under_chaos(foreign: Foreign, full: bool) -> None:
     """`dispatcher selftest`: its dispatcher is killed again and again, nothing twice, nothing lost.
 

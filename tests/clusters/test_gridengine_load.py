@@ -20,7 +20,6 @@ ARRAY: dict[str, Any] = {**SGE, "group_size": 0, "kwargs": {"array": True}}
 GOOD = {("0", "0")}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("jobs", "asked"), [(200, SGE), (1, ARRAY)], ids=["jobs", "array"])
 def test_200_tasks(
     gridengine: GridEngine, work: Work, count_commands: Callable[..., Meter], jobs: int, asked: dict[str, Any]
@@ -39,7 +38,6 @@ def test_200_tasks(
     assert (len(lives), set(lives.values()), {life[2:] for life in lives}) == (200, {1}, GOOD)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("jobs", "size"), [(40, 1), (8, 5)], ids=["jobs", "arrays"])
 def test_deaths_and_qmaster_restarted_and_killed(
     gridengine: GridEngine, work: Work, mortal: type[Mortal], jobs: int, size: int, full: bool

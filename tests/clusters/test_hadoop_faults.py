@@ -55,7 +55,6 @@ def finished(session: Session, work: Work) -> None:
     assert set(work.said("begin").values()) == set(work.said("end").values()) == {1}
 
 
-@pytest.mark.timeout(900)
 def test_kills_of_the_dispatcher_lose_and_duplicate_nothing(hadoop: Hadoop, work: Work, full: bool) -> None:
     many = 8 if full else 4
     asked = spec(hadoop, work, *(f"sleep {n % 3}; echo {n} > out" for n in range(many)))

@@ -41,7 +41,6 @@ def run(
     return session
 
 
-@pytest.mark.timeout(900)
 def test_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work, full: bool) -> None:
     """Three tasks a job, side by side in it."""
     jobs = 20 if full else 5

@@ -12,7 +12,6 @@ import pytest
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("context", ["LazyLocal", "Local"])
 def test_shell_holds_under_chaos(tmp_path: Path, context: str, full: bool) -> None:
     kills = 20 if full else 8

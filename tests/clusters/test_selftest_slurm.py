@@ -15,7 +15,6 @@ pytestmark = pytest.mark.cluster
 SIZES: dict[str, dict[str, Any]] = {"Slurm": {}, "SlurmJobArray": {"kwargs": {"slurm_job_size": 1}}}
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("batch", SIZES)
 def test_slurm_holds_under_chaos(
     slurm: Slurm, selftest_here: Callable[..., dict[str, Any]], batch: str, full: bool

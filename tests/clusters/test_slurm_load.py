@@ -41,19 +41,16 @@ def run_and_count(work: Work, meter: Meter, tasks: int, jobs: int, **spec: Any) 
     assert within_bounds(meter.counts(), jobs, looks, 0), meter.counts()
 
 
-@pytest.mark.timeout(600)
 def test_many_jobs(slurm: Slurm, work: Work, meter: Meter, full: bool) -> None:
     jobs = 500 if full else 120
     run_and_count(work, meter, jobs, jobs)
 
 
-@pytest.mark.timeout(600)
 def test_array_of_2000_is_one_sbatch(slurm: Slurm, work: Work, meter: Meter) -> None:
     slurm.up(SLURM_MAX_ARRAY="2001")
     run_and_count(work, meter, 2000, 1, batch="SlurmJobArray", group_size=0)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("batch", ["Slurm", "SlurmJobArray"])
 def test_jobs_with_deaths_and_two_restarts_of_the_controller(
     slurm: Slurm, work: Work, mortal: type[Mortal], batch: str, full: bool

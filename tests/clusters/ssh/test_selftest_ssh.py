@@ -13,7 +13,6 @@ import pytest
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.timeout(900)
 def test_ssh_holds_under_chaos(ssh_servers: Mapping[str, str], tmp_path: Path, full: bool) -> None:
     kills = 20 if full else 6
     profile = {

@@ -22,7 +22,6 @@ def slurm_behind_ssh(slurm: Slurm, behind_ssh: BehindSsh) -> BehindSsh:
     return behind_ssh
 
 
-@pytest.mark.timeout(900)
 def test_slurm_over_ssh_holds_under_chaos(slurm_behind_ssh: BehindSsh, full: bool) -> None:
     kills = 20 if full else 5
     asked = {"group_size": 2, "queue_name": "main"}
@@ -31,13 +30,11 @@ def test_slurm_over_ssh_holds_under_chaos(slurm_behind_ssh: BehindSsh, full: boo
     assert told["accepted"] == told["run"] == told["tasks"]
 
 
-@pytest.mark.timeout(600)
 def test_an_array_over_ssh(slurm_behind_ssh: BehindSsh) -> None:
     told = slurm_behind_ssh.selftest("SlurmJobArray", {"group_size": 0, "queue_name": "main"}, "--tasks", "30")
     assert (told["twice"], told["lost"], told["run"]) == (0, 0, 30)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["submit", "poll"])
 def test_sessions_killed_in_the_middle_of(
     slurm_behind_ssh: BehindSsh, tasks: Any, aimed: Any, sessions_of: Any, where: str, slurm: Slurm
