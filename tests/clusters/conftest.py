@@ -205,6 +205,18 @@ class Work:
             tuple(tasks),
         )
 
+    def hangs(self, number: int) -> str:
+        """The command of a task of this number that hangs when it begins for the first time, and only then."""
+        return f"[ $(grep -cx 'begin {number}' {self.log}) -gt 1 ] || sleep 6000"
+
+    def waits(self) -> str:
+        """The command of a task that ends after `go`."""
+        return f"until [ -e {self.log.with_name('go')} ]; do sleep 0.2; done"
+
+    def go(self) -> None:
+        """Let tasks end that wait for it."""
+        self.log.with_name("go").touch()
+
     def said(self, word: str) -> Counter[int]:
         """How often each task said `begin` or `end`."""
         lines = (line.split() for line in self.log.read_text().splitlines())
@@ -314,23 +326,18 @@ with open_session(spec, {}) as session:
 """
 
 
-def waits(work: Work) -> str:
-    """What a task does that is to end after the last kill."""
-    return f"until [ -e {work.log.with_name('over')} ]; do sleep 0.3; done"
-
-
 class Mortal:
     """A dispatcher in a process of its own that is killed again and again, and then left to end."""
 
     def __init__(self, work: Work, spec: SubmissionSpec, grace: float) -> None:
-        self.over, asked = work.log.with_name("over"), work.top / "spec.json"
+        self.work, asked = work, work.top / "spec.json"
         asked.write_bytes(msgspec.json.encode(spec))
         self.command = [sys.executable, "-c", _CHILD, str(asked), str(grace)]
 
     def live(self, kills: int, after: Callable[[int], object] = lambda kill: None) -> None:
         """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed.
 
-        The run must last till then: one of its tasks at least has to end with `waits(work)`.
+        The run must last till then: one of its tasks at least has to be `work.waits()`.
         """
         chance, killed = random.Random(4), 0
         while True:
@@ -344,7 +351,7 @@ class Mortal:
             killed += 1
             after(killed)
             if killed == kills:
-                self.over.touch()
+                self.work.go()
         assert (code, killed) == (0, kills)
 
 

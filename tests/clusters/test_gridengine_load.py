@@ -9,8 +9,6 @@ import pytest
 
 from dispatcher import events as ev
 
-from .conftest import waits
-
 if TYPE_CHECKING:
     from .conftest import GridEngine, Meter, Mortal, Work
 
@@ -53,7 +51,7 @@ def test_deaths_and_qmaster_restarted_and_killed(
             gridengine.ctl("start", "sge_qmaster")
 
     asked = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
-    commands = [*(f"sleep {n % 4 + 1}" for n in range(jobs * size - 1)), waits(work)]
+    commands = [*(f"sleep {n % 4 + 1}" for n in range(jobs * size - 1)), work.waits()]
     spec = work.spec(commands, context="LocalContext", **asked)
     mortal(work, spec, grace=6).live(deaths, disturb)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(jobs * size), 1)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import waits
-
 if TYPE_CHECKING:
     from .conftest import Meter, Mortal, Slurm, Work
 
@@ -57,7 +55,7 @@ def test_jobs_with_deaths_and_two_restarts_of_the_controller(
 ) -> None:
     size = 1 if batch == "Slurm" else 4
     tasks, deaths = size * (60 if full else 30), 30 if full else 12
-    commands = [*(f"sleep {n % 4 + 1}" for n in range(tasks - 1)), waits(work)]
+    commands = [*(f"sleep {n % 4 + 1}" for n in range(tasks - 1)), work.waits()]
     spec = work.spec(commands, batch, "LocalContext", group_size=size)
     restarts = (deaths // 3, 2 * deaths // 3)
     # more than MessageTimeout, which is 10 here
