@@ -44,12 +44,17 @@ def test_twenty_tasks_from_end_to_end(profile: dict[str, Any], tasks: Any) -> No
 
 
 @contextmanager
-def killing(sessions: Any, manner: str, times: int, end: Path) -> Iterator[list[float]]:
-    """Ends sessions in the background, so many times (what it yields grows by each); then `end` is there."""
+def killing(sessions: Any, manner: str, times: int, begun: Callable[[], bool], end: Path) -> Iterator[list[float]]:
+    """Ends sessions in the background, half of the times when a task has begun; then `end` is there.
+
+    What it yields grows by one with each.
+    """
     luck, over, kills = random.Random(4), threading.Event(), list[float]()
 
     def kill() -> None:
         while len(kills) < times and not over.wait(luck.uniform(0.2, 1.1)):
+            while len(kills) >= times // 2 and not begun() and not over.wait(0.1):
+                pass
             sessions.kill(manner)
             kills.append(time.monotonic())
         end.touch()
@@ -76,7 +81,8 @@ def test_random_kills_lose_nothing_and_repeat_nothing(
     end = Path(ssh_servers["SSH_RUN"]).parent / f"end-{uuid4().hex}"
     # the last task ends after the last kill
     spec = tasks.spec(many, f"sleep 1; [ $(cat in) != {many - 1} ] || until [ -e {end} ]; do sleep 0.2; done")
-    with killing(sessions, manner, times, end) as kills:
+    far = Path(f"~{profile['username']}").expanduser() / spec.machine.remote_root.removeprefix("~/")
+    with killing(sessions, manner, times, lambda: any(far.rglob("*.claim")), end) as kills:
         for _ in range(30):
             try:
                 with open_session(spec, profile) as session:
@@ -118,7 +124,7 @@ def moment(name: str, session: Session) -> tuple[str, Callable[[], bool]]:
 @pytest.mark.parametrize("manner", ["line", "logout", "tree"])
 @pytest.mark.parametrize("where", ["upload", "submit", "poll", "download"])
 def test_killed_in_the_middle_of(
-    profile: dict[str, Any], sessions: Any, tasks: Any, aimed: Any, where: str, manner: str
+    profile: dict[str, Any], proxy: Any, sessions: Any, tasks: Any, aimed: Any, where: str, manner: str
 ) -> None:
     big = PART if where in ("upload", "download") else 0
     spec = tasks.spec(8, "sleep 0.5", big, {"max_running": 8}, wait_time=0.5)
@@ -126,6 +132,8 @@ def test_killed_in_the_middle_of(
         phase, far_enough = moment(where, session)
         shot = aimed(sessions, manner, phase, far_enough)
         shot.at(session)
+        if big:  # slow enough to be caught on the way
+            proxy.tell("rate", str(16 * MIB))
         session.run(check_interval=1)
         assert session.context._context._link.logins == 2
     assert shot.hit
