@@ -17,11 +17,14 @@ from tests.simulation.cluster import Conditions
 from tests.simulation.faults import Killed
 from tests.simulation.simulation import Simulated
 
+from . import groups
+
 #: Batch systems that are asked by HTTP.
 CLOUDS = ("Bohrium", "OpenAPI")
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("full", deadline=None, max_examples=600)
 hypothesis.settings.load_profile("untimed")
 
 
@@ -31,10 +34,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     os.environ["HOME"] = home.name
+    if config.getoption("--full"):
+        hypothesis.settings.load_profile("full")
+    config.pluginmanager.register(groups.Summary())
+
+
+pytest_xdist_make_scheduler = groups.pytest_xdist_make_scheduler
+pytest_xdist_auto_num_workers = groups.pytest_xdist_auto_num_workers
+pytest_collection_modifyitems = groups.pytest_collection_modifyitems
+pytest_runtest_makereport = groups.pytest_runtest_makereport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--full", action="store_true", help="full sizes: every count and seed of make test-all")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether counts are to be as large as in make test-all."""
+    return bool(request.config.getoption("--full"))
 
 
 def submission(

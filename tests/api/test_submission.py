@@ -15,6 +15,8 @@ from dispatcher.contexts.local.local import LocalConnection
 from dispatcher.core.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
 from dispatcher.files import local
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

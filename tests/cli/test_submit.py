@@ -12,6 +12,8 @@ from dispatcher.cli.monitor import Monitor
 
 from dispatcher.cli.display import PlainLines
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_to_its_end_and_again(work: Any, golden: Any) -> None:
     work.prepare("echo x >> ran", "echo x >> ran")

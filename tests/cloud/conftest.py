@@ -44,7 +44,7 @@ class Cloud:
         return self._request(None)
 
     def _request(self, data: bytes | None) -> dict[str, Any]:
-        with urlopen(Request(f"{self.url}/_ctl", data), timeout=20) as answer:
+        with urlopen(Request(f"{self.url}/_ctl", data), timeout=120) as answer:
             return dict(json.load(answer))
 
     def requested(self, path: str) -> int:

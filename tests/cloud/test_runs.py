@@ -19,6 +19,8 @@ from dispatcher.run.store import stored_journals
 if TYPE_CHECKING:
     from .conftest import Cloud
 
+pytestmark = pytest.mark.slow
+
 Loaded = Callable[..., SubmissionSpec]
 
 

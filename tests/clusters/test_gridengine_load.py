@@ -18,7 +18,6 @@ ARRAY: dict[str, Any] = {**SGE, "group_size": 0, "kwargs": {"array": True}}
 GOOD = {("0", "0")}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("jobs", "requested"), [(200, SGE), (1, ARRAY)], ids=["jobs", "array"])
 def test_200_tasks(
     gridengine: GridEngine, work: Work, count_commands: Callable[..., Meter], jobs: int, requested: dict[str, Any]
@@ -37,23 +36,24 @@ def test_200_tasks(
     assert (len(lives), set(lives.values()), {life[2:] for life in lives}) == (200, {1}, GOOD)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("jobs", "size"), [(40, 1), (8, 5)], ids=["jobs", "arrays"])
-def test_20_deaths_and_qmaster_restarted_and_killed(
-    gridengine: GridEngine, work: Work, mortal: type[Mortal], jobs: int, size: int
+def test_deaths_and_qmaster_restarted_and_killed(
+    gridengine: GridEngine, work: Work, mortal: type[Mortal], jobs: int, size: int, full: bool
 ) -> None:
     """Grid Engine's own accounting is the witness: each job, each element, lived once."""
+    deaths = 20 if full else 10
 
     def disturb(kill: int) -> None:
-        if kill == 7:
+        if kill == deaths // 3:
             gridengine.ctl("restart", "sge_qmaster")
-        elif kill == 14:
+        elif kill == 2 * deaths // 3:
             gridengine.ctl("kill9", "sge_qmaster")
             gridengine.ctl("start", "sge_qmaster")
 
     requested = {**SGE, "group_size": size, "kwargs": {"array": size > 1}}
-    spec = work.spec([f"sleep {n % 4 + 1}" for n in range(jobs * size)], context="LocalContext", **requested)
-    mortal(work, spec, absence_timeout=6).live(20, disturb)
+    commands = [*(f"sleep {n % 4 + 1}" for n in range(jobs * size - 1)), work.waits()]
+    spec = work.spec(commands, context="LocalContext", **requested)
+    mortal(work, spec, absence_timeout=6).live(deaths, disturb)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(jobs * size), 1)
     assert work.causes() == []
     assert gridengine.drained()
