@@ -191,7 +191,9 @@ class CommandDialect:
             parts += [f"dsp_revoke {nonce} {lines} {request.nonce}\n" for nonce, lines in request.revoke]
         for nth, request in enumerate(requests):
             pause = f"sleep {request.resources.wait_time:g}\n" if nth and request.resources.wait_time else ""
-            parts.append(f"{pause}dsp_command() {{\n{self.submit_line(request, place)}\n}}\ndsp_submit {request.nonce}\n")
+            parts.append(
+                f"{pause}dsp_command() {{\n{self.submit_line(request, place)}\n}}\ndsp_submit {request.nonce}\n"
+            )
         waits = sum(request.resources.wait_time for request in requests)
         return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(requests) + waits)
 

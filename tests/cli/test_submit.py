@@ -8,9 +8,9 @@ import signal
 from typing import Any
 
 import pytest
-from dispatcher.cli.monitor import Monitor
 
 from dispatcher.cli.display import PlainLines
+from dispatcher.cli.monitor import Monitor
 
 pytestmark = pytest.mark.slow
 

@@ -400,7 +400,8 @@ from dispatcher.core.model import MachineSpec
 from dispatcher.core.ports import Item
 top = Path(sys.argv[1])
 with open(top / "big", "wb") as file: file.truncate(192 << 20)
-context = LocalConnection.open(MachineSpec("Shell", "Local", str(top), str(top / "there")), {"symlink": False}, "s", ".")
+machine = MachineSpec("Shell", "Local", str(top), str(top / "there"))
+context = LocalConnection.open(machine, {"symlink": False}, "s", ".")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 context.put([Item(str(top / "big"), "big", 192 << 20)], True)
 (top / "big").unlink()

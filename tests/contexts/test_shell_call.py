@@ -53,9 +53,7 @@ def test_time_out_holds_although_a_child_escaped_with_the_output(tmp_path: Path)
 
 
 def test_control_c_does_not_reach_the_command(tmp_path: Path) -> None:
-    reported = run(
-        Shell(f"{sys.executable} -c 'import os; print(os.getpgrp(), os.getsid(0))'"), tmp_path
-    ).out.split()
+    reported = run(Shell(f"{sys.executable} -c 'import os; print(os.getpgrp(), os.getsid(0))'"), tmp_path).out.split()
     assert (len(reported), reported[0] == str(os.getpgrp()), reported[1] == str(os.getsid(0))) == (2, False, False)
 
 

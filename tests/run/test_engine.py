@@ -268,7 +268,7 @@ def test_cancelling_ends_every_job_for_that_reason(simulate: Callable[..., Any])
 
 
 #: Where the world outside the journal is touched: what a dialect has a part in.
-_OUTSIDE = re.compile(r"(?:before|after) (?:submit|look|account|kill|remove|note|[A-Z]+ /)|put|tree|get")
+_OUTSIDE = re.compile(r"(?:before|after) (?:submit|observe|account|kill|remove|note|[A-Z]+ /)|put|tree|get")
 
 
 class DiesAt(Conditions):

@@ -224,7 +224,9 @@ class DialectPlace(SimulatedPlace):
         assert isinstance(call, Shell), "these batch systems are asked by commands"
         what = next((what for sign, what in _WORDS if sign in call.text), "kill")
         self._audit(
-            self.process, what, {"asks": [{"nonce": found} for found in _ASKS.findall(call.text)], "text": call.text}
+            self.process,
+            what,
+            {"requests": [{"nonce": found} for found in _ASKS.findall(call.text)], "text": call.text},
         )
         self.cluster.calls.append(what)
         conditions = self.cluster.conditions

@@ -42,7 +42,7 @@ class SimulatedQueue:
     name = "Simulated"
     absence_timeout = 20.0
     min_poll_interval = 1.0
-    batch = 4
+    max_submit_batch = 4
     native_id = "$ID"
     restarts = "0"
     element = ""
@@ -68,12 +68,12 @@ class SimulatedQueue:
         """Everything can be expressed."""
 
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
-        """All asks in one call."""
+        """All requests in one call."""
         rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in requests]
         return _call("submit", requests=rows)
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
-        """Accepted, Later or TurnedUp for each."""
+        """Accepted, a deferral or an earlier attempt for each."""
         rows = msgspec.json.decode(reply.out)
         words: dict[str, Any] = {"accepted": Accepted, "later": Deferral, "earlier": EarlierAttempt}
         return {nonce: words[word](text) for nonce, word, text in rows}
@@ -134,7 +134,7 @@ class SimulatedPlace:
         if conditions.call_lost(what):
             raise Unreachable(f"{what}: the call was lost")
         if what == "submit" and (delay := conditions.call_late(what)):
-            self.cluster.late.append((self.cluster.now + delay, lambda: self.cluster.submit(request["asks"])))
+            self.cluster.late.append((self.cluster.now + delay, lambda: self.cluster.submit(request["requests"])))
             raise Unreachable(f"{what}: no answer in time")
         if what in ("submit", "observe") and conditions.restarts():
             self.cluster.restart()
@@ -162,7 +162,7 @@ class SimulatedPlace:
     def _submit(self, requests: list[dict[str, Any]]) -> Any:
         return self.cluster.submit(requests)
 
-    def _observation(self, nonces: list[str]) -> dict[str, Observation]:
+    def _observe(self, nonces: list[str]) -> dict[str, Observation]:
         return {nonce: self._one(nonce) for nonce in nonces}
 
     def _one(self, nonce: str) -> Observation:

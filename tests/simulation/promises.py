@@ -72,7 +72,7 @@ class Auditor:
         self.wrote(repr(request).encode())
         if what == "submit":
             written = {job.nonce for job in self.shadow.jobs.values() if job.submission_pending}
-            if early := {request["nonce"] for request in request["asks"]} - written:
+            if early := {request["nonce"] for request in request["requests"]} - written:
                 raise BrokenPromise(f"submitted before it was written: {sorted(early)}")
 
     def wrote(self, data: bytes) -> None:

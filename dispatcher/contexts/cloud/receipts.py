@@ -1,6 +1,6 @@
 """What this side keeps of each attempt that it asks a cloud for: small JSON files, durable before the next step.
 
-    local/.dispatcher/<submission>/cloud/dq3v81kx0mza.json   {"asked": true, "id": "4211", "group": "87", "added": true}
+    local/.dispatcher/<submission>/cloud/dq3v81kx0mza.json   {"requested": true, "id": "4211", "group": "87", …}
     local/.dispatcher/<submission>/cloud/objects.json         {"program/7/5f1c/9f86….zip": 81200}
 
 A container shares no directory with us, so the receipts that other batch

@@ -96,14 +96,14 @@ class Submitter:
     def _rows(self, nonce: str) -> list[CloudRow]:
         """What is listed under this nonce; one listing for the whole batch."""
         if self._listed is None:
-            before = [job for job in self._call.jobs if self._receipts.of(job.nonce).get("asked")]
+            before = [job for job in self._call.jobs if self._receipts.of(job.nonce).get("requested")]
             self._listed = listing(self._api, self._receipts, [Query(job.nonce) for job in before])
         return self._listed.get(nonce, [])
 
     def _found(self, job: CloudJob) -> str:
         """The id of a job that an earlier question for this nonce has made; "" when there is none."""
         noted = self._receipts.of(job.nonce)
-        if not noted.get("asked"):
+        if not noted.get("requested"):
             return ""
         if noted.get("id"):
             return native(noted["id"], noted.get("group", ""))
