@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -68,6 +69,7 @@ PURE = {
 WORLD = {"os", "subprocess", "socket", "time", "pathlib", "shutil", "tempfile"}
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[str, int]]:
     """Absolute names of what a file imports, with the line."""
     package = path.relative_to(ROOT).with_suffix("").parts
