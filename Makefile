@@ -1,14 +1,18 @@
 # make demo            five tasks on this machine: progress, results, the replayed history
-# make test            all tests that need no cluster
 # make check           lint, format, types
+# make quick           the tests of rules, dialects, schema, scripts and shape: under a minute
+# make test            all tests that need no cluster
 # make test-clusters   tests on real schedulers and servers, started here (root on Debian; SCHEDULER=name for one:
 #                      pbs, torque, lsf, fugaku and jh_unischeduler are yours when their commands are on PATH)
+# make test-all        both, with every count and seed at full size (pytest --full)
+# make lowest          the quick tests at the lowest versions of the dependencies that pyproject.toml allows
+# make smoke           build the wheel, install it in a clean environment elsewhere, submit and replay with it
 # make bench           benchmarks: ratios and counts
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make fuzz SECONDS=60 fuzzing led by coverage, each of three parsers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
 # make diagram         put the current table of states into README.md
-# make dist            build and try the wheel
+# make dist            build the wheel
 
 VENV := .venv
 PYTHON ?= python3
@@ -17,8 +21,13 @@ READY := $(VENV)/.ready
 N ?= 20000
 SECONDS ?= 60
 SCHEDULER ?=
+FULL ?=
+# Twice as many as the smallest machine has cores: half of the time of the tests is waiting.
+WORKERS ?= 4
+QUICK := --ignore tests/crash -m 'not slow and not cluster'
+LOWEST := build/lowest
 
-.PHONY: demo test check test-clusters bench soak fuzz golden diagram dist clean
+.PHONY: demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -30,19 +39,35 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python fixtures/demo/run.py
 
-test: $(READY)
-	fixtures/bin/need shellcheck
-	$(BIN)/python -m pytest -n auto -m 'not cluster'
-
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+quick: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) $(QUICK)
+
+test: $(READY)
+	fixtures/bin/need shellcheck
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not cluster' $(FULL)
+
 test-clusters: $(READY)
 	fixtures/bin/need bindfs
 	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster --durations 10 \
-	  --timeout 900 $(if $(SCHEDULER),-k $(SCHEDULER),-n auto --dist loadgroup)
+	  --timeout 900 $(if $(SCHEDULER),-k $(SCHEDULER),-n auto --dist loadgroup) $(FULL)
+
+test-all:
+	$(MAKE) test test-clusters FULL=--full
+
+lowest: $(READY)
+	rm -rf $(LOWEST)
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --extra gui --output-file $(LOWEST)/versions pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test,gui]'
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) $(QUICK)
+
+smoke: $(READY)
+	fixtures/bin/smoke $(BIN)/python
 
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py

@@ -24,6 +24,7 @@ CLOUDS = ("Bohrium", "OpenAPI")
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("full", deadline=None, max_examples=600)
 hypothesis.settings.load_profile("untimed")
 
 
@@ -33,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     os.environ["HOME"] = home.name
+    if config.getoption("--full"):
+        hypothesis.settings.load_profile("full")
     config.pluginmanager.register(groups.Summary())
 
 

@@ -25,7 +25,7 @@ from dispatcher.testing.dialects import KITS
 CLOUDS = ("Bohrium", "OpenAPI")
 
 
-@pytest.fixture(params=["", *KITS, *CLOUDS])
+@pytest.fixture(params=["", *(pytest.param(name, marks=pytest.mark.slow) for name in (*KITS, *CLOUDS))])
 def dialect(request: pytest.FixtureRequest) -> str:
     """Overrides the fixture of all tests."""
     name: str = request.param
@@ -305,12 +305,14 @@ def told(records: list[Any]) -> dict[str, list[Any]]:
     return story
 
 
-def dies_at_each(simulate: Callable[..., Any], killed: type[BaseException], fails: bool, only: str, least: int) -> None:
+def dies_at_each(
+    simulate: Callable[..., Any], killed: type[BaseException], fails: bool, only: str, least: int, each: slice
+) -> None:
     clean = simulate(DiesAt(0, killed, fails, only), name="clean")
     undisturbed = clean.run()
     steps = clean.world.steps
     assert steps >= least
-    for step in range(1, steps + 1):
+    for step in range(1, steps + 1)[each]:
         simulated = simulate(DiesAt(step, killed, fails, only), name=f"dies{step}")
         with pytest.raises(killed):
             simulated.run()
@@ -329,19 +331,23 @@ def dies_at_each(simulate: Callable[..., Any], killed: type[BaseException], fail
         simulated.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", [""])
 @pytest.mark.parametrize("fails", [False, True])
 def test_death_at_every_step_then_again_is_as_if_nothing_had_happened(
     simulate: Callable[..., Any], killed: type[BaseException], fails: bool, dialect: str
 ) -> None:
-    dies_at_each(simulate, killed, fails, "", 60)
+    dies_at_each(simulate, killed, fails, "", 60, slice(None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", [*KITS, *CLOUDS])
 def test_death_at_every_outside_call_then_again_is_as_if_nothing_had_happened(
-    simulate: Callable[..., Any], killed: type[BaseException], dialect: str
+    simulate: Callable[..., Any], killed: type[BaseException], dialect: str, full: bool
 ) -> None:
-    dies_at_each(simulate, killed, True, _OUTSIDE.pattern, 25)
+    """Every third call, another third with the next dialect; every call of each dialect with --full."""
+    third = slice([*KITS, *CLOUDS].index(dialect) % 3, None, 3)
+    dies_at_each(simulate, killed, True, _OUTSIDE.pattern, 25, slice(None) if full else third)
 
 
 class CallsOfLongAgo(World):

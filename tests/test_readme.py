@@ -14,6 +14,8 @@ import pytest
 
 from dispatcher.lifecycle import mermaid
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DIAGRAM = re.compile(r"(<!-- diagram: make diagram -->\n```mermaid\n)(.*?)(```\n<!-- /diagram -->)", re.DOTALL)
@@ -38,7 +40,7 @@ def test_the_example_runs_and_runs_again(tmp_path: Path) -> None:
     [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     work(tmp_path)
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=300)
     for number in range(5):
         assert (tmp_path / "runs" / f"task{number}" / "lines.txt").read_text().strip() == str(number)
 
@@ -51,7 +53,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
     assert len(commands) == 5
     for command in commands:
         words = [sys.executable, "-m", *command.split()]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
 
 

@@ -65,7 +65,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     script = lay_out(root, what, dialect or Told())
     return subprocess.run(
-        ["bash", str(script)], capture_output=True, text=True, env={**os.environ, **env}, timeout=60, check=False
+        ["bash", str(script)], capture_output=True, text=True, env={**os.environ, **env}, timeout=300, check=False
     )
 
 
@@ -119,6 +119,7 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     assert text.startswith("#!/bin/bash -l\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
 def test_shellcheck_has_no_complaint(name: str) -> None:
     done = subprocess.run(

@@ -15,6 +15,8 @@ from dispatcher.api import Job, JobStatus, Machine, Resources, Submission, Task
 from dispatcher.contexts.local import LocalContext
 from dispatcher.errors import ConfigError, InputMissing, JobsFailed, ResultMissing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

@@ -96,7 +96,7 @@ class Work:
             env=_environment(environment),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             input=stdin,
         )
         return Done(done.returncode, done.stdout, done.stderr)
@@ -118,7 +118,7 @@ class Work:
 
     def ended(self, process: subprocess.Popen[str]) -> Done:
         """Wait for a started command."""
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         return Done(process.returncode, out, err)
 
     def await_records(self, kind: str, times: int = 1) -> None:
@@ -127,7 +127,7 @@ class Work:
 
     def await_that(self, wanted: Callable[[], bool], what: str = "it") -> None:
         """Until something is so; a loaded machine is given time."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not wanted():
             assert time.monotonic() < end, f"waited in vain for {what}:\n{self.text()[-3000:]}"
             time.sleep(0.05)

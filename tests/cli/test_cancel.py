@@ -7,8 +7,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dispatcher import events as ev
 from journal import Journal
+
+pytestmark = pytest.mark.slow
 
 #: Ends after a while by itself, so that a failing test leaves nothing behind; `late` tells that it was not ended.
 LONG = "echo $$ > pid; sleep 110; touch late"

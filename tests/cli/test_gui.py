@@ -16,6 +16,8 @@ import pytest
 
 from dispatcher.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -38,7 +40,7 @@ def test_the_schemas_are_served(tmp_path: Path) -> None:
 
 
 def fetched(url: str) -> bytes:
-    for _ in range(300):
+    for _ in range(1200):
         try:
             with urllib.request.urlopen(url, timeout=30) as reply:
                 return bytes(reply.read())

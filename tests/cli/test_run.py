@@ -10,6 +10,8 @@ import pytest
 from dispatcher.cli.run import completed, metadata
 from dispatcher.errors import ConfigError, InputMissing
 
+pytestmark = pytest.mark.slow
+
 HEAD = """\
 # /// script
 # requires-python = ">=3"

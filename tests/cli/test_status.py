@@ -9,7 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dispatcher.cli.find import journals_of
+
+pytestmark = pytest.mark.slow
 
 
 def test_one_submission(told: Any, golden: Any) -> None:

@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_nothing_to_do_is_a_mistake(work: Any) -> None:
     done = work.run("submission", "runs")

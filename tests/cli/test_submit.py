@@ -12,6 +12,8 @@ import pytest
 from dispatcher.cli.display import PlainLines
 from dispatcher.cli.watch import Watch
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_to_its_end_and_again(work: Any, golden: Any) -> None:
     work.ask("echo x >> ran", "echo x >> ran")

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _CODE = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])")
 
 
@@ -50,7 +52,7 @@ class Terminal:
 
     def read(self, until: Callable[[str], bool] = lambda text: False) -> str:
         """What was written, until it satisfies or ends."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not until(self.raw) and time.monotonic() < end:
             if not select.select([self.master], [], [], 0.1)[0]:
                 continue

@@ -43,7 +43,7 @@ class Cloud:
         return self._ask(None)
 
     def _ask(self, data: bytes | None) -> dict[str, Any]:
-        with urlopen(Request(f"{self.url}/_ctl", data), timeout=20) as answer:
+        with urlopen(Request(f"{self.url}/_ctl", data), timeout=120) as answer:
             return dict(json.load(answer))
 
     def asked(self, path: str) -> int:

@@ -21,6 +21,8 @@ from journal import verify
 if TYPE_CHECKING:
     from .conftest import Cloud
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).with_name("child.py")
 KILLS = 8
 

@@ -19,6 +19,8 @@ from dispatcher.session import open_session
 if TYPE_CHECKING:
     from .conftest import Cloud
 
+pytestmark = pytest.mark.slow
+
 Asked = Callable[..., SubmissionSpec]
 
 

@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from .conftest import Cloud
 
+pytestmark = pytest.mark.slow
+
 KILLS = 6
 #: Read by every dispatcher that is started: this server lists at once, so a job that is missing is missing.
 SHORT_GRACE = "from dispatcher.schedulers.cloud import CloudQueue\nCloudQueue.grace = 0.8\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from dispatcher.testing import faults, fleet, simulation
 from dispatcher.testing.hosts import BrokenPromise
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000")) // 20
+pytestmark = pytest.mark.slow
+
 #: What Bohrium cannot be kept from doubling: nothing there is shared by two jobs, or could be taken back.
 BEYOND = {"Bohrium": ("call late", "listed late", "unlocked"), "OpenAPI": ()}
 
@@ -27,8 +27,8 @@ def simulated_cloud(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("simulated_cloud")
-def test_no_seed_breaks_a_promise(kind: str) -> None:
-    for seed in range(SEEDS):
+def test_no_seed_breaks_a_promise(kind: str, full: bool) -> None:
+    for seed in range(100 if full else 30):
         try:
             simulation.simulate(seed, dialect=kind)
         except BaseException as error:

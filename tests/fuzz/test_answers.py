@@ -20,7 +20,9 @@ from dispatcher.observer import understood
 from dispatcher.ports import Ask, Native, Reply, Watch
 from dispatcher.schedulers.command_line import Row
 
-FUZZ = settings(derandomize=True, max_examples=600, deadline=None, database=None)
+pytestmark = pytest.mark.slow
+
+FUZZ = settings(derandomize=True, database=None)
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus" / "answers"
 DIALECTS = list(schedulers.BUILTIN)
 NONCES = ("dq3v81kx0mza", "da9wx2mfk4tz")

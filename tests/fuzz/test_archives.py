@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from dispatcher.contexts.archive import members
 from dispatcher.errors import TransferFailed
 
-FUZZ = settings(derandomize=True, max_examples=300, deadline=None, database=None)
+pytestmark = pytest.mark.slow
+
+FUZZ = settings(derandomize=True, database=None)
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus" / "archives"
 NAMES = [
     "a",

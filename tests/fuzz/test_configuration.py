@@ -14,13 +14,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.cli import main
 
-FUZZ = settings(derandomize=True, max_examples=120, deadline=None, database=None)
+pytestmark = pytest.mark.slow
+
+FUZZ = settings(derandomize=True, database=None)
 VALID: dict[str, Any] = {
     "work_base": "runs",
     "machine": {"batch_type": "Slurm", "context_type": "Local", "local_root": "./", "remote_root": "far"},
@@ -137,13 +140,13 @@ def test_json(data: dict[str, Any]) -> None:
     judge("submission.json", json.dumps(data).encode())
 
 
-@settings(FUZZ, max_examples=60)
+@FUZZ
 @given(damaged())
 def test_yaml(data: dict[str, Any]) -> None:
     judge("submission.yaml", yaml.safe_dump(data, allow_unicode=False).encode("utf-8", "replace"))
 
 
-@settings(FUZZ, max_examples=80)
+@FUZZ
 @given(st.integers(0, 2000), st.binary(max_size=8), st.integers(0, 60), st.sampled_from(["s.json", "s.yaml", "s.yml"]))
 def test_damaged_text(where: int, junk: bytes, gone: int, name: str) -> None:
     text = json.dumps(VALID).encode()

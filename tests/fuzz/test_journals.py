@@ -25,7 +25,9 @@ from dispatcher.cli import main
 from dispatcher.model import TaskSpec
 from journal import Journal
 
-FUZZ = settings(derandomize=True, max_examples=100, deadline=None, database=None)
+pytestmark = pytest.mark.slow
+
+FUZZ = settings(derandomize=True, database=None)
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "journals" / "v1"
 CORPUS = FIXTURES.parents[1] / "corpus"
 #: What each verb may answer; 4 is a damaged journal, 2 that there is nothing to read.

@@ -1,7 +1,7 @@
 """A writer in a process of its own: python journal_child.py write|contend PATH …
 
 write PATH N         records from N on until killed; each acknowledgement is a line on stdout
-contend PATH ME SECONDS lock|nolock     sessions until the time is over; what was acknowledged as JSON at the end
+contend PATH ME ENOUGH lock|nolock      sessions until that file is there; what was acknowledged as JSON at the end
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import random
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -33,13 +32,12 @@ def write(path: str, first: int) -> None:
         os.write(1, b"%d\n" % number)
 
 
-def contend(path: str, me: int, seconds: float, locked: bool) -> None:
+def contend(path: str, me: int, enough: Path, locked: bool) -> None:
     rng, number, told, refused = random.Random(me), 0, list[int](), 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not enough.exists():
         try:
             lock = None if locked else NoLock(path)
-            with Journal.open(path, Rec, timeout=30, lock=lock, segment_bytes=20_000) as writer:
+            with Journal.open(path, Rec, timeout=300, lock=lock, segment_bytes=20_000) as writer:
                 for _ in range(rng.choice([1, 2, 5])):
                     new = list(range(number, number := number + rng.choice([1, 3, 30])))
                     writer.append(*(Rec(each, str(me)) for each in new))
@@ -55,4 +53,4 @@ def contend(path: str, me: int, seconds: float, locked: bool) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(sys.argv[2], int(sys.argv[3]))
-    contend(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5] == "lock")
+    contend(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5] == "lock")

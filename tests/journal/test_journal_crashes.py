@@ -22,6 +22,8 @@ from journal import Journal, JournalBusy
 from journal.lock import Lock
 from journal.segment import Segment
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (1, 2, 3)
 
 

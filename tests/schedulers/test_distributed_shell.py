@@ -57,6 +57,7 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     assert text == path.read_text(), f"{path} differs; if the new text is right, accept it with: make golden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
 def test_shellcheck_has_no_complaint(name: str) -> None:
     done = subprocess.run(
@@ -71,6 +72,7 @@ def ask(nonce: str = "dn1", **what: Any) -> Ask:
     return Ask(nonce, f"{nonce}-relax", f"{nonce}.sub", files, resources(**what), revoke=revoke)
 
 
+@pytest.mark.slow
 def parsed(text: str) -> None:
     done = subprocess.run(["shellcheck", "-s", "sh", "-S", "error", "-"], input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -28,7 +28,7 @@ def run(top: Path, dialect: str, id: str) -> Path:
     script = render(JobScript("5f", "dn1", "dn1", Place("/n", str(top), str(home)), resources, tasks), load(dialect))
     (home / "dn1.sub").write_text(script.text())
     env = {**os.environ, ID[dialect]: id}
-    subprocess.run(["bash", str(home / "dn1.sub")], env=env, check=True, timeout=60)
+    subprocess.run(["bash", str(home / "dn1.sub")], env=env, check=True, timeout=300)
     return home
 
 

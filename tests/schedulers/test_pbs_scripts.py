@@ -73,6 +73,7 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     assert text == path.read_text(), f"{path} differs; if the new text is right, accept it with: make golden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", MORE)
 def test_shellcheck_has_no_complaint(dialect: str) -> None:
     scripts = sorted(map(str, (GOLDEN / dialect).glob("*.sub")))

@@ -59,6 +59,7 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
     assert text == path.read_text(), f"{path} differs; if the new text is right, accept it with: make golden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
 def test_shellcheck_has_no_complaint(name: str) -> None:
     done = subprocess.run(
