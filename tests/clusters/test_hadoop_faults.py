@@ -130,9 +130,9 @@ def test_a_stopped_resourcemanager_is_waited_for(hadoop: Hadoop, work: Work) -> 
     steps = Steps(
         (lambda engine: told(engine) or work.events(ev.Postponed), lambda: hadoop.ctl("start", "resourcemanager")),
         (lambda engine: work.said("begin"), lambda: hadoop.ctl("kill9", "resourcemanager")),
-        (told, lambda: hadoop.ctl("start", "resourcemanager")),
+        (told, lambda: (hadoop.ctl("start", "resourcemanager"), work.go())),
     )
-    finished(run(hadoop, spec(hadoop, work, "sleep 12"), steps), work)
+    finished(run(hadoop, spec(hadoop, work, work.waits()), steps), work)
     assert steps.left == []
 
 
