@@ -54,7 +54,7 @@ test: $(READY)
 test-clusters: $(READY)
 	fixtures/bin/need bindfs
 	SCHEDULER=$(SCHEDULER) $(BIN)/python -m pytest tests/clusters tests/contexts tests/crash -m cluster --durations 10 \
-	  $(if $(SCHEDULER),-k $(SCHEDULER),-n auto --dist loadgroup) $(FULL)
+	  --timeout 900 $(if $(SCHEDULER),-k $(SCHEDULER),-n auto --dist loadgroup) $(FULL)
 
 test-all:
 	$(MAKE) test test-clusters FULL=--full

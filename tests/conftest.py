@@ -17,6 +17,8 @@ from dispatcher.testing.cluster import World
 from dispatcher.testing.faults import Killed
 from dispatcher.testing.simulation import Simulated
 
+from . import groups
+
 #: Batch systems that are asked by HTTP.
 CLOUDS = ("Bohrium", "OpenAPI")
 
@@ -34,6 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HOME"] = home.name
     if config.getoption("--full"):
         hypothesis.settings.load_profile("full")
+    config.pluginmanager.register(groups.Summary())
+
+
+pytest_xdist_make_scheduler = groups.pytest_xdist_make_scheduler
+pytest_xdist_auto_num_workers = groups.pytest_xdist_auto_num_workers
+pytest_collection_modifyitems = groups.pytest_collection_modifyitems
+pytest_runtest_makereport = groups.pytest_runtest_makereport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,16 +29,23 @@ from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpe
 from dispatcher.session import Session, open_session, real_outside
 from journal import frames
 
+from ..groups import started as servers
+
 E = TypeVar("E")
 
 CLUSTERS = Path(__file__).parents[2] / "fixtures" / "clusters"
+
+#: The number of this process among those that run tests side by side; accounts and ports go by it.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = 20
+ACCOUNT = {f"{what}_TEST_USER": f"dptest{WORKER}" for what in ("SLURM", "SGE", "SSH")}
 
 
 def started(folder: str, **knobs: str) -> dict[str, str]:
     """Run the `up` of a folder and read the export lines it prints."""
     up = subprocess.run(
         [CLUSTERS / folder / "up"],
-        env={**os.environ, **knobs},
+        env={**os.environ, **ACCOUNT, **knobs},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -47,10 +55,46 @@ def started(folder: str, **knobs: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+RUN = {"slurm": "SLURM_RUN", "ssh": "SSH_RUN", "gridengine": "SGE_RUN", "hadoop": "HADOOP_RUN"}
+#: What is worth keeping of a run directory when a test has failed.
+LOGS = ("log", "etc", "spool/qmaster/messages", "spool/execd", "nm/log")
+
+
+@contextmanager
+def room(folder: str, session: pytest.Session) -> Iterator[Path]:
+    """A directory for servers, which ordinary users may enter; those in `run` are stopped in the end.
+
+    Nothing stays of it but the logs, and they only if a test of this process has failed.
+    """
+    top = Path(tempfile.mkdtemp(prefix=f"dispatcher-{folder}-"))
+    top.chmod(0o755)
+    servers.append(top)
+    try:
+        yield top
+    finally:
+        servers.remove(top)
+        failed = session.testsfailed > 0
+        for name in LOGS if failed else ():
+            keep(top / "run" / name, top / name)
+        down = [CLUSTERS / folder / "down", "--wipe"]
+        subprocess.run(down, env={**os.environ, RUN[folder]: f"{top}/run"}, check=True, stdin=subprocess.DEVNULL)
+        if not failed:
+            shutil.rmtree(top)
+
+
+def keep(old: Path, new: Path) -> None:
+    """Copy a log, or a directory of logs, if it is there."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    if old.is_dir():
+        shutil.copytree(old, new)
+    elif old.exists():
+        shutil.copy(old, new)
+
+
 def ports_in_a_row(many: int) -> int:
     """The first of so many ports that are free now, below those that are handed out to clients."""
     for _ in range(100):
-        first = random.randrange(10_000, 30_000, 20)
+        first = random.randrange(10_000 + 20 * (WORKER % WORKERS), 30_000, 20 * WORKERS)
         with ExitStack() as taken:
             try:
                 for port in range(first, first + many):
@@ -76,11 +120,6 @@ class Slurm:
         """Start what is missing, wake what is frozen; other knobs than last time restart the daemons."""
         self.settings = {**started("slurm", **self.knobs, **knobs), "HOME": str(self.home)}
 
-    def down(self) -> None:
-        """Stop and forget everything."""
-        down = [CLUSTERS / "slurm" / "down", "--wipe"]
-        subprocess.run(down, env={**os.environ, **self.knobs}, check=True, stdin=subprocess.DEVNULL)
-
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
         return self.ask(self.CTL, *words)
@@ -105,7 +144,7 @@ class Slurm:
 
     def empty(self) -> None:
         """End whatever is queued."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while jobs := self.queued():
             assert time.monotonic() < end, f"jobs do not go: {jobs}"
             self.tried("scancel", *jobs)
@@ -120,15 +159,10 @@ class Slurm:
 
 
 @pytest.fixture(scope="session")
-def slurm_daemons() -> Iterator[Slurm]:
+def slurm_daemons(request: pytest.FixtureRequest) -> Iterator[Slurm]:
     """One Slurm for the whole session, in a run directory and on ports of its own."""
-    with tempfile.TemporaryDirectory(prefix="dispatcher-slurm-") as top:
-        os.chmod(top, 0o755)  # ordinary users must be able to enter
-        made = Slurm(Path(top), ports_in_a_row(15))
-        try:
-            yield made
-        finally:
-            made.down()
+    with room("slurm", request.session) as top:
+        yield Slurm(top, ports_in_a_row(15))
 
 
 @pytest.fixture
@@ -170,6 +204,18 @@ class Work:
             ResourcesSpec(**{**asked, **resources}),
             tuple(tasks),
         )
+
+    def hangs(self, number: int) -> str:
+        """The command of a task of this number that hangs when it begins for the first time, and only then."""
+        return f"[ $(grep -cx 'begin {number}' {self.log}) -gt 1 ] || sleep 6000"
+
+    def waits(self) -> str:
+        """The command of a task that ends after `go`."""
+        return f"until [ -e {self.log.with_name('go')} ]; do sleep 0.2; done"
+
+    def go(self) -> None:
+        """Let tasks end that wait for it."""
+        self.log.with_name("go").touch()
 
     def said(self, word: str) -> Counter[int]:
         """How often each task said `begin` or `end`."""
@@ -230,16 +276,10 @@ def once() -> type[Once]:
 
 
 @pytest.fixture(scope="session")
-def ssh_servers() -> Iterator[Mapping[str, str]]:
+def ssh_servers(request: pytest.FixtureRequest) -> Iterator[Mapping[str, str]]:
     """The sshds of fixtures/clusters/ssh, in a run directory and on ports of their own; what `up` printed."""
-    with tempfile.TemporaryDirectory(prefix="dispatcher-ssh-") as top:
-        os.chmod(top, 0o755)  # ordinary users must be able to enter
-        knobs = {"SSH_RUN": f"{top}/run", "SSH_PORT": str(ports_in_a_row(9))}
-        try:
-            yield started("ssh", **knobs)
-        finally:
-            down = [CLUSTERS / "ssh" / "down", "--wipe"]
-            subprocess.run(down, env={**os.environ, **knobs}, stdin=subprocess.DEVNULL, capture_output=True)
+    with room("ssh", request.session) as top:
+        yield started("ssh", SSH_RUN=f"{top}/run", SSH_PORT=str(ports_in_a_row(9)))
 
 
 WRAPPER = """#!/bin/sh
@@ -290,12 +330,15 @@ class Mortal:
     """A dispatcher in a process of its own that is killed again and again, and then left to end."""
 
     def __init__(self, work: Work, spec: SubmissionSpec, grace: float) -> None:
-        asked = work.top / "spec.json"
+        self.work, asked = work, work.top / "spec.json"
         asked.write_bytes(msgspec.json.encode(spec))
         self.command = [sys.executable, "-c", _CHILD, str(asked), str(grace)]
 
     def live(self, kills: int, after: Callable[[int], object] = lambda kill: None) -> None:
-        """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed."""
+        """Kill it so often, each time within 2.5 s; `after` is told the number of each kill. Then it must succeed.
+
+        The run must last till then: one of its tasks at least has to be `work.waits()`.
+        """
         chance, killed = random.Random(4), 0
         while True:
             child = subprocess.Popen(self.command, cwd=Path(__file__).parents[2])
@@ -307,6 +350,8 @@ class Mortal:
                 child.wait()
             killed += 1
             after(killed)
+            if killed == kills:
+                self.work.go()
         assert (code, killed) == (0, kills)
 
 
@@ -319,11 +364,9 @@ def mortal() -> type[Mortal]:
 class BehindSsh:
     """`dispatcher selftest` through a real sshd, started when a scheduler is up: remote commands find its settings."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, run: Path) -> None:
         self.top = top
-        port = ports_in_a_row(9)
-        run = f"/tmp/dispatcher-behind-ssh-{os.getpid()}"  # short, and ordinary users may enter
-        self.env = {**os.environ, "SSH_RUN": run, "SSH_PORT": str(port)}
+        self.env = {**os.environ, "SSH_RUN": str(run), "SSH_PORT": str(ports_in_a_row(9))}
         self.sshd: Mapping[str, str] = {}
         self.profile: dict[str, Any] = {}
 
@@ -341,12 +384,6 @@ class BehindSsh:
             "config_file": str(self.top / "empty"),
         }
 
-    def down(self) -> None:
-        """Stop and forget them."""
-        subprocess.run(
-            [CLUSTERS / "ssh" / "down", "--wipe"], env=self.env, stdin=subprocess.DEVNULL, capture_output=True
-        )
-
     def selftest(self, batch: str, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
         """What it tells; it must pass."""
         machine = {"batch_type": batch, "context_type": "SSHContext", "local_root": "./", "remote_root": "~/selftest"}
@@ -354,13 +391,10 @@ class BehindSsh:
 
 
 @pytest.fixture
-def behind_ssh(tmp_path: Path) -> Iterator[BehindSsh]:
+def behind_ssh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BehindSsh]:
     """The sshds, stopped afterwards."""
-    made = BehindSsh(tmp_path)
-    try:
-        yield made
-    finally:
-        made.down()
+    with room("ssh", request.session) as top:
+        yield BehindSsh(tmp_path, top / "run")
 
 
 def selftest(top: Path, machine: Mapping[str, Any], resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
@@ -406,11 +440,6 @@ class GridEngine:
         """Start what is missing, wake what is frozen."""
         self.settings = {**started("gridengine", **self.knobs), "HOME": str(self.home)}
 
-    def down(self) -> None:
-        """Stop and forget everything."""
-        down = [CLUSTERS / "gridengine" / "down", "--wipe"]
-        subprocess.run(down, env={**os.environ, **self.knobs}, check=True, stdin=subprocess.DEVNULL)
-
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
         return self.ask(self.CTL, *words)
@@ -453,14 +482,14 @@ class GridEngine:
 
     def drained(self) -> bool:
         """Whether all jobs leave by themselves: their scripts have ended a moment before."""
-        end = time.monotonic() + 15
+        end = time.monotonic() + 120
         while self.queued() and time.monotonic() < end:
             time.sleep(0.2)
         return not self.queued()
 
     def empty(self) -> None:
         """End whatever is queued."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while jobs := self.queued():
             assert time.monotonic() < end, f"jobs do not go: {jobs}"
             self.ask("qdel", "-f", ",".join(jobs), code=None)
@@ -468,15 +497,10 @@ class GridEngine:
 
 
 @pytest.fixture(scope="session")
-def gridengine_daemons() -> Iterator[GridEngine]:
+def gridengine_daemons(request: pytest.FixtureRequest) -> Iterator[GridEngine]:
     """One Grid Engine for the whole session, in a run directory and on ports of its own."""
-    with tempfile.TemporaryDirectory(prefix="dispatcher-sge-") as top:
-        os.chmod(top, 0o755)
-        made = GridEngine(Path(top), ports_in_a_row(2))
-        try:
-            yield made
-        finally:
-            made.down()
+    with room("gridengine", request.session) as top:
+        yield GridEngine(top, ports_in_a_row(2))
 
 
 @pytest.fixture
@@ -516,11 +540,6 @@ class Hadoop:
         """Start what is missing, wake what is frozen, leave safe mode."""
         self.settings = started("hadoop", **self.knobs)
 
-    def down(self) -> None:
-        """Stop and forget everything."""
-        down = [CLUSTERS / "hadoop" / "down", "--wipe"]
-        subprocess.run(down, env={**os.environ, **self.knobs}, check=True, stdin=subprocess.DEVNULL)
-
     def ctl(self, *words: str) -> str:
         """Disturb it; see fixtures/clusters/README.md."""
         return self.ask(self.CTL, *words)
@@ -557,7 +576,7 @@ class Hadoop:
 
     def drained(self) -> bool:
         """Whether all applications end by themselves: their scripts have ended a moment before."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while self.live() and time.monotonic() < end:
             time.sleep(0.5)
         return not self.live()
@@ -569,15 +588,10 @@ class Hadoop:
 
 
 @pytest.fixture(scope="session")
-def hadoop_daemons() -> Iterator[Hadoop]:
+def hadoop_daemons(request: pytest.FixtureRequest) -> Iterator[Hadoop]:
     """One Hadoop for the whole session, in a run directory and on ports of its own."""
-    with tempfile.TemporaryDirectory(prefix="dispatcher-hadoop-") as top:
-        os.chmod(top, 0o755)
-        made = Hadoop(Path(top), ports_in_a_row(13))
-        try:
-            yield made
-        finally:
-            made.down()
+    with room("hadoop", request.session) as top:
+        yield Hadoop(top, ports_in_a_row(13))
 
 
 @pytest.fixture

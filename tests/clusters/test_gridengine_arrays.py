@@ -22,7 +22,7 @@ def kwargs(**more: Any) -> dict[str, Any]:
 
 def test_deleted_element_costs_its_own_task_only(gridengine: GridEngine, work: Work, once: type[Once]) -> None:
     delete = once(lambda job: gridengine.ask("qdel", job, "-t", "2"), begun=4)
-    work.run(work.spec(["sleep 3"] * 4, kwargs=kwargs(), **ARRAY), delete, grace=2)
+    work.run(work.spec(["true", work.hangs(1), "true", "true"], kwargs=kwargs(), **ARRAY), delete, grace=2)
     (cause,) = work.causes()
     assert (cause.kind, cause.native, cause.source) == ("scheduler", "failed 100, exit 137", "accounting")
     assert cause.reason.endswith("(element 1)")
@@ -32,8 +32,9 @@ def test_deleted_element_costs_its_own_task_only(gridengine: GridEngine, work: W
 
 def test_element_deleted_before_it_ran_is_run_again(gridengine: GridEngine, work: Work, once: type[Once]) -> None:
     """It leaves no record. With array_throttle one runs at a time."""
-    delete = once(lambda job: gridengine.ask("qdel", job, "-t", "3"), begun=1)
-    work.run(work.spec(["sleep 2"] * 3, kwargs=kwargs(array_throttle=1), **ARRAY), delete, grace=2)
+    delete = once(lambda job: (gridengine.ask("qdel", job, "-t", "3"), work.go()), begun=1)
+    commands = [work.waits(), "true", "true"]
+    work.run(work.spec(commands, kwargs=kwargs(array_throttle=1), **ARRAY), delete, grace=2)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(3), 1)
     assert [cause.kind for cause in work.causes()] == ["lost"]
 

@@ -61,7 +61,7 @@ def test_qdel_by_somebody_else_is_explained_by_the_accounting(
 
 
 def test_qdel_costs_a_retry_only(gridengine: GridEngine, work: Work, once: type[Once]) -> None:
-    spec = work.spec(["sleep 3"], **SGE)
+    spec = work.spec([work.hangs(0)], **SGE)
     work.run(spec, once(lambda job: gridengine.ask("qdel", job), begun=1), grace=3)
     assert [cause.kind for cause in work.causes()] == ["scheduler"]
     assert (work.said("begin"), work.said("end")) == ({0: 2}, {0: 1})
@@ -91,7 +91,7 @@ def test_run_time_limit(gridengine: GridEngine, work: Work) -> None:
 
 
 def test_rescheduled_job_keeps_its_id_and_what_was_done(gridengine: GridEngine, work: Work, once: type[Once]) -> None:
-    spec = work.spec(["true", "sleep 8"], group_size=2, para_deg=2, custom_flags=("#$ -r y",), **SGE)
+    spec = work.spec(["true", work.hangs(1)], group_size=2, para_deg=2, custom_flags=("#$ -r y",), **SGE)
     work.run(spec, once(lambda job: gridengine.ask("qmod", "-rj", job), begun=2), grace=5)
     assert work.said("begin") == {0: 1, 1: 2}
     assert work.said("end") == {0: 1, 1: 1}
@@ -112,14 +112,14 @@ def test_memory_limit_is_told_from_the_run_time_limit(gridengine: GridEngine, wo
 
 def test_suspended_queue_is_waited_for(gridengine: GridEngine, work: Work, once: type[Once]) -> None:
     suspend = once(lambda _: gridengine.ask("qmod", "-sq", "all.q"), begun=2)
-    resume = once(lambda _: gridengine.ask("qmod", "-usq", "all.q"), state=State.waiting)
+    resume = once(lambda _: (gridengine.ask("qmod", "-usq", "all.q"), work.go()), state=State.waiting)
 
     def disturb(engine: Engine, work: Work) -> None:
         suspend(engine, work)
         if suspend.done:
             resume(engine, work)
 
-    work.run(work.spec(["sleep 4"] * 2, **SGE), disturb)
+    work.run(work.spec([work.waits()] * 2, **SGE), disturb)
     assert resume.done
     assert {event.why for event in work.events(ev.Waiting)} == {"S"}
     assert work.said("begin") == work.said("end") == {0: 1, 1: 1}

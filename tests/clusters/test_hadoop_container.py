@@ -117,7 +117,7 @@ def test_a_later_life_takes_over_and_a_withdrawn_attempt_does_not_begin(hadoop: 
     made = site(hadoop, tmp_path, TaskSpec(f"echo run >> '{ran}'; [ $(wc -l < '{ran}') -gt 1 ] || sleep 600", "t"))
     made.context.put(made.items(), True)
     first = made.start("dlife", 1)
-    subprocess.run(["sh", "-c", f"until [ -e '{ran}' ]; do sleep 0.2; done"], check=True, timeout=120)
+    subprocess.run(["sh", "-c", f"until [ -e '{ran}' ]; do sleep 0.2; done"], check=True, timeout=600)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     for name in ("end-0", "life-7"):  # it was about to tell something

@@ -41,15 +41,16 @@ def run(
     return session
 
 
-@pytest.mark.timeout(900)
-def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
+def test_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work, full: bool) -> None:
+    """Three tasks a job, side by side in it."""
+    jobs = 20 if full else 5
     top = work.top / "near" / "w"
     command = (
         "cat in.dat 'dïr x/deep/b' ../common.bin > 'out 1.dat' && mkdir -p left/empty && "
         "cp 'dïr x/deep/b' \"left/it's [1]*\" && chmod 755 'out 1.dat' && "
         'cp ../common.bin "../back $(basename "$PWD")"'
     )
-    tasks = [TaskSpec(command, f"t {n}'é", ("in.dat", "dïr x"), ("out*", "left")) for n in range(60)]
+    tasks = [TaskSpec(command, f"t {n}'é", ("in.dat", "dïr x"), ("out*", "left")) for n in range(3 * jobs)]
     for task in tasks:
         (top / task.task_work_path / "dïr x" / "deep").mkdir(parents=True)
         (top / task.task_work_path / "in.dat").write_bytes(os.urandom(3000))
@@ -65,7 +66,7 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
     )
     before = hadoop.listed(hadoop.root), hadoop.listed(".")
     session = run(hadoop, asked, clean=True)
-    assert len(session.progress) == 20
+    assert len(session.progress) == jobs
     assert {(job.state, job.attempt) for job in session.progress.values()} == {(State.finished, 1)}
     for task in tasks:
         here = top / task.task_work_path
@@ -80,7 +81,7 @@ def test_twenty_jobs_bring_back_every_byte(hadoop: Hadoop, work: Work) -> None:
     assert hadoop.listed(hadoop.root) <= before[0], "and nothing has come beside it"
     assert hadoop.listed(".") <= before[1], "nothing of it is left in the home"
     queues = {app["id"]: app["queue"] for app in hadoop.apps()}
-    assert [queues[job.id] for job in session.progress.values()] == ["root.lab"] * 20
+    assert [queues[job.id] for job in session.progress.values()] == ["root.lab"] * jobs
 
 
 def test_a_failing_task_is_reported_with_its_stderr(hadoop: Hadoop, work: Work) -> None:

@@ -47,23 +47,27 @@ def test_frozen_controller_accepts_the_job_after_sbatch_gave_up(slurm: Slurm, wo
     assert work.causes() == []
 
 
-def test_controller_stopped_in_mid_run(slurm: Slurm, work: Work, once: type[Once]) -> None:
+def test_controller_stopped_in_mid_run(slurm: Slurm, work: Work) -> None:
     """Controller down: "Unable to contact slurm controller (connect failure)" after 9 s; the states stay."""
-    back: list[threading.Thread] = []
+    done: list[str] = []
 
-    def stop(_: str) -> None:
-        slurm.ctl("stop", "slurmctld")
-        back.append(later(15, slurm, "start", "slurmctld"))
+    def disturb(engine: Engine, work: Work) -> None:
+        if not done and work.said("begin").total() == 3:
+            done.append(slurm.ctl("stop", "slurmctld"))
+        elif len(done) == 1 and "Unable to contact slurm controller" in notes(work):
+            done.append(slurm.ctl("start", "slurmctld"))
+            work.go()
 
-    work.run(work.spec(["sleep 4"] * 3), once(stop, begun=3))
-    back[0].join()
+    work.run(work.spec([work.waits()] * 3), disturb)
+    assert len(done) == 2
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(3), 1)
     assert "Unable to contact slurm controller" in notes(work)
     assert work.causes() == []
 
 
 def test_controller_restarted_in_mid_run(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    work.run(work.spec(["sleep 5"] * 3), once(lambda _: slurm.ctl("restart", "slurmctld"), begun=3))
+    restart = once(lambda _: (slurm.ctl("restart", "slurmctld"), work.go()), begun=3)
+    work.run(work.spec([work.waits()] * 3), restart)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(3), 1)
     assert work.causes() == []
 
@@ -128,7 +132,7 @@ def test_slurmdbd_down_the_queue_decides(slurm: Slurm, work: Work, once: type[On
         slurm.ctl("stop", "slurmdbd")
         slurm.ask("scancel", job)
 
-    work.run(work.spec(["sleep 2"]), once(cancel, begun=1))
+    work.run(work.spec([work.hangs(0)]), once(cancel, begun=1))
     assert work.said("end") == {0: 1}
     (cause,) = work.causes()
     assert (cause.kind, cause.native, cause.source) == ("scheduler", "CANCELLED", "queue")
@@ -138,7 +142,7 @@ def test_slurmdbd_down_the_queue_decides(slurm: Slurm, work: Work, once: type[On
 def test_without_accounting_the_queue_decides(slurm: Slurm, work: Work, once: type[Once]) -> None:
     """Without accounting "Slurm accounting storage is disabled", exit 1."""
     slurm.up(SLURM_ACCT="none")
-    work.run(work.spec(["sleep 2"]), once(lambda job: slurm.ask("scancel", job), begun=1))
+    work.run(work.spec([work.hangs(0)]), once(lambda job: slurm.ask("scancel", job), begun=1))
     (cause,) = work.causes()
     assert (cause.kind, cause.native, cause.source) == ("scheduler", "CANCELLED", "queue")
     assert "accounting storage is disabled" in notes(work)

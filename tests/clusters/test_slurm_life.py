@@ -50,14 +50,14 @@ def test_scancel_by_somebody_else_is_recorded_with_who_did_it(slurm: Slurm, work
 
 
 def test_scancel_costs_a_retry_only(slurm: Slurm, work: Work, once: type[Once]) -> None:
-    work.run(work.spec(["sleep 3"]), once(lambda job: slurm.ask("scancel", job), begun=1))
+    work.run(work.spec([work.hangs(0)]), once(lambda job: slurm.ask("scancel", job), begun=1))
     assert [cause.kind for cause in work.causes()] == ["scheduler"]
     assert (work.said("begin"), work.said("end")) == ({0: 2}, {0: 1})
 
 
 def test_cancelled_element_fails_its_task_only(slurm: Slurm, work: Work, once: type[Once]) -> None:
     cancel = once(lambda job: slurm.ask("scancel", f"{job}_1"), begun=4)
-    work.run(work.spec(["sleep 4"] * 4, "SlurmJobArray", group_size=4), cancel)
+    work.run(work.spec(["true", work.hangs(1), "true", "true"], "SlurmJobArray", group_size=4), cancel)
     (cause,) = work.causes()
     assert cause.kind == "scheduler"
     assert "CANCELLED by" in cause.native
@@ -67,8 +67,9 @@ def test_cancelled_element_fails_its_task_only(slurm: Slurm, work: Work, once: t
 
 def test_element_cancelled_while_pending_is_run_again(slurm: Slurm, work: Work, once: type[Once]) -> None:
     """Pending elements cancelled singly leave no trace in squeue or sacct."""
-    spec = work.spec(["sleep 2"] * 3, "SlurmJobArray", group_size=3, kwargs={"array_throttle": 1})
-    work.run(spec, once(lambda job: slurm.ask("scancel", f"{job}_2")), grace=3)
+    commands = [work.waits(), "true", "true"]
+    spec = work.spec(commands, "SlurmJobArray", group_size=3, kwargs={"array_throttle": 1})
+    work.run(spec, once(lambda job: (slurm.ask("scancel", f"{job}_2"), work.go())), grace=3)
     assert work.said("begin") == work.said("end") == dict.fromkeys(range(3), 1)
     assert len(work.causes()) == 1
 
@@ -104,7 +105,7 @@ def test_node_set_down_in_mid_job(slurm: Slurm, work: Work, flag: str) -> None:
         elif node and job.state is State.waiting:
             slurm.tried(slurm.CTL, "begin", job.id)
 
-    work.run(work.spec(["sleep 3"], machine=ONE_TRY, custom_flags=(f"#SBATCH {flag}",)), disturb)
+    work.run(work.spec([work.hangs(0)], machine=ONE_TRY, custom_flags=(f"#SBATCH {flag}",)), disturb)
     assert (work.said("begin"), work.said("end")) == ({0: 2}, {0: 1})
     if flag == "--requeue":
         assert {event.why.split()[0] for event in work.events(ev.Waiting)} == {"PD"}
@@ -123,7 +124,7 @@ def test_requeue_keeps_the_id_and_what_was_done(slurm: Slurm, work: Work) -> Non
         elif done and job.state is State.waiting:
             slurm.tried(slurm.CTL, "begin", job.id)
 
-    work.run(work.spec(["true", "sleep 5"], group_size=2), requeue)
+    work.run(work.spec(["true", work.hangs(1)], group_size=2), requeue)
     assert work.said("begin") == {0: 1, 1: 2}
     assert work.said("end") == {0: 1, 1: 1}
     assert len(work.events(ev.Submitted)) == 1
@@ -138,7 +139,7 @@ def test_preemption_uses_up_no_retries(slurm: Slurm, work: Work, once: type[Once
         if partition == "scavenge":
             slurm.tried(slurm.CTL, "begin", job)
 
-    work.run(work.spec(["sleep 5"], queue_name=partition, machine=ONE_TRY), once(preempt))
+    work.run(work.spec([work.hangs(0)], queue_name=partition, machine=ONE_TRY), once(preempt))
     assert work.said("end") == {0: 1}
     assert [cause.kind for cause in work.causes()] == ([] if partition == "scavenge" else ["preempted"])
 

@@ -10,8 +10,9 @@ TASKS = 16
 
 
 def submission(work: Path, context: str) -> SubmissionSpec:
-    """Every task says in one append that it runs; the log is the witness."""
-    command = f"echo {{}} >> {work}/log; sleep 0.{{}}; cat in > out"
+    """Every task says in one append that it runs; the log is the witness. None ends while there is a file `hold`."""
+    wait = f"while [ -e {work}/hold ]; do sleep 0.1; done"
+    command = f"echo {{}} >> {work}/log; sleep 0.{{}}; {wait}; cat in > out"
     return SubmissionSpec(
         "w",
         MachineSpec("Shell", context, str(work / "near"), str(work / "far"), retry_count=0, max_running=5),

@@ -41,7 +41,7 @@ def test_killed_at_25_random_moments(tmp_path: Path, child: Any, context: str) -
     for round_number in range(40):
         work = tmp_path / str(round_number)
         child.lay_out(work)
-        while live(work, context, rng.uniform(0.25, 1.2) if kills < 25 else 60) != 0:
+        while live(work, context, rng.uniform(0.25, 1.2) if kills < 25 else 300) != 0:
             kills += 1
         ran = Counter((work / "log").read_text().split())
         assert ran == Counter(str(index) for index in range(child.TASKS)), f"seed {seed}, round {round_number}"
@@ -58,10 +58,14 @@ def test_killed_at_25_random_moments(tmp_path: Path, child: Any, context: str) -
 def test_two_dispatchers_on_one_submission(tmp_path: Path, child: Any) -> None:
     """The second is refused, with who holds it; nothing runs twice."""
     child.lay_out(tmp_path)
+    (tmp_path / "hold").touch()
     both = [
         subprocess.Popen([sys.executable, str(CHILD), str(tmp_path), "LazyLocal"], stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
+    while all(process.poll() is None for process in both):
+        time.sleep(0.05)
+    (tmp_path / "hold").unlink()
     errors = [process.communicate()[1] for process in both]
     assert sorted(process.returncode == 0 for process in both) == [False, True]
     refused = next(error for error, process in zip(errors, both, strict=True) if process.returncode)
@@ -81,9 +85,9 @@ def test_a_holder_that_wakes_up_after_another_took_over(tmp_path: Path, child: A
     stale.send_signal(signal.SIGSTOP)
     [journal] = kept_journals(tmp_path / "near" / "w")
     (journal / "LOCK").unlink()
-    assert live(tmp_path, "LazyLocal", 60) == 0
+    assert live(tmp_path, "LazyLocal", 300) == 0
     stale.send_signal(signal.SIGCONT)
-    _, err = stale.communicate(timeout=60)
+    _, err = stale.communicate(timeout=300)
     assert stale.returncode != 0
     assert "another writer" in err, err
     assert Counter((tmp_path / "log").read_text().split()) == Counter(str(i) for i in range(child.TASKS))

@@ -55,7 +55,7 @@ class Host:
 
     def unlock(self, journal: Path) -> str:
         """What an operator types who cannot reach the holder."""
-        told, _ = self.run(sys.executable, "-m", "journal", "unlock", str(journal)).communicate(timeout=60)
+        told, _ = self.run(sys.executable, "-m", "journal", "unlock", str(journal)).communicate(timeout=300)
         return told
 
     def down(self) -> None:
@@ -90,7 +90,7 @@ Hosts = Callable[[str], tuple[Host, Host]]
 
 @pytest.fixture
 def hosts(tmp_path: Path, child: Any) -> Iterator[Hosts]:
-    """Two hosts that see the same directory as `work`."""
+    """Two hosts that see the same directory as `work`; no task ends before `let_go(disk)`."""
     work, disk, up = tmp_path / "work", tmp_path / "disk", list[Host]()
     work.mkdir()
     disk.mkdir()
@@ -100,6 +100,7 @@ def hosts(tmp_path: Path, child: Any) -> Iterator[Hosts]:
         mount = f"bindfs -o {known} {disk} {work} && " if locks == "apart" else f"mount --bind {disk} {work} && "
         up.extend(Host(name, work, mount) for name in ("host-a", "host-b"))
         child.lay_out(disk)
+        (disk / "hold").touch()
         return up[0], up[1]
 
     yield start
@@ -109,16 +110,21 @@ def hosts(tmp_path: Path, child: Any) -> Iterator[Hosts]:
 
 def began(disk: Path) -> Path:
     """Wait until tasks run; the journal."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not (disk / "log").exists() and time.monotonic() < until:
         time.sleep(0.02)
     [journal] = kept_journals(disk / "near" / "w")
     return journal
 
 
+def let_go(disk: Path) -> None:
+    """Tasks may end."""
+    (disk / "hold").unlink()
+
+
 def ended(process: subprocess.Popen[str]) -> str:
     """What it said; it must have ended well."""
-    told, _ = process.communicate(timeout=120)
+    told, _ = process.communicate(timeout=300)
     assert process.returncode == 0, told
     return told
 
@@ -143,13 +149,14 @@ def test_the_second_is_refused_and_told_who_holds_it(tmp_path: Path, child: Any,
     a, b = hosts("shared")
     first = a.dispatcher()
     journal = began(tmp_path / "disk")
-    told, _ = (second := b.dispatcher()).communicate(timeout=60)
-    assert second.returncode != 0
+    told, _ = (second := b.dispatcher()).communicate(timeout=300)
+    assert second.returncode != 0, told
     [pid] = children(first.pid)
     inside = (Path("/proc") / str(pid) / "status").read_text().split("NSpid:")[1].splitlines()[0].split()[-1]
     assert f"SubmissionBusy: {tmp_path / 'work'}" in told
     assert f"is being written by process {inside} on host-a since" in told
     assert "python -m journal unlock" in told, "it is on another host, perhaps out of reach"
+    let_go(tmp_path / "disk")
     ended(first)
     check(tmp_path / "disk", child)
     assert set(writers(journal)) == {"host-a"}
@@ -162,6 +169,7 @@ def test_a_holder_is_killed_and_the_other_host_takes_over(tmp_path: Path, child:
     journal = began(tmp_path / "disk")
     send(first, signal.SIGKILL)
     first.wait()
+    let_go(tmp_path / "disk")
     ended(b.dispatcher())
     check(tmp_path / "disk", child)
     assert writers(journal)[0] == "host-a"
@@ -174,7 +182,8 @@ def test_a_holder_that_hangs_is_shut_out_and_wakes_up_to_nothing(tmp_path: Path,
     first = a.dispatcher()
     journal = began(tmp_path / "disk")
     send(first, signal.SIGSTOP)
-    told, _ = (refused := b.dispatcher()).communicate(timeout=60)
+    let_go(tmp_path / "disk")
+    told, _ = (refused := b.dispatcher()).communicate(timeout=300)
     assert refused.returncode != 0, told
     assert "on host-a since" in b.unlock(tmp_path / "work" / journal.relative_to(tmp_path / "disk"))
     ended(b.dispatcher())
@@ -188,6 +197,7 @@ def test_a_holder_that_hangs_where_locks_stay_on_the_host(tmp_path: Path, child:
     first = a.dispatcher()
     journal = began(tmp_path / "disk")
     send(first, signal.SIGSTOP)
+    let_go(tmp_path / "disk")
     told = ended(b.dispatcher())
     assert f"warning: locks on {tmp_path / 'work'} (fuse) exclude only processes of one node" in told, told
     woken(first, tmp_path / "disk", journal)
@@ -199,7 +209,7 @@ def woken(first: subprocess.Popen[str], disk: Path, journal: Path) -> None:
     before = {path.name: path.read_bytes() for path in journal.iterdir() if path.suffix == ".jsonl"}
     ran = (disk / "log").read_text()
     send(first, signal.SIGCONT)
-    told, _ = first.communicate(timeout=60)
+    told, _ = first.communicate(timeout=300)
     assert first.returncode != 0
     assert "another writer" in told, told
     assert (disk / "log").read_text() == ran
@@ -213,8 +223,9 @@ def woken(first: subprocess.Popen[str], disk: Path, journal: Path) -> None:
 def test_two_hosts_at_once(tmp_path: Path, child: Any, hosts: Hosts, locks: str) -> None:
     """Started together: one is refused or shut out, at whatever moment, or each by the other; nothing runs twice."""
     up = hosts(locks)
+    let_go(tmp_path / "disk")
     both = [host.dispatcher() for host in up]
-    told = [process.communicate(timeout=120)[0] for process in both]
+    told = [process.communicate(timeout=300)[0] for process in both]
     for process, said in zip(both, told, strict=True):
         assert process.returncode == 0 or "SubmissionBusy" in said, said
     ended(up[1].dispatcher())  # whoever comes next goes on, or has nothing to do

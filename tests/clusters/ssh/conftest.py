@@ -28,6 +28,8 @@ from dispatcher.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpe
 from dispatcher.session import Session
 from journal import frames
 
+from ..conftest import ports_in_a_row
+
 FOLDER = Path(__file__).parents[3] / "fixtures" / "clusters" / "ssh"
 
 
@@ -93,6 +95,13 @@ class Sessions:
         """What runs in the sessions, without what has left for a session of its own."""
         return self._seen()[1]
 
+    def below(self) -> list[int]:
+        """What the servers of the connections have started, from parent to child: fast, but blind to orphans."""
+        found = [self._sshd]
+        for above in found:
+            found += _children(above)
+        return [pid for pid in found if _program(pid) != "sshd"]
+
     def logout(self) -> list[int]:
         """The connections and all that is inside: what a shell's hang-up or an administrator ends."""
         return [pid for part in self._seen() for pid in part]
@@ -143,6 +152,13 @@ class Sessions:
         return servers[1:], [pid for pid, (_, session) in table.items() if session in shells]
 
 
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):
+        files = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(child) for file in files for child in file.read_text().split()]
+    return []
+
+
 def _program(pid: int) -> str:
     with suppress(OSError):
         return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
@@ -191,8 +207,7 @@ def start_sshd(
 def _sshd(
     servers: Mapping[str, str], top: Path, more: Mapping[str, str]
 ) -> tuple[dict[str, Any], subprocess.Popen[bytes]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = ports_in_a_row(1)
     run = Path(servers["SSH_RUN"])
     settings = {
         "ListenAddress": f"127.0.0.1:{port}",
@@ -211,7 +226,7 @@ def _sshd(
     (top / "ssh_config").write_text("")
     program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin") or "/usr/sbin/sshd"
     server = subprocess.Popen([program, "-D", "-f", top / "config", "-E", top / "log"])
-    for _ in range(100):
+    for _ in range(1000):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             break
@@ -364,7 +379,7 @@ class Aimed:
         """Asking for jobs, or looking at them."""
         phase = "submit" if "\ndsp_ask() {" in call.text else "look" if "dsp_markers" in call.text else "other"
         if phase == self._wanted == "look" and not self.hit:  # as on a busy node; a quick look is hard to hit
-            call = msgspec.structs.replace(call, text=f"sleep 0.5\n{call.text}")
+            call = msgspec.structs.replace(call, text=f"sleep 2\n{call.text}")
         return self._during(phase, lambda: self._port.ask(call))
 
     def put(self, *given: Any, **named: Any) -> Any:
@@ -379,10 +394,10 @@ class Aimed:
     def _watch(self) -> None:
         while not self.hit:
             time.sleep(0.001)
-            if not self._now() or not (inside := self.sessions.inside()):
+            if not self._now() or not (inside := self.sessions.below()):
                 continue
             self.sessions.signal(inside, signal.SIGSTOP)
-            if self._now() and set(inside) & set(self.sessions.inside()):
+            if self._now() and set(inside) & set(self.sessions.below()):
                 self.sessions.kill(self.manner)
                 self.hit = True
             self.sessions.signal(inside, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""`dispatcher selftest` behind a real sshd: its dispatcher is killed twenty times, nothing twice, nothing lost."""
+"""`dispatcher selftest` behind a real sshd: its dispatcher is killed again and again, nothing twice, nothing lost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.timeout(900)
-def test_ssh_holds_under_chaos(ssh_servers: Mapping[str, str], tmp_path: Path) -> None:
+def test_ssh_holds_under_chaos(ssh_servers: Mapping[str, str], tmp_path: Path, full: bool) -> None:
+    kills = 20 if full else 6
     profile = {
         "hostname": ssh_servers["SSH_HOST"],
         "port": int(ssh_servers["SSH_PORT_MAIN"]),
@@ -35,14 +35,14 @@ def test_ssh_holds_under_chaos(ssh_servers: Mapping[str, str], tmp_path: Path) -
     (tmp_path / "resources.json").write_text(json.dumps({"group_size": 2}))
     words = ["--machine", "machine.json", "--resources", "resources.json", "--check-interval", "2", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "dispatcher", "selftest", "--chaos", "20", "--tasks", "8", *words],
+        [sys.executable, "-m", "dispatcher", "selftest", "--chaos", str(kills), "--tasks", "8", *words],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     print(done.stdout, done.stderr)
     told = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", 20)
+    assert (done.returncode, told["verdict"], told["kills"]) == (0, "passed", kills)
     assert (told["twice"], told["lost"], told["facts"]) == (0, 0, [])
     assert told["accepted"] == told["run"] == told["tasks"]
     assert not list(tmp_path.glob("dispatcher-selftest-*"))

@@ -1,4 +1,4 @@
-"""Slurm behind a real sshd: dispatchers killed twenty times, every task once; an array comes home over one login."""
+"""Slurm behind a real sshd: dispatchers killed again and again, every task once; an array comes home over one login."""
 
 from __future__ import annotations
 
@@ -22,27 +22,25 @@ def slurm_behind_ssh(slurm: Slurm, behind_ssh: BehindSsh) -> BehindSsh:
     return behind_ssh
 
 
-@pytest.mark.timeout(900)
-def test_slurm_over_ssh_holds_under_chaos(slurm_behind_ssh: BehindSsh) -> None:
+def test_slurm_over_ssh_holds_under_chaos(slurm_behind_ssh: BehindSsh, full: bool) -> None:
+    kills = 20 if full else 5
     asked = {"group_size": 2, "queue_name": "main"}
-    told = slurm_behind_ssh.selftest("Slurm", asked, "--chaos", "20", "--tasks", "8")
-    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, 20)
+    told = slurm_behind_ssh.selftest("Slurm", asked, "--chaos", str(kills), "--tasks", "8")
+    assert (told["twice"], told["lost"], told["kills"]) == (0, 0, kills)
     assert told["accepted"] == told["run"] == told["tasks"]
 
 
-@pytest.mark.timeout(600)
 def test_an_array_over_ssh(slurm_behind_ssh: BehindSsh) -> None:
     told = slurm_behind_ssh.selftest("SlurmJobArray", {"group_size": 0, "queue_name": "main"}, "--tasks", "30")
     assert (told["twice"], told["lost"], told["run"]) == (0, 0, 30)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("where", ["submit", "poll"])
 def test_sessions_killed_in_the_middle_of(
     slurm_behind_ssh: BehindSsh, tasks: Any, aimed: Any, sessions_of: Any, where: str, slurm: Slurm
 ) -> None:
     """Some jobs are accepted and the answer is lost; Slurm has each of them once."""
-    spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.2)
+    spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.5)
     with open_session(spec, slurm_behind_ssh.profile) as session:
         home = Path(session.context.place.home)
         session.scheduler.grace = 10.0  # as the message time-out of this Slurm; the default is a minute
@@ -59,7 +57,7 @@ def test_sessions_killed_in_the_middle_of(
     assert shot.hit
     assert tasks.check(8) == 0
     nonces = {nonce for _, nonce in tasks.starts()}
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while len(accepted := [row[3] for row in slurm.accounted() if row[3] in nonces]) < 8:  # accounting lags
         assert time.monotonic() < end
         time.sleep(0.5)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -43,14 +44,20 @@ def test_twenty_tasks_from_end_to_end(profile: dict[str, Any], tasks: Any) -> No
 
 
 @contextmanager
-def killing(sessions: Any, manner: str, times: int) -> Iterator[list[float]]:
-    """Ends sessions in the background, so many times; what it yields grows by one with each."""
+def killing(sessions: Any, manner: str, times: int, begun: Callable[[], bool], end: Path) -> Iterator[list[float]]:
+    """Ends sessions in the background, half of the times when a task has begun; then `end` is there.
+
+    What it yields grows by one with each.
+    """
     luck, over, kills = random.Random(4), threading.Event(), list[float]()
 
     def kill() -> None:
         while len(kills) < times and not over.wait(luck.uniform(0.2, 1.1)):
+            while len(kills) >= times // 2 and not begun() and not over.wait(0.1):
+                pass
             sessions.kill(manner)
             kills.append(time.monotonic())
+        end.touch()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -62,11 +69,20 @@ def killing(sessions: Any, manner: str, times: int) -> Iterator[list[float]]:
 
 
 @pytest.mark.parametrize("manner", ["line", "logout", "scope"])
-def test_twenty_random_kills_lose_nothing_and_repeat_nothing(
-    profile: dict[str, Any], sessions: Any, tasks: Any, manner: str
+def test_random_kills_lose_nothing_and_repeat_nothing(
+    profile: dict[str, Any],
+    ssh_servers: Mapping[str, str],
+    sessions: Any,
+    tasks: Any,
+    manner: str,
+    full: bool,
 ) -> None:
-    spec = tasks.spec(40)
-    with killing(sessions, manner, 20) as kills:
+    many, times = 40 if full else 20, 20 if full else 8
+    end = Path(ssh_servers["SSH_RUN"]).parent / f"end-{uuid4().hex}"
+    # the last task ends after the last kill
+    spec = tasks.spec(many, f"sleep 1; [ $(cat in) != {many - 1} ] || until [ -e {end} ]; do sleep 0.2; done")
+    far = Path(f"~{profile['username']}").expanduser() / spec.machine.remote_root.removeprefix("~/")
+    with killing(sessions, manner, times, lambda: any(far.rglob("*.claim")), end) as kills:
         for _ in range(30):
             try:
                 with open_session(spec, profile) as session:
@@ -74,8 +90,8 @@ def test_twenty_random_kills_lose_nothing_and_repeat_nothing(
                     break
             except Unreachable:  # killed while it made the first connection
                 time.sleep(1)
-    killed = tasks.check(40)
-    assert len(kills) == 20
+    killed = tasks.check(many)
+    assert len(kills) == times
     assert (killed > 0) is (manner == "scope"), "a session's end must not touch jobs that have left it"
 
 
@@ -108,14 +124,16 @@ def moment(name: str, session: Session) -> tuple[str, Callable[[], bool]]:
 @pytest.mark.parametrize("manner", ["line", "logout", "tree"])
 @pytest.mark.parametrize("where", ["upload", "submit", "poll", "download"])
 def test_killed_in_the_middle_of(
-    profile: dict[str, Any], sessions: Any, tasks: Any, aimed: Any, where: str, manner: str
+    profile: dict[str, Any], proxy: Any, sessions: Any, tasks: Any, aimed: Any, where: str, manner: str
 ) -> None:
     big = PART if where in ("upload", "download") else 0
-    spec = tasks.spec(8, "sleep 0.5", big, {"max_running": 8}, wait_time=0.2)
+    spec = tasks.spec(8, "sleep 0.5", big, {"max_running": 8}, wait_time=0.5)
     with open_session(spec, profile) as session:
         phase, far_enough = moment(where, session)
         shot = aimed(sessions, manner, phase, far_enough)
         shot.at(session)
+        if big:  # slow enough to be caught on the way
+            proxy.tell("rate", str(16 * MIB))
         session.run(check_interval=1)
         assert session.context._context._link.logins == 2
     assert shot.hit
@@ -137,12 +155,15 @@ def test_killed_in_the_middle_of_the_text_of_a_submission(
         def half() -> bool:
             begun.append(proxy.tell("stats")["to_target"])
             seen[:] = [len(below(session, ".dispatcher/*/jobs/*"))]
-            return begun[-1] - begun[0] > 60_000
+            if begun[-1] - begun[0] > 60_000:
+                proxy.tell("freeze")
+                return True
+            return False
 
         begun: list[int] = []
         shot = aimed(sessions, manner, "submit", half)
         shot.at(session)
-        proxy.tell("rate", "50000")
+        proxy.tell("rate", "25000")
         patient = threading.Thread(target=lambda: (wait_for(lambda: shot.hit), proxy.tell("ok")))
         patient.start()
         session.run(check_interval=1)
@@ -153,7 +174,7 @@ def test_killed_in_the_middle_of_the_text_of_a_submission(
 
 
 def wait_for(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)

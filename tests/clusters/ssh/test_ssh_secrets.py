@@ -17,7 +17,6 @@ from dispatcher.ports import Shell
 pytestmark = pytest.mark.cluster
 
 
-@pytest.mark.timeout(200)
 def test_the_password_is_written_nowhere(
     ssh_servers: Mapping[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

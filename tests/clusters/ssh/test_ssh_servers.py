@@ -441,7 +441,7 @@ def test_removing_in_the_background(opened: Open) -> None:
     context = opened()
     context._in_background = True
     context.remove()
-    for _ in range(100):
+    for _ in range(2000):
         if not Path(context.place.root).exists():
             return
         time.sleep(0.05)
