@@ -23,7 +23,7 @@ from . import groups
 CLOUDS = ("Bohrium", "OpenAPI")
 
 # How long an example takes says something about the machine, not about the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("full", deadline=None, max_examples=600)
 hypothesis.settings.load_profile("untimed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -42,6 +43,7 @@ PURE = ("core/", "scripts/", "schedulers/", "files/patterns.py", "run/opening.py
 WORLD = {"os", "subprocess", "socket", "time", "pathlib", "shutil", "tempfile"}
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[str, int]]:
     """Absolute names of what a file imports, with the line."""
     package = path.relative_to(ROOT).with_suffix("").parts

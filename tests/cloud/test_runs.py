@@ -138,9 +138,10 @@ def test_container_that_dies_without_a_marker(cloud: Cloud, kind: str, requested
     assert failed.value.jobs[0].cause.kind in ("lost", "task")
 
 
-def test_200_jobs_cost_few_requests(cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path) -> None:
+def test_many_jobs_cost_few_requests(cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path, full: bool) -> None:
     """Beside one add (with OpenAPI one create) for each job, and its files up and down."""
-    with open_session(requested(tmp_path / "local", kind, 200), cloud.profile(kind)) as session:
+    many = 200 if full else 100
+    with open_session(requested(tmp_path / "local", kind, many), cloud.profile(kind)) as session:
         rounds = 0
         observation = session.engine.observer.observe
 
@@ -151,12 +152,12 @@ def test_200_jobs_cost_few_requests(cloud: Cloud, kind: str, requested: Loaded, 
 
         session.engine.observer.observe = counted  # type: ignore[method-assign]
         session.run(check_interval=2)
-    came_home(tmp_path / "local", 200)
+    came_home(tmp_path / "local", many)
     requests = cloud.reported()["requests"]
     work = ("job/add", "job/create", " oss", " result", "tiefblue")
     others = {name: count for name, count in requests.items() if not any(word in name for word in work)}
     assert sum(others.values()) <= 8 + 2 * rounds, (others, rounds)
-    assert sum(count for name, count in requests.items() if "job/add" in name) == 200
+    assert sum(count for name, count in requests.items() if "job/add" in name) == many
 
 
 def test_secrets_are_written_nowhere(

@@ -28,7 +28,7 @@ def simulated_cloud(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
 
 @pytest.mark.usefixtures("simulated_cloud")
 def test_no_seed_breaks_a_promise(kind: str, full: bool) -> None:
-    for seed in range(100 if full else 30):
+    for seed in range(100 if full else 20):
         try:
             simulation.simulate(seed, dialect=kind)
         except BaseException as error:
@@ -39,7 +39,8 @@ def test_no_seed_breaks_a_promise(kind: str, full: bool) -> None:
 @pytest.mark.usefixtures("simulated_cloud")
 def test_who_was_taken_over_asks_for_nothing_more(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A seed that breaks a promise without `confirm` before each request that has an effect does not break it with."""
-    monkeypatch.setitem(faults.RATES, "suspended", 0.1)
+    monkeypatch.setitem(faults.RATES, "suspended", 0.3)
+    monkeypatch.setitem(faults.RATES, "second started", 0.1)
     with monkeypatch.context() as broken:
         broken.setattr("dispatcher.contexts.cloud.context.CloudConnection.guard", lambda self, confirm: None)
         seed = next(seed for seed in range(1000) if breaks(seed, kind))

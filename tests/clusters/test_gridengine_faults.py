@@ -137,7 +137,9 @@ def test_rescheduled_by_force_while_its_node_is_cut_off(gridengine: GridEngine, 
         gridengine.run("qmod", "-f", "-rj", job)
         back.append(later(2, lambda: (gridengine.ctl("start", "sge_execd"), time.sleep(2), work.go())))
 
-    spec = work.spec(["true", work.waits()], group_size=2, custom_flags=("#$ -r y",), machine=ONE_TRY, **SGE)
+    spec = work.spec(
+        ["true", work.waits()], group_size=2, para_deg=2, custom_flags=("#$ -r y",), machine=ONE_TRY, **SGE
+    )
     work.run(spec, once(cut_off, begun=2), absence_timeout=5)
     back[0].join()
     assert work.said("begin")[0] == work.said("end")[0] == 1

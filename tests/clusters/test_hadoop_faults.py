@@ -132,9 +132,9 @@ def test_a_stopped_resourcemanager_is_waited_for(hadoop: Hadoop, work: Work) -> 
     steps = Steps(
         (lambda engine: reported(engine) or work.events(ev.Deferred), lambda: hadoop.ctl("start", "resourcemanager")),
         (lambda engine: work.said("begin"), lambda: hadoop.ctl("kill9", "resourcemanager")),
-        (reported, lambda: hadoop.ctl("start", "resourcemanager")),
+        (reported, lambda: (hadoop.ctl("start", "resourcemanager"), work.go())),
     )
-    finished(run(hadoop, spec(hadoop, work, "sleep 12"), steps), work)
+    finished(run(hadoop, spec(hadoop, work, work.waits()), steps), work)
     assert steps.left == []
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("part", range(20))
 def test_no_seed_breaks_a_promise(part: int, full: bool) -> None:
     """Each part has seeds of its own, which are the first of those of the full size."""
-    for seed in range(part * 100, part * 100 + (100 if full else 30)):
+    for seed in range(part * 100, part * 100 + (100 if full else 20)):
         try:
             simulation.simulate(seed)
         except BaseException as error:
@@ -37,7 +37,7 @@ def test_no_seed_breaks_a_promise(part: int, full: bool) -> None:
 @pytest.mark.parametrize("dialect", KITS)
 def test_no_seed_breaks_a_promise_in_the_words_of_a_batch_system(dialect: str, full: bool) -> None:
     """A second each, because a real `sh` runs what the dialect says: many more with make soak."""
-    for seed in range(10 if full else 4):
+    for seed in range(10 if full else 3):
         try:
             simulation.simulate(seed, dialect=dialect)
         except BaseException as error:
@@ -239,6 +239,8 @@ def nothing_is_synced(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_failed_sync_is_tried_again(patch: pytest.MonkeyPatch) -> None:
+    often(patch, disk=0.05)
+
     def stubborn(self: Any) -> None:
         while True:
             try:
@@ -292,6 +294,7 @@ def a_segment_is_read_that_was_not_frozen(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_rivals_segment_is_replaced(patch: pytest.MonkeyPatch) -> None:
+    often(patch, second_started=0.05, suspended=0.02)
     link = hosts.HostFiles.link
 
     def over(self: Any, old: str, new: str) -> None:
