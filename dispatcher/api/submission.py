@@ -21,9 +21,9 @@ import msgspec
 
 from ..core.errors import ConfigError, FailedJob, JobsFailed
 from ..core.events import Cause
+from ..core.keys import HASH
 from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
 from ..core.plan import plan
-from ..schema.keys import HASH
 from . import saved
 from .job import Job
 from .machine import Machine

@@ -15,8 +15,10 @@ from importlib import import_module
 from typing import cast
 
 from ..core.errors import ConfigError
+from ..core.keys import Key, optional
 from ..core.model import ResourcesSpec
 from ..core.ports import Scheduler
+from .limits import THROTTLE
 
 #: Name -> "module:class".
 BUILTIN: dict[str, str] = {
@@ -39,6 +41,10 @@ ARRAYS: dict[str, str] = {
     "Torque": "dispatcher.schedulers.pbs.array:TorqueArrayDialect",
     "SGE": "dispatcher.schedulers.sge.array:SGEArrayDialect",
 }
+#: The key that asks for them.
+ARRAY = optional(
+    "array", bool, "Make each job a job array with a task in each element: one submission for all of them."
+)
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 
 
@@ -47,6 +53,21 @@ def _installed() -> dict[str, str]:
     from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group="dispatcher.schedulers")}
+
+
+def known() -> tuple[str, ...]:
+    """The names of all batch systems, those from installed packages last."""
+    return tuple(dict.fromkeys((*BUILTIN, *_installed())))
+
+
+def kwargs_of(name: str) -> tuple[tuple[Key, ...] | None, bool]:
+    """The keys of `resources.kwargs` that a batch system reads, and whether kwargs must be given at all.
+
+    None for a dialect from another package that lists none: it takes any.
+    """
+    dialect, array = load(name), (ARRAY, THROTTLE) if canonical(name) in ARRAYS else ()
+    keys: tuple[Key, ...] | None = getattr(dialect, "kwargs", None)
+    return None if keys is None else keys + array, getattr(dialect, "kwargs_needed", False)
 
 
 def canonical(name: str) -> str:

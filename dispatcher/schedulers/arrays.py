@@ -87,7 +87,8 @@ class ArrayDialect(CommandDialect):
 
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """As many as it takes with one task in each, or as many as the kwargs say."""
-        return max(1, -(-tasks // int(resources.kwargs.get(self.SIZE) or 1)))
+        size = resources.kwargs.get(self.SIZE) if self.SIZE else None
+        return max(1, -(-tasks // int(size or 1)))
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """One command, or as many as the site's limit makes of it."""

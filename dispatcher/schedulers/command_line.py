@@ -26,6 +26,7 @@ from typing import ClassVar
 import msgspec
 
 from ..core.errors import ConfigError, Unreachable
+from ..core.keys import Key
 from ..core.model import ResourcesSpec
 from ..core.ports import (
     Accepted,
@@ -46,6 +47,7 @@ from ..core.ports import (
 )
 from ..scripts.render import quoted
 from ..scripts.shared_directory import shared_closing, shared_fence
+from .limits import JOB_NAME
 
 PREAMBLE = """\
 cd -- {control} || exit 90
@@ -128,6 +130,8 @@ class CommandDialect:
     restarts = "0"
     element = ""
     context = ""
+    kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME,)
+    kwargs_needed: ClassVar[bool] = False
     STATES: ClassVar[Mapping[str, Native]] = {}
     DEFERRED: re.Pattern[str] = re.compile(r"(?!)")
     REJECTED: re.Pattern[str] = re.compile(r"(?!)")

@@ -25,6 +25,7 @@ from typing import ClassVar
 
 from ..core.errors import Unreachable
 from ..core.events import Cause
+from ..core.keys import Key
 from ..core.model import ResourcesSpec
 from ..core.ports import (
     Answer,
@@ -40,7 +41,7 @@ from ..core.ports import (
     SubmitRequest,
 )
 from ..scripts.render import quoted
-from . import limits as requested
+from . import limits
 from .command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from .restarts import RESTARTS
 
@@ -129,19 +130,20 @@ class FugakuDialect(CommandDialect):
         "RJT": Native.ended,
     }
     ID = re.compile(r"pjsub Job (\d+) submitted", re.MULTILINE)
+    kwargs: ClassVar[tuple[Key, ...]] = limits.USUAL
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #PJM lines; what is not set has none."""
-        limit, memory = requested.seconds(resources), requested.megabytes(resources)
+        limit, memory = limits.seconds(resources), limits.megabytes(resources)
         queue, cpus, account = resources.queue_name, resources.cpu_per_node, resources.kwargs.get("account")
         lines = [
             f"-N {name}",
             *([f'-L "rscgrp={queue}"'] if queue else []),
             f'-L "node={resources.number_node}"',
             *([f'--mpi "max-proc-per-node={cpus}"'] if cpus else []),
-            *([f'-L "elapse={requested.clock(limit)}"'] if limit is not None else []),
+            *([f'-L "elapse={limits.clock(limit)}"'] if limit is not None else []),
             *([f'-L "node-mem={memory}Mi"'] if memory else []),
             *([f"-g {account}"] if account else []),
             "-j",
@@ -151,7 +153,7 @@ class FugakuDialect(CommandDialect):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        requested.fit(resources, ("account",))
+        limits.fit(resources, ("account",))
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The name is said here, too: a header template may lack it."""

@@ -1,21 +1,26 @@
-"""What `kwargs` ask of any batch system, with one meaning everywhere (that of Slurm).
+"""What `kwargs` ask of any batch system, with one meaning everywhere (that of Slurm), and the keys that say it.
 
-walltime   90              minutes            24:00:00  hours:minutes:seconds
-           1-12:00:00      days-hours…        -> seconds; each dialect writes them its own way
+walltime   90              minutes            24:00:00  hours:minutes:seconds     24:00  minutes:seconds
+           1-12:00:00      days-hours…        2h, 1d12h, 90m, 45s                 units
+                           -> seconds; each dialect writes them its own way
            0               no limit: no directive
 memory     16G, 16000      of each node, in K M G T, MB without a letter   -> MB, rounded up
            0               whatever the node has: no directive
 account    lab             whose budget: one word
+
+A dialect lists in its `kwargs` the keys that it reads; the schema, its checks
+and its documentation are made of them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..core.keys import NOT_BLANK, Rule, at_least, optional
 from ..core.model import ResourcesSpec
 
 #: What would be read as more than one word, as a quote or as the begin of a comment.
@@ -23,6 +28,11 @@ _UNFIT = re.compile(r"[\s\"'\\#\x00-\x1f\x7f]")
 _DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+))?(?::(\d+))?")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
 _SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_UNIT = re.compile(r"(\d+)([dhms])", re.IGNORECASE)
+_UNITS = re.compile(r"(?:\d+[dhms])+", re.IGNORECASE)
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_WALLTIME = "must be minutes, [days-]hours:minutes:seconds, or have units like 2h or 1d12h"
+_MEMORY = "must be a size like 16G or 16000 (MB)"
 _MB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}
 
 
@@ -45,8 +55,10 @@ def seconds(resources: ResourcesSpec) -> int | None:
 
 def _limit(resources: ResourcesSpec) -> int | None:
     value: Any = resources.kwargs.get("walltime")
-    if value in (None, ""):
-        return None
+    return None if value in (None, "") else _seconds(value)
+
+
+def _seconds(value: Any) -> int:
     text = str(value)
     if text.isascii() and text.isdigit():
         return int(text) * 60
@@ -56,7 +68,9 @@ def _limit(resources: ResourcesSpec) -> int | None:
     if found := _CLOCK.fullmatch(text):
         hours, minutes, rest = (int(part or 0) for part in found.groups())
         return (hours * 60 + minutes) * 60 + rest
-    raise ConfigError(f"resources/kwargs/walltime: {value!r} is neither minutes nor [days-]hours:minutes:seconds")
+    if _UNITS.fullmatch(text):
+        return sum(int(number) * _SECONDS[unit.lower()] for number, unit in _UNIT.findall(text))
+    raise ConfigError(f"resources/kwargs/walltime: {value!r} {_WALLTIME}")
 
 
 def clock(total: int) -> str:
@@ -67,9 +81,47 @@ def clock(total: int) -> str:
 def megabytes(resources: ResourcesSpec) -> int | None:
     """kwargs' memory, of each node, in MB (1024 kB); None when it is not set, or 0 as in sbatch's --mem."""
     value: Any = resources.kwargs.get("memory")
-    if value in (None, ""):
-        return None
+    return None if value in (None, "") else _megabytes(value) or None
+
+
+def _megabytes(value: Any) -> int:
     found = _SIZE.fullmatch(str(value))
     if found is None:
-        raise ConfigError(f"resources/kwargs/memory: {value!r} is no size like 16G or 16000 (MB)")
-    return math.ceil(int(found[1]) * _MB[found[2].upper()]) or None
+        raise ConfigError(f"resources/kwargs/memory: {value!r} {_MEMORY}")
+    return math.ceil(int(found[1]) * _MB[found[2].upper()])
+
+
+def _reads(read: Callable[[Any], int], says: str) -> Rule:
+    """A rule that takes what `read` does not refuse."""
+
+    def test(value: Any) -> bool:
+        try:
+            return read(value) >= 0
+        except ConfigError:
+            return False
+
+    return Rule(test, says)
+
+
+WALLTIME = optional(
+    "walltime",
+    (str, int),
+    "Longest time a job may run: minutes, [days-]hours:minutes:seconds, or with units (2h, 1d12h). 0: no limit.",
+    rule=_reads(_seconds, _WALLTIME),
+)
+MEMORY = optional(
+    "memory",
+    (str, int),
+    "Memory on each node: 16G, or MB without a letter. 0: what the node has.",
+    rule=_reads(_megabytes, _MEMORY),
+)
+ACCOUNT = optional("account", str, "Account that is charged.", rule=NOT_BLANK)
+JOB_NAME = optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", rule=NOT_BLANK)
+GPU_LINE = optional(
+    "custom_gpu_line",
+    (str, None),
+    "The line that asks for GPUs, instead of the one made from gpu_per_node; empty: none.",
+)
+THROTTLE = optional("array_throttle", int, "How many elements of an array may run at once.", rule=at_least(1))
+#: What most batch systems are asked for.
+USUAL = (WALLTIME, MEMORY, ACCOUNT, JOB_NAME)

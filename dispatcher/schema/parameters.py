@@ -1,8 +1,8 @@
-"""The parameters of machine, resources, task and submission, and the kwargs of each batch system.
+"""The parameters of machine, resources, task and submission.
 
     RESOURCES[0]    ->  Key("number_node", (int,), "Number of nodes of each job.", 1, …)
-    KWARGS["LSF"]   ->  (Key("gpu_usage", …), Key("gpu_new_syntax", …), …)
 
+The kwargs of each batch system stand beside the dialect that reads them (`schedulers.kwargs_of`).
 One row a key, in the order of the manual ("Machine parameters", "Resources
 parameters", "Task parameters"); what the manual does not have is at the end.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .keys import HASH, NOT_BLANK, Key, Rule, at_least, optional, required
+from ..core.keys import HASH, NOT_BLANK, Rule, at_least, optional, required
 
 _TEXTS: Any = list[str]
 _ENDS = "; 0 puts all tasks in one job"
@@ -74,64 +74,3 @@ SUBMISSION = (
     ),
     optional("continue_on_failure", bool, "Accepted; a run always goes on with its other jobs.", True),
 )
-
-_GPU_LINE = "The line that asks for GPUs, instead of the one made from gpu_per_node."
-_ACCOUNT = (
-    optional("walltime", str, "Longest time a job may run, as the batch system writes it.", rule=NOT_BLANK),
-    optional("memory", str, "Memory of a job, as the batch system writes it.", rule=NOT_BLANK),
-    optional("account", str, "Account that is charged.", rule=NOT_BLANK),
-)
-_SLURM = (
-    optional("custom_gpu_line", (str, None), _GPU_LINE, None),
-    *_ACCOUNT,
-    optional("qos", str, "Quality of service.", rule=NOT_BLANK),
-    optional("constraint", str, "Features that the nodes must have.", rule=NOT_BLANK),
-    optional("exclusive", bool, "Share the nodes with no other job."),
-    optional("gres_type", str, "Type of GPU, as in --gres=gpu:TYPE:N.", rule=NOT_BLANK),
-    optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", rule=NOT_BLANK),
-)
-_THROTTLE = optional("array_throttle", int, "How many elements of an array may run at once.", rule=at_least(1))
-_SLURM_ARRAY = (
-    optional("slurm_job_size", int, "Number of tasks in an element of the array.", 1, rule=at_least(1)),
-    _THROTTLE,
-)
-_ARRAY = (
-    optional("array", bool, "Make each job a job array, with a task in each element: one submission for all of them."),
-    _THROTTLE,
-)
-_LSF = (
-    optional("gpu_usage", bool, "Ask for GPUs.", False),
-    optional("gpu_new_syntax", bool, "Use -gpu, of LSF 10.1.0.3 and later.", False),
-    optional("gpu_exclusive", bool, "With gpu_new_syntax: share the GPUs with no other job.", True),
-    optional("custom_gpu_line", (str, None), _GPU_LINE, None),
-)
-_SGE = (
-    optional("pe_name", str, "Parallel environment.", "mpi", alias=("sge_pe_name",), rule=NOT_BLANK),
-    optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", "wDPjob", rule=NOT_BLANK),
-)
-_YARN = (
-    optional("img_name", str, "Docker image in which the script runs; empty: none.", ""),
-    optional("mem_limit", int, "Memory of the container in GB.", 1, rule=at_least(1)),
-    optional("yarn_path", str, "Directory of the distributed-shell jar; empty: that of the hadoop command.", ""),
-    optional("hadoop_home", str, "Directory of Hadoop inside the container; empty: by its environment and PATH.", ""),
-    optional("master_memory", int, "Memory of the application master in MB.", 512, rule=at_least(64)),
-    optional("job_name", str, "Name of the job, behind the name the dispatcher gives it.", rule=NOT_BLANK),
-)
-
-#: The kwargs of each batch system; one that is not here, or has none, takes an empty dict.
-KWARGS: dict[str, tuple[Key, ...]] = {
-    "Shell": (),
-    "Slurm": _SLURM,
-    "SlurmJobArray": _SLURM + _SLURM_ARRAY,
-    "PBS": _ACCOUNT + _ARRAY,
-    "Torque": _ACCOUNT + _ARRAY,
-    "LSF": _LSF + _ACCOUNT,
-    "SGE": _SGE + _ACCOUNT + _ARRAY,
-    "Fugaku": (),
-    "JH_UniScheduler": (optional("custom_gpu_line", (str, None), _GPU_LINE, None),),
-    "DistributedShell": _YARN,
-    "Bohrium": (),
-    "OpenAPI": (),
-}
-#: Batch systems for which resources must have kwargs, even empty ones, once it names its batch_type (as the manual).
-KWARGS_NEEDED = frozenset({"LSF", "SGE", "JH_UniScheduler"})

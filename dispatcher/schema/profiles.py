@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from .. import contexts
-from .keys import NOT_BLANK, Key, Rule, at_least, one_of, optional, required
+from ..core.keys import NOT_BLANK, Key, Rule, at_least, one_of, optional, required
 
 
 class Profile(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ Made from the tables in `parameters` and `profiles`, which need no library.
 
 from __future__ import annotations
 
+import msgspec
 from dargs import Argument, Variant
 
 from .. import contexts, schedulers
+from ..core.keys import ABSENT, Key
 from . import parameters, profiles
-from .keys import ABSENT, Key
 
 __all__ = [
     "NO_DEFAULT",
@@ -48,6 +49,12 @@ def _argument(key: Key) -> Argument:
     )
 
 
+def _undefaulted(key: Key) -> Key:
+    """Nothing is filled in: what is not given is not part of what was asked for, and so not of its identity."""
+    meant = "" if key.default in (ABSENT, None) else f" Default: {key.default!r}."
+    return msgspec.structs.replace(key, default=ABSENT, doc=f"{key.doc}{meant}")
+
+
 def context_arginfo(name: str) -> Argument:
     """The keys of one context, under its class name: its remote_profile (manual, "Machine parameters")."""
     name = contexts.canonical(name)
@@ -73,12 +80,11 @@ def machine_arginfo() -> Argument:
 
 def kwargs_arginfo(batch_type: str) -> Argument:
     """The key `kwargs` of resources for one batch system (manual, "Resources parameters", by batch_type)."""
-    keys = parameters.KWARGS.get(batch_type)
-    needed = batch_type in parameters.KWARGS_NEEDED
+    keys, needed = schedulers.kwargs_of(batch_type)
     return (Argument if keys is None else Closed)(
         "kwargs",
         dict,
-        None if keys is None else [_argument(key) for key in keys],
+        None if keys is None else [_argument(_undefaulted(key)) for key in keys],
         optional=not needed,
         doc="What only this batch system knows.",
         default=NO_DEFAULT if needed else {},
@@ -100,7 +106,7 @@ def resources_arginfo(detail_kwargs: bool = True) -> Argument:
     keys = [*(_argument(key) for key in parameters.RESOURCES), strategy]
     doc = "What each job asks of the batch system."
     if detail_kwargs:
-        batch = Variant("batch_type", [batch_arginfo(name) for name in parameters.KWARGS], doc="As in machine.")
+        batch = Variant("batch_type", [batch_arginfo(name) for name in schedulers.known()], doc="As in machine.")
         return Argument("resources", dict, keys, [batch], doc=doc)
     keys.append(Argument("batch_type", str, optional=True, doc="As in machine."))
     keys.append(Argument("kwargs", dict, optional=True, default={}, doc="What only this batch system knows."))

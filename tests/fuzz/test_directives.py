@@ -13,9 +13,9 @@ import pytest
 
 from dispatcher import schedulers
 from dispatcher.core.errors import ConfigError
+from dispatcher.core.keys import Key
 from dispatcher.core.model import ResourcesSpec, TaskSpec
 from dispatcher.core.ports import JobScript, Place
-from dispatcher.schema.parameters import KWARGS
 from dispatcher.scripts.render import check_header, render
 
 DIALECTS = [name for name in schedulers.BUILTIN if name != "Shell"]
@@ -34,6 +34,10 @@ PAYLOADS = [
 ]
 #: A whole line of the user's own, as the keys' names say.
 OWN = {"custom_gpu_line"}
+
+
+def keys_of(name: str) -> tuple[Key, ...]:
+    return schedulers.kwargs_of(name)[0] or ()
 
 
 def header(name: str, log: str = "/R/log", **requested: Any) -> list[str]:
@@ -68,7 +72,7 @@ def test_queue_name(name: str, bad: str) -> None:
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("bad", PAYLOADS, ids=ascii)
 def test_every_kwarg_that_is_text(name: str, bad: str) -> None:
-    for key in KWARGS[name]:
+    for key in keys_of(name):
         if str not in key.kinds or key.name in OWN:
             continue
         try:
@@ -90,7 +94,7 @@ def test_remote_root(name: str, bad: str) -> None:
         assert all(line.startswith("#") for line in lines)
 
 
-@pytest.mark.parametrize("name", [name for name in DIALECTS if any(key.name in OWN for key in KWARGS[name])])
+@pytest.mark.parametrize("name", [name for name in DIALECTS if any(key.name in OWN for key in keys_of(name))])
 def test_a_line_of_the_users_own_is_one_line(name: str) -> None:
     with pytest.raises(ConfigError, match="a line break in a directive"):
         header(name, kwargs={"custom_gpu_line": "#X\ntouch CANARY"})

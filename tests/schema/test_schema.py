@@ -11,7 +11,7 @@ import pytest
 
 from dispatcher import contexts, schedulers, schema
 from dispatcher.core.errors import ConfigError, DispatcherError
-from dispatcher.schema import parameters, profiles
+from dispatcher.schema import profiles
 
 SSH = {
     "batch_type": "Slurm",
@@ -143,7 +143,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("resources", merged(SIZE, {"envs": {"1A": 1}}), "resources/envs/1A", "no digit first"),
     ("resources", merged(SIZE, {"envs": {"A=1; rm -rf": 1}}), "resources/envs/A=1; rm -rf", "no name"),
     ("resources", merged(SIZE, {"batch_type": "Slurn"}), "resources/batch_type", "did you mean 'Slurm'"),
-    ("resources", slurm("walltime", " "), "resources/kwargs/walltime", "must not be empty"),
+    ("resources", slurm("walltime", " "), "resources/kwargs/walltime", "must be minutes, [days-]hours:minutes:seconds"),
     ("task", merged(TASK, {"command": ""}), "task/command", "must not be empty"),
     ("task", merged(TASK, {"command": "echo \0"}), "task/command", "holds a NUL character"),
     ("task", merged(TASK, {"command": "echo \ud800"}), "task/command", "not valid Unicode"),
@@ -221,7 +221,8 @@ def test_every_spelling_of_a_context(name: str) -> None:
 
 def test_the_tables_name_what_the_registries_name() -> None:
     assert set(profiles.CONTEXTS) == set(contexts.BUILTIN)
-    assert set(parameters.KWARGS) == set(schedulers.BUILTIN)
+    assert set(schedulers.known()) >= set(schedulers.BUILTIN)
+    assert all(schedulers.kwargs_of(name)[0] is not None for name in schedulers.BUILTIN)
 
 
 @pytest.mark.parametrize("name", list(contexts.BUILTIN))

@@ -19,6 +19,7 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause
+from ...core.keys import Key
 from ...core.model import ResourcesSpec
 from ...core.ports import (
     Accepted,
@@ -44,6 +45,7 @@ from ...core.ports import (
 from ...scripts import bash
 from ...scripts.render import quoted
 from ..command_line import read_claim
+from ..limits import JOB_NAME
 
 #: Where our files lie in a container, below the directory that the job starts in.
 HOME = ".dispatcher/jobs"
@@ -57,6 +59,8 @@ class CloudDialect:
     absence_timeout = 60.0
     min_poll_interval = 5.0
     max_submit_batch = 20
+    kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME,)
+    kwargs_needed: ClassVar[bool] = False
     native_id = "cloud"
     restarts = "$dsp_life"
     element = ""

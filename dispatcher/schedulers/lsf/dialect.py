@@ -25,6 +25,7 @@ from typing import ClassVar
 
 from ...core.errors import Unreachable
 from ...core.events import Cause
+from ...core.keys import Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import (
     Answer,
@@ -40,7 +41,7 @@ from ...core.ports import (
     SubmitRequest,
 )
 from ...scripts.render import quoted
-from .. import limits as requested
+from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from ..restarts import RESTARTS
 
@@ -100,6 +101,14 @@ class LSFDialect(CommandDialect):
 
     name = "LSF"
     native_id = "${LSB_JOBID:-none}"
+    kwargs: ClassVar[tuple[Key, ...]] = (
+        optional("gpu_usage", bool, "Ask for GPUs.", False),
+        optional("gpu_new_syntax", bool, "Use -gpu, of LSF 10.1.0.3 and later.", False),
+        optional("gpu_exclusive", bool, "With gpu_new_syntax: share the GPUs with no other job.", True),
+        limits.GPU_LINE,
+        *limits.USUAL,
+    )
+    kwargs_needed: ClassVar[bool] = True
     restarts = RESTARTS
     STATES: ClassVar[Mapping[str, Native]] = {
         "PEND": Native.waiting,
@@ -132,7 +141,7 @@ class LSFDialect(CommandDialect):
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The directive lines; what is not set has none."""
         limit, account, cpus = (
-            requested.seconds(resources),
+            limits.seconds(resources),
             resources.kwargs.get("account"),
             resources.cpu_per_node or 1,
         )
@@ -151,7 +160,7 @@ class LSFDialect(CommandDialect):
 
     def memory(self, resources: ResourcesSpec) -> list[str]:
         """A limit, and as much set aside."""
-        memory = requested.megabytes(resources)
+        memory = limits.megabytes(resources)
         return [f"-M {memory}MB", f"-R 'rusage[mem={memory}MB]'"] if memory else []
 
     def gpus(self, resources: ResourcesSpec) -> list[str]:
@@ -169,7 +178,7 @@ class LSFDialect(CommandDialect):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        requested.fit(resources, ("account",))
+        limits.fit(resources, ("account",))
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The script is read from standard input: only then its directives count."""

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ...core.keys import Key
 from ...core.model import ResourcesSpec
-from .. import limits as requested
+from .. import limits
 from .dialect import LSFDialect
 
 
@@ -27,6 +28,7 @@ class JHUniSchedulerDialect(LSFDialect):
 
     name = "JH_UniScheduler"
     native_id = "${JH_JOBID:-none}"
+    kwargs: ClassVar[tuple[Key, ...]] = (limits.GPU_LINE, *limits.USUAL)
     MARK: ClassVar[str] = "JSUB"
     SUBMIT: ClassVar[str] = "jsub"
     LIST: ClassVar[str] = 'jjobs -a -u "$dsp_user" -o'
@@ -37,7 +39,7 @@ class JHUniSchedulerDialect(LSFDialect):
 
     def memory(self, resources: ResourcesSpec) -> list[str]:
         """A limit, and as much set aside on each host."""
-        memory = requested.megabytes(resources)
+        memory = limits.megabytes(resources)
         return [f"-M {memory}", f"-R 'rusage[mem={memory}/host]'"] if memory else []
 
     def gpus(self, resources: ResourcesSpec) -> list[str]:

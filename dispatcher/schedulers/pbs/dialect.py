@@ -25,10 +25,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ...core.errors import Unreachable
+from ...core.keys import Key
 from ...core.model import ResourcesSpec
 from ...core.ports import Answer, Native, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
 from ...scripts.render import quoted
-from .. import limits as requested
+from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from ..restarts import RESTARTS
 from . import answers
@@ -78,6 +79,7 @@ class PBSDialect(CommandDialect):
     QUEUE: ClassVar[str] = "-s -w"
     HISTORY: ClassVar[str] = "-x -s -w"
     RECORDS: ClassVar[str] = "-x -f"
+    kwargs: ClassVar[tuple[Key, ...]] = limits.USUAL
     #: Most records in one question.
     ASKED: ClassVar[int] = MOST
 
@@ -85,12 +87,12 @@ class PBSDialect(CommandDialect):
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #PBS lines; what is not set has none, because an empty -q is refused."""
-        limit = requested.seconds(resources)
+        limit = limits.seconds(resources)
         account, queue = resources.kwargs.get("account"), resources.queue_name
         lines = [
             f"-N {short(name)}",
             *self.chunks(resources),
-            *([f"-l walltime={requested.clock(limit)}"] if limit is not None else []),
+            *([f"-l walltime={limits.clock(limit)}"] if limit is not None else []),
             *([f"-q {queue}"] if queue else []),
             *([f"-A {account}"] if account else []),
             "-S /bin/bash",
@@ -101,7 +103,7 @@ class PBSDialect(CommandDialect):
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
         """Nodes, cores, GPUs and memory of each node: all in one select, beside which no other -l may stand."""
-        memory = requested.megabytes(resources)
+        memory = limits.megabytes(resources)
         parts = [
             f"select={resources.number_node}",
             *([f"ncpus={resources.cpu_per_node}"] if resources.cpu_per_node else []),
@@ -112,7 +114,7 @@ class PBSDialect(CommandDialect):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        requested.fit(resources, ("account",))
+        limits.fit(resources, ("account",))
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The name is said here, too: a header template may lack it, and it is what a lost job is found by."""

@@ -20,7 +20,7 @@ import re
 from typing import ClassVar
 
 from ...core.model import ResourcesSpec
-from .. import limits as requested
+from .. import limits
 from .dialect import PBSDialect
 
 
@@ -36,7 +36,7 @@ class TorqueDialect(PBSDialect):
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
         """Nodes with their cores and GPUs; memory stands beside them, for the whole job."""
-        memory = requested.megabytes(resources)
+        memory = limits.megabytes(resources)
         parts = [
             f"nodes={resources.number_node}",
             *([f"ppn={resources.cpu_per_node}"] if resources.cpu_per_node else []),

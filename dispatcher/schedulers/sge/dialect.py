@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ...core.errors import ConfigError, Unreachable
+from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
 from ...scripts.render import quoted
-from .. import limits as requested
+from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from ..restarts import RESTARTS
 from . import answers
@@ -73,6 +75,19 @@ class SGEDialect(CommandDialect):
 
     name = "SGE"
     native_id = "${JOB_ID:-none}"
+    kwargs: ClassVar[tuple[Key, ...]] = (
+        optional(
+            "pe_name",
+            str,
+            "Parallel environment; for more than one slot mpi when none is named.",
+            alias=("sge_pe_name",),
+            rule=NOT_BLANK,
+        ),
+        optional("gpu_name", str, "What the site calls a GPU, as in -l NAME=N.", "gpu", rule=NOT_BLANK),
+        limits.GPU_LINE,
+        *limits.USUAL,
+    )
+    kwargs_needed: ClassVar[bool] = True
     restarts = RESTARTS
     STATES = answers.STATES
     ID = re.compile(r"^\s*(?:Your job )?(\d+)(?: \(.*\) has been submitted)?\s*$", re.MULTILINE)
@@ -82,7 +97,7 @@ class SGEDialect(CommandDialect):
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #$ lines; what is not set has none."""
         kwargs, queue = resources.kwargs, resources.queue_name
-        limit = requested.seconds(resources)
+        limit = limits.seconds(resources)
         lines = [
             f"-N {name}",
             "-S /bin/bash",
@@ -100,7 +115,7 @@ class SGEDialect(CommandDialect):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        requested.fit(resources, ("account", "pe_name", "sge_pe_name", "gpu_name"))
+        limits.fit(resources, ("account", "pe_name", "sge_pe_name", "gpu_name"))
         account = str(resources.kwargs.get("account") or "")
         if re.search(r"[/:@*?]", account):
             raise ConfigError(f"resources/kwargs/account: {account!r}: an account of SGE has none of / : @ * ?")
@@ -174,7 +189,7 @@ def _slots(resources: ResourcesSpec) -> list[str]:
 
 
 def _memory(resources: ResourcesSpec) -> list[str]:
-    memory = requested.megabytes(resources)
+    memory = limits.megabytes(resources)
     return [f"-l h_vmem={-(-memory // max(resources.cpu_per_node, 1))}M"] if memory else []
 
 

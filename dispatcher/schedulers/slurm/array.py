@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from ...core.keys import Key, at_least, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import Observation, SubmitRequest
 from ..arrays import ArrayDialect, throttle
 from ..command_line import QueueRow
+from ..limits import THROTTLE
 from . import answers
 from .dialect import SlurmDialect
 
@@ -32,6 +34,11 @@ class SlurmArrayDialect(ArrayDialect, SlurmDialect):
     element = "$((${1:-0} + ${SLURM_ARRAY_TASK_ID:?}))"
     SIZE: ClassVar[str] = "slurm_job_size"
     MOST: ClassVar[int] = 1001
+    kwargs: ClassVar[tuple[Key, ...]] = (
+        *SlurmDialect.kwargs,
+        optional("slurm_job_size", int, "Number of tasks in an element of the array.", 1, rule=at_least(1)),
+        THROTTLE,
+    )
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """As for Slurm, and the whole range of elements."""

@@ -18,26 +18,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
-from ...core.errors import ConfigError, Unreachable
+from ...core.errors import Unreachable
+from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
 from ...scripts.render import quoted
+from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
 from . import answers
 
 #: Directives that are made of one key of kwargs each, in their order.
 _OPTIONS = (
-    ("walltime", "--time"),
     ("memory", "--mem"),
     ("account", "--account"),
     ("qos", "--qos"),
     ("constraint", "--constraint"),
 )
-#: What sbatch would read as more than one word, as a quote or as the begin of a comment.
-_UNFIT = re.compile(r"[\s\"'\\#\x00-\x1f\x7f]")
-
 #: Variables like SQUEUE_PARTITION would hide jobs, and what is hidden looks lost.
 _ENV = "for dsp_v in $(env | sed -n 's/^\\(SQUEUE_[A-Z_]*\\)=.*/\\1/p'); do unset \"$dsp_v\"; done\n"
 #: By number: names with a domain, or unknown to this node, are no problem then.
@@ -60,6 +58,14 @@ class SlurmDialect(CommandDialect):
     name = "Slurm"
     native_id = "${SLURM_JOB_ID:-none}"
     restarts = "${SLURM_RESTART_COUNT:-0}"
+    kwargs: ClassVar[tuple[Key, ...]] = (
+        limits.GPU_LINE,
+        *limits.USUAL,
+        optional("qos", str, "Quality of service.", rule=NOT_BLANK),
+        optional("constraint", str, "Features that the nodes must have.", rule=NOT_BLANK),
+        optional("exclusive", bool, "Share the nodes with no other job."),
+        optional("gres_type", str, "Type of GPU, as in --gres=gpu:TYPE:N.", rule=NOT_BLANK),
+    )
     STATES = answers.STATES
     ID = re.compile(r"^\s*(?:Submitted batch job )?(\d+)(?:;[\w.-]+)?\s*$", re.MULTILINE)
 
@@ -68,11 +74,12 @@ class SlurmDialect(CommandDialect):
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The #SBATCH lines; what is not set has none."""
         kwargs = resources.kwargs
-        cpus, queue = resources.cpu_per_node, resources.queue_name
+        cpus, queue, limit = resources.cpu_per_node, resources.queue_name, limits.seconds(resources)
         lines = [
             f"--nodes {resources.number_node}",
             *([f"--ntasks-per-node {cpus}"] if cpus else []),
             *([f"--partition {queue}"] if queue else []),
+            *([f"--time {limits.clock(limit)}"] if limit is not None else []),
             *(f"{option} {kwargs[key]}" for key, option in _OPTIONS if kwargs.get(key)),
             *(["--exclusive"] if kwargs.get("exclusive") else []),
             f"--job-name {name}",
@@ -84,9 +91,7 @@ class SlurmDialect(CommandDialect):
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
-        _fit("queue_name", resources.queue_name)
-        for key in (*(key for key, _ in _OPTIONS), "gres_type"):
-            _fit(f"kwargs/{key}", resources.kwargs.get(key))
+        limits.fit(resources, (*(key for key, _ in _OPTIONS), "gres_type"))
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """sbatch tries again by itself for two minutes when the controller is full: that is cut short."""
@@ -147,13 +152,6 @@ class SlurmDialect(CommandDialect):
         known = answers.accounted_runs(text)
         found = {query.nonce: answers.from_accounting(query, known) for query in queries}
         return Observations({nonce: observation for nonce, observation in found.items() if observation is not None})
-
-
-def _fit(key: str, value: Any) -> None:
-    if value is not None and _UNFIT.search(str(value)):
-        raise ConfigError(
-            f"resources/{key}: {value!r} must be one word without quotes, backslashes, # and control characters"
-        )
 
 
 def _gpu_lines(resources: ResourcesSpec) -> list[str]:

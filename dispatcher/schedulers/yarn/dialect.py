@@ -26,6 +26,7 @@ import msgspec
 
 from ...core.errors import ConfigError, Unreachable
 from ...core.events import Cause
+from ...core.keys import Key, at_least, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import (
     Answer,
@@ -42,6 +43,7 @@ from ...core.ports import (
 )
 from ...scripts.render import quoted
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call, heredoc, read_claim
+from ..limits import JOB_NAME
 from . import answers, container
 
 #: How many clients (each a Java machine) start at the same time.
@@ -151,6 +153,14 @@ class DistributedShellDialect(CommandDialect):
     absence_timeout = 30.0
     min_poll_interval = 2.0
     max_submit_batch = 12
+    kwargs: ClassVar[tuple[Key, ...]] = (
+        optional("img_name", str, "Docker image in which the script runs; empty: none.", ""),
+        optional("mem_limit", int, "Memory of the container in GB.", 1, rule=at_least(1)),
+        optional("yarn_path", str, "Directory of the distributed-shell jar; empty: that of the hadoop command.", ""),
+        optional("hadoop_home", str, "Directory of Hadoop in the container; empty: by its environment and PATH.", ""),
+        optional("master_memory", int, "Memory of the application master in MB.", 512, rule=at_least(64)),
+        JOB_NAME,
+    )
     DEFERRED = answers.DEFERRED
     REJECTED = answers.REJECTED
     ID = re.compile(r"^(application_\d+_\d+)$", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What a parameter is: one row of the tables in `parameters` and `profiles`.
+"""What a parameter is: one row of the tables in `schema.parameters` and `schema.profiles`, and of each dialect.
 
     optional("port", int, "Port of the SSH server.", 22, rule=PORT)
       ->  Key(name="port", kinds=(int,), doc="Port of the SSH server.", default=22, required=False, …)
