@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import schedulers
 from ..core.errors import ConfigError
+from ..core.keys import Profile
 from ..core.model import MachineSpec
 from ..schema import profiles, rules
 from .context import BaseContext, find
@@ -92,7 +93,7 @@ class Machine(Scripts):
         if self.context is not None and (self.context.remote_profile or not self._profile().needed):
             self.check()
 
-    def _profile(self) -> profiles.Profile:
+    def _profile(self) -> Profile:
         return profiles.profile(type(self.context).__name__)
 
     def check(self, path: str = "machine") -> dict[str, Any]:

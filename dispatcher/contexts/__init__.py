@@ -15,9 +15,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
-import msgspec
-
 from ..core.errors import ConfigError
+from ..core.keys import Key
 from ..core.model import MachineSpec
 from ..core.ports import Context
 
@@ -34,24 +33,14 @@ BUILTIN: dict[str, str] = {
     "OpenAPIContext": "dispatcher.contexts.cloud.openapi:OpenAPIConnection",
 }
 
-_SAME = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}
+ALIASES = {"DpCloudServerContext": "BohriumContext", "LebesgueContext": "BohriumContext"}
 _GROUP = "dispatcher.contexts"
-
-
-class ProfileKey(msgspec.Struct, frozen=True):
-    """One key of a context's `remote_profile`: its name, what it may be, what it means, what it is when absent."""
-
-    name: str
-    types: tuple[type, ...]
-    doc: str
-    default: Any = None
-    required: bool = False
 
 
 class Opens(Context, Protocol):
     """A context class as this registry hands it out: a Context that can be opened, and documents its profile."""
 
-    profile_keys: ClassVar[tuple[ProfileKey, ...]]
+    profile_keys: ClassVar[tuple[Key, ...]]
     #: The one batch system that runs in this place; "" for all that are asked by shell text.
     batch_type: ClassVar[str]
 
@@ -62,7 +51,7 @@ class Opens(Context, Protocol):
 
 
 def _spellings() -> dict[str, str]:
-    names = {name: name for name in (*_installed(), *BUILTIN)} | _SAME
+    names = {name: name for name in (*_installed(), *BUILTIN)} | ALIASES
     short = {name.removesuffix("Context"): known for name, known in names.items()}
     return {spelling: known for name, known in (short | names).items() for spelling in (name.lower(), name)}
 

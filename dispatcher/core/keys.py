@@ -45,6 +45,19 @@ class Key(msgspec.Struct, frozen=True):
     rule: Rule | None = None
 
 
+class Profile(msgspec.Struct, frozen=True):
+    """What a context is told about the other side. `free`: any further key is passed on as it is.
+
+    `needed`: a profile must be given; `remote_root`: machine/remote_root must be.
+    """
+
+    doc: str
+    keys: tuple[Key, ...] = ()
+    needed: bool = False
+    free: bool = False
+    remote_root: bool = False
+
+
 def required(name: str, kind: Any, doc: str, alias: tuple[str, ...] = (), rule: Rule | None = None) -> Key:
     """A key that must be given."""
     return Key(name, _kinds(kind), doc, required=True, alias=alias, rule=rule)

@@ -8,6 +8,7 @@ import pytest
 
 from dispatcher import contexts
 from dispatcher.core.errors import ConfigError
+from dispatcher.core.keys import Key
 
 CLASSES = {
     "LazyLocalContext": ["LazyLocal"],
@@ -48,7 +49,7 @@ def test_a_name_like_nothing_gets_the_list() -> None:
 def test_what_is_built_loads(name: str) -> None:
     kind = contexts.load(name)
     assert kind.__name__ == name.replace("Context", "Connection")
-    assert all(isinstance(key, contexts.ProfileKey) and key.doc for key in kind.profile_keys)
+    assert all(isinstance(key, Key) and key.doc for key in kind.profile_keys)
 
 
 STRANGER = """

@@ -227,13 +227,7 @@ def test_the_tables_name_what_the_registries_name() -> None:
 
 @pytest.mark.parametrize("name", list(contexts.BUILTIN))
 def test_a_context_reads_what_the_table_declares(name: str) -> None:
-    declared = {key.name: key for key in profiles.CONTEXTS[name].keys}
-    read = {key.name: key for key in contexts.load(name).profile_keys}
-    assert declared.keys() == read.keys()
-    for key in read.values():
-        ours = declared[key.name]
-        assert (ours.required, {kind or type(None) for kind in ours.kinds}) == (key.required, set(key.types))
-        assert key.default is None or ours.default == key.default
+    assert contexts.load(name).profile_keys is profiles.CONTEXTS[name].keys
 
 
 def test_free_dictionaries_are_left_alone() -> None:

@@ -17,32 +17,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.errors import ConfigError, TransferFailed, Unreachable
+from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import CloudJob
-from .. import ProfileKey
 from ..local.this_machine import joined
 from .api import RETCODE, RequestInfoException
 from .bohrium_client import PAGE, Client
 from .context import CloudConnection, Habits
 from .jobs import CloudRow, UploadFiles, before_asking, row, unguarded
 from .packs import unzip_file, zip_file_list
+from .profile import BOHRIUM
 from .receipts import Receipts
 from .storage import Bucket
 
 __all__ = ["RETCODE", "BohriumConnection", "Client", "RequestInfoException", "unzip_file", "zip_file_list"]
-
-_KEYS = (
-    ProfileKey("email", (str,), "E-mail of the account; else BOHRIUM_EMAIL. Not needed with BOHR_TICKET."),
-    ProfileKey("password", (str,), "Password of the account; else BOHRIUM_PASSWORD."),
-    ProfileKey("phone", (str,), "Phone number of the account, instead of the e-mail."),
-    ProfileKey("program_id", (int,), "Id of the project that pays.", required=True),
-    ProfileKey("input_data", (dict,), "Settings of the cloud job, passed on as they are.", required=True),
-    ProfileKey("keep_backup", (bool,), "Keep the archives that were fetched.", True),
-    ProfileKey("ignore_exit_code", (bool,), "Take a task that ended with another code than 0 as finished.", True),
-    ProfileKey("retry_count", (int, type(None)), "Taken for compatibility, and not used; see machine/retry_count.", 2),
-    ProfileKey("base_url", (str,), "Address of the service; else DPDISPATCHER_LEBESGUE_API_HOST."),
-    ProfileKey("storage_url", (str,), "Address of the bucket; else DPDISPATCHER_LEBESGUE_ALI_OSS_BUCKET_URL."),
-)
 
 
 class BohriumApi:
@@ -156,7 +144,7 @@ class BohriumConnection(CloudConnection):
     """Jobs on Bohrium."""
 
     batch_type: ClassVar[str] = "Bohrium"
-    profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
+    profile_keys: ClassVar[tuple[Key, ...]] = BOHRIUM.keys
 
     @classmethod
     def open(

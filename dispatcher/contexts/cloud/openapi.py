@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.errors import ConfigError
+from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import CloudJob
 from ...files import local
-from .. import ProfileKey
 from ..local.this_machine import joined
 from . import tiefblue
 from .api import RequestInfoException
@@ -26,20 +26,11 @@ from .context import CloudConnection, Habits
 from .fetch import fetch
 from .jobs import CloudRow, UploadFiles, before_asking, row, unguarded
 from .openapi_client import HOST, STORE, OpenClient
+from .profile import OPENAPI
 from .receipts import Receipts
 
-_KEYS = (
-    ProfileKey("access_key", (str,), "Access key; else BOHRIUM_ACCESS_KEY or ACCESS_KEY."),
-    ProfileKey("project_id", (int,), "Id of the project that pays; else BOHRIUM_PROJECT_ID or PROJECT_ID."),
-    ProfileKey("app_key", (str,), "Key of the application that asks; else BOHRIUM_APP_KEY or APP_KEY."),
-    ProfileKey("keep_backup", (bool,), "Keep the archives that were fetched, unless false."),
-    ProfileKey("ignore_exit_code", (bool,), "Take a task that failed as finished, unless false."),
-    ProfileKey("output_log", (bool,), "Keep what each job prints in a file on this side."),
-    ProfileKey("base_url", (str,), "Address of the service; else BOHRIUM_BASE_URL."),
-    ProfileKey("storage_url", (str,), "Address of its storage; else what the record names, or TIEFBLUE_BASE_URL."),
-)
 #: Keys of the profile that are for this side.
-_OURS = {key.name for key in _KEYS} | {"grouped", "job_name", "input_data"}
+_OURS = {key.name for key in OPENAPI.keys} | {"grouped", "job_name", "input_data"}
 
 
 class OpenApi:
@@ -143,7 +134,7 @@ class OpenAPIConnection(CloudConnection):
     """Jobs on Bohrium by access key."""
 
     batch_type: ClassVar[str] = "OpenAPI"
-    profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
+    profile_keys: ClassVar[tuple[Key, ...]] = OPENAPI.keys
 
     @classmethod
     def open(

@@ -21,15 +21,16 @@ from typing import Any, ClassVar
 import msgspec
 
 from ...core.errors import ConfigError, TransferFailed
+from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
-from .. import ProfileKey
 from ..local import shell_call
 from ..local.this_machine import joined, make_directory, remove_tree
 from . import put as hdfs_put
 from . import results as hdfs_results
 from .command import Hadoop
+from .profile import HDFS
 
 _UNFIT = re.compile(r"[*?\[\]{}\\,\x00-\x1f\x7f]")
 
@@ -38,17 +39,7 @@ class HDFSConnection:
     """The files of jobs that run as applications of YARN."""
 
     batch_type: ClassVar[str] = "DistributedShell"
-    profile_keys: ClassVar[tuple[ProfileKey, ...]] = (
-        ProfileKey("hadoop_home", (str, type(None)), "Directory of Hadoop on this machine; else `hadoop` of PATH."),
-        ProfileKey(
-            "hadoop_conf_dir", (str, type(None)), "Directory of core-site.xml, hdfs-site.xml and yarn-site.xml."
-        ),
-        ProfileKey(
-            "resourcemanager",
-            (str, type(None)),
-            "http(s)://HOST:PORT of the ResourceManager's REST; else yarn is asked.",
-        ),
-    )
+    profile_keys: ClassVar[tuple[Key, ...]] = HDFS.keys
 
     def __init__(self, place: Place, hadoop: Hadoop) -> None:
         self.place, self._hadoop = place, hadoop

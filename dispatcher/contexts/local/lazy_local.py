@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Item
-from .. import ProfileKey
+from .profile import LAZY_LOCAL
 from .this_machine import ThisMachine, joined, make_directory, must_exist, place, remove_tree
 
 
@@ -20,7 +21,7 @@ class LazyLocalConnection(ThisMachine):
     """The execution side is the local side."""
 
     batch_type: ClassVar[str] = ""
-    profile_keys: ClassVar[tuple[ProfileKey, ...]] = ()
+    profile_keys: ClassVar[tuple[Key, ...]] = LAZY_LOCAL.keys
 
     @classmethod
     def open(

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.errors import ConfigError, TransferFailed
+from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Item, Place
 from ...files import local
-from .. import ProfileKey
+from .profile import LOCAL
 from .this_machine import (
     ThisMachine,
     has_content_of,
@@ -36,9 +37,7 @@ class LocalConnection(ThisMachine):
     """The execution side is <remote_root>/<submission> on this machine."""
 
     batch_type: ClassVar[str] = ""
-    profile_keys: ClassVar[tuple[ProfileKey, ...]] = (
-        ProfileKey("symlink", (bool,), "Link forward files into the remote directory instead of copying them.", True),
-    )
+    profile_keys: ClassVar[tuple[Key, ...]] = LOCAL.keys
 
     def __init__(self, place: Place, symlink: bool) -> None:
         super().__init__(place)

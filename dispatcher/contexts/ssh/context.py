@@ -20,10 +20,10 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.errors import ConfigError, Unreachable
+from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
-from .. import ProfileKey
 from ..local.shell_call import as_shell
 from ..local.this_machine import joined, place
 from . import config as ssh_config
@@ -32,30 +32,12 @@ from . import listing as ssh_listing
 from . import shell as ssh_shell
 from .get import Download
 from .listing import AT_FIRST, Far, failed, patiently
+from .profile import SSH
 from .put import Upload
 
 if TYPE_CHECKING:
     from paramiko import Channel
 
-_KEYS = (
-    ProfileKey("hostname", (str,), "Name or address of the SSH server, or its name in ~/.ssh/config.", required=True),
-    ProfileKey("username", (str,), "Name of the account there; without it as ~/.ssh/config says."),
-    ProfileKey("password", (str,), "Password of the account. Deprecated: use an SSH key."),
-    ProfileKey("port", (int,), "Port of the SSH server.", 22),
-    ProfileKey("key_filename", (str, type(None)), "Private key file. null: those of ~/.ssh and of the agent."),
-    ProfileKey("passphrase", (str, type(None)), "Passphrase of the private key."),
-    ProfileKey("timeout", (int, float), "Seconds to wait for a connection.", 10),
-    ProfileKey("totp_secret", (str, type(None)), "Base32 secret for time-based one-time passwords."),
-    ProfileKey("tar_compress", (bool,), "Compress what is transferred, where that saves time.", True),
-    ProfileKey("look_for_keys", (bool,), "Try the private keys of ~/.ssh.", True),
-    ProfileKey("execute_command", (str, type(None)), "Command to run once after each connection."),
-    ProfileKey("proxy_command", (str, type(None)), "Command whose input and output are the connection to the server."),
-    ProfileKey("archive_chunk_size", (int,), "Accepted; a transfer that broke off goes on where it stopped anyway.", 0),
-    ProfileKey("host_key_policy", (str,), "Unknown host key: reject, or accept-new and remember it.", "reject"),
-    ProfileKey("known_hosts", (str,), "File of known host keys, instead of ~/.ssh/known_hosts."),
-    ProfileKey("config_file", (str,), "SSH configuration, instead of ~/.ssh/config."),
-    ProfileKey("jump_profile", (dict,), "password, totp_secret, key_filename, passphrase for the hosts of ProxyJump."),
-)
 
 _LACKS = 94
 #: What nothing can be done without; where `find` cannot print sizes, a `stat` that knows -c must.
@@ -73,7 +55,7 @@ class SSHConnection:
     """The execution side is <remote_root>/<submission> on another machine."""
 
     batch_type: ClassVar[str] = ""
-    profile_keys: ClassVar[tuple[ProfileKey, ...]] = _KEYS
+    profile_keys: ClassVar[tuple[Key, ...]] = SSH.keys
 
     def __init__(self, link: ssh_link.Link, place: Place, submission: str, profile: Mapping[str, Any]) -> None:
         self.place = place
@@ -134,11 +116,12 @@ class SSHConnection:
 
 def _check(profile: Mapping[str, Any]) -> None:
     """Raise ConfigError for a key that SSH does not know, or whose value has the wrong type."""
-    known = {key.name: key for key in _KEYS}
+    known = {key.name: key for key in SSH.keys}
     for name, value in profile.items():
         if name not in known:
             raise ConfigError(f"machine.remote_profile.{name}: unknown; SSH knows {', '.join(known)}")
-        right = isinstance(value, known[name].types) and not (isinstance(value, bool) and bool not in known[name].types)
+        kinds = tuple(kind for kind in known[name].kinds if kind is not None)
+        right = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
         if value is not None and not right:
             # never the value: it may be a secret in the wrong place
             raise ConfigError(f"machine.remote_profile.{name}: has the wrong type; {known[name].doc}")
