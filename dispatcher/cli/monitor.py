@@ -1,6 +1,6 @@
 """What the outside world is to a run that people or programs watch: signals, the request to cancel, and progress.
 
-    with Watch(PlainLines()) as watch, open_session(spec, profile, outside=watch.outside()) as session:
+    with Monitor(PlainLines()) as monitor, open_session(spec, profile, environment=monitor.environment()) as session:
         session.run()
 
 The first signal is a request, recorded by the run, which then ends in order;

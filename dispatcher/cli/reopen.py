@@ -1,6 +1,6 @@
 """A submission opened for work from what its journal holds, without the file that once asked for it.
 
-    with held_session(Path("runs/.dispatcher/1f2e…/journal"), profile) as session:
+    with reopened_session(Path("runs/.dispatcher/1f2e…/journal"), profile) as session:
         session.look()
 
 Inputs are not looked at: what runs was started with those that were there

@@ -46,7 +46,7 @@ class Opens(Context, Protocol):
 
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> Context:
-        """Reach the place and make sure that R and home exist; ConfigError names the key that is wrong."""
+        """Reach the place, make the remote root and the control directory; ConfigError names the key that is wrong."""
         ...
 
 

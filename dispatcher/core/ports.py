@@ -1,7 +1,7 @@
 """The two ports: schedulers are text in and text out, contexts are the only I/O.
 
-    scheduler.submit([Ask(nonce="dq3v81kx0mza", …)])  ->  Shell("… sbatch …")      a Call: what to run there
-    context.ask(call)                                 ->  Reply(0, "@@… accepted dq3v81kx0mza …")
+    scheduler.submit([SubmitRequest(nonce="dq3v81kx0mza", …)])  ->  Shell("… sbatch …")      a Call: what to run there
+    context.run(call)                                 ->  Reply(0, "@@… accepted dq3v81kx0mza …")
     scheduler.submitted(reply, asks)                  ->  {"dq3v81kx0mza": Accepted("4211")}
 
 A scheduler never holds a connection, a context never knows a job. The engine
@@ -58,8 +58,9 @@ class JobScript(msgspec.Struct, frozen=True):
     """All that a script is made of. `tasks` are those still to be run, with their position in the job.
 
     `template` is the text of customized_script_header_template_file, if there is one. `forward` and `backward` are
-    patterns relative to R: what these tasks read, and what they leave (their logs and the common files included);
-    `common` are those of `forward` that every job has, `log` is the first task's output, relative to R ("": none).
+    patterns relative to the remote root: what these tasks read, and what they leave, their logs and the common
+    files included; `common` are those of `forward` that every job has, `log` is the first task's output, there, too
+    ("": none).
     """
 
     job: str
@@ -150,7 +151,8 @@ class CloudJob(msgspec.Struct, frozen=True):
     """A job for a cloud that gives each its own container: nothing is shared with it but what goes up and comes down.
 
     `command` runs in the directory that holds `files` (texts by path) and what `forward` means; `outputs` are the
-    patterns of what its result archive is to hold. The other fields are those of Ask; `pause` in seconds, before it.
+    patterns of what its result archive is to hold. The other fields are those of SubmitRequest; `pause`: seconds
+    before it.
     """
 
     nonce: str
@@ -166,7 +168,7 @@ class CloudJob(msgspec.Struct, frozen=True):
 
 
 class CloudSubmit(msgspec.Struct, frozen=True):
-    """Submit these jobs, one request after the other; `live` and `ended` are status numbers, as in CloudLook."""
+    """Submit these jobs, one request after the other; `live` and `ended` are status numbers, as in CloudQuery."""
 
     jobs: tuple[CloudJob, ...]
     claim: str
@@ -195,7 +197,7 @@ class CloudDetail(msgspec.Struct, frozen=True):
 
 
 class CloudKill(msgspec.Struct, frozen=True):
-    """End these jobs; what is gone already is no error. `live` as in CloudLook."""
+    """End these jobs; what is gone already is no error. `live` as in CloudQuery."""
 
     jobs: tuple[Query, ...]
     live: tuple[int, ...]
@@ -301,7 +303,7 @@ class Scheduler(Protocol):
         ...
 
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
-        """By nonce, one Look for every watch; raises Unreachable when the reply is not whole."""
+        """By nonce, one Observation for every query; raises Unreachable when the reply is not whole."""
         ...
 
     def account(self, queries: Sequence[Query], place: Place) -> Call | None:
@@ -348,18 +350,19 @@ class Context(Protocol):
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Send what differs (`replace`) or what is not there (not `replace`), and verify; idempotent.
 
-        `source` is an absolute path on this side, `target` is relative to R. Never deletes a directory.
+        `source` is an absolute path on this side, `target` is relative to the remote root. Never deletes a directory.
         """
         ...
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """What is there: each path (relative to R) as a file, or everything below it as a directory; links followed."""
+        """What is there: each path below the remote root as a file, or as a directory all below it; links followed."""
         ...
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Bring back and verify; returns the items with the size and digest that arrived.
 
-        `source` is relative to R, `target` relative to the local side. A file that already is where it belongs is kept.
+        `source` is relative to the remote root, `target` to the local side. A file that already is where it belongs
+        is kept.
         """
         ...
 

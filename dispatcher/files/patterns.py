@@ -4,10 +4,10 @@
 
     roots(sources(spec))                 ->  ["t1", "pot.json"]                   what to list on the local side
     uploads(spec, entries, "/proj/runs") ->  [Item("/proj/runs/t1/in.dat", "t1/in.dat", 812), Item(…, "t1", -1), …]
-    wanted(spec, [0])                    ->  ["t1/out*"]                          patterns below R
+    wanted(spec, [0])                    ->  ["t1/out*"]                          patterns below the remote root
     downloads(["t1/out*"], entries)      ->  ([Item("t1/out.nc", "t1/out.nc", 4096)], [])
 
-A file has the same path below work_base and below R, so no two sources can meet
+A file has the same path below work_base and below the remote root, so no two sources can meet
 in one target. `*`, `?` and `[…]` stay within one name, `**` crosses directories,
 none of them sees names that begin with a dot; a name that exists as it is
 written wins over what it could mean. A directory that is named or matched
@@ -128,7 +128,7 @@ def common(spec: SubmissionSpec) -> list[str]:
 
 
 def output(task: TaskSpec) -> str:
-    """The file that a task's output goes to, relative to R; "" when it has none."""
+    """The file that a task's output goes to, relative to the remote root; "" when it has none."""
     if task.outlog is None:
         return ""
     return _joined(clean(task.task_work_path, "task_work_path"), clean(task.outlog, "outlog"))
@@ -143,7 +143,7 @@ def sources(spec: SubmissionSpec, positions: Sequence[int] | None = None) -> lis
 
 
 def wanted(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
-    """Patterns, relative to R, of what these tasks must bring back, the common files included."""
+    """Patterns, relative to the remote root, of what these tasks must bring back, the common files included."""
     patterns = _common(spec.backward_common_files, "backward_common_files")
     for position in positions:
         patterns += _below(spec.tasks[position], spec.tasks[position].backward_files, "backward_files")
@@ -151,7 +151,7 @@ def wanted(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
 
 
 def evidence(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
-    """Patterns, relative to R, of what failed tasks may have left: logs and backward files, none required."""
+    """Patterns below the remote root of what failed tasks may have left: logs and backward files, none required."""
     patterns: list[str] = []
     for task in (spec.tasks[position] for position in positions):
         patterns += _logs(task) + _below(task, task.backward_files, "backward_files")
@@ -159,7 +159,7 @@ def evidence(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
 
 
 def left(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
-    """Patterns, relative to R, of all that these tasks leave and that may be brought back."""
+    """Patterns, relative to the remote root, of all that these tasks leave and that may be brought back."""
     return list(dict.fromkeys(wanted(spec, positions) + evidence(spec, positions)))
 
 
@@ -369,7 +369,7 @@ def inputs(spec: SubmissionSpec, items: Sequence[Item]) -> set[str]:
 def downloads(patterns: Sequence[str], entries: Sequence[FileEntry]) -> tuple[list[Item], list[str]]:
     """What to fetch, each file once, and the patterns (as their user wrote them) that nothing answers.
 
-    `entries` list R at `roots(patterns)`; sources are relative to R, targets to the local side.
+    `entries` list the remote root at `roots(patterns)`; sources are relative to it, targets to the local side.
     """
     found, unanswered = _found(patterns, entries)
     return [Item(path, path, size) for path, size in found.items()], [readable(pattern) for pattern in unanswered]

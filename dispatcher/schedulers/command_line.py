@@ -4,7 +4,7 @@ One text submits many jobs; each answer is kept beside its script before it is r
 
     dq3v81kx0mza.sub     the script                      (written tmp + mv, before the question)
     dq3v81kx0mza.id      the receipt: what sbatch said   (written tmp + mv, only when it said yes)
-    dq3v81kx0mza.claim   who runs it and how it went     (written by the job itself, see `runtime`)
+    dq3v81kx0mza.claim   who runs it and how it went     (written by the job itself, see `scripts.bash`)
 
 and one text looks at many: the queue, the receipts and the claims. Lines that
 are meant for us start with a mark that no banner of a site can contain:

@@ -246,7 +246,7 @@ class DialectPlace(SimulatedPlace):
 
 
 def _text(claim: Claim) -> str:
-    """A claim as the job writes it; see `runtime`."""
+    """A claim as the job writes it; see `scripts.bash`."""
     if not claim.owner:
         return "revoked\n"
     lines = [f"claim {claim.owner} {claim.restarts} {claim.node} 1 1"]

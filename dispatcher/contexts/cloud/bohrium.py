@@ -34,7 +34,7 @@ __all__ = ["RETCODE", "BohriumConnection", "Client", "RequestInfoException", "un
 
 
 class BohriumApi:
-    """The first API, in the words of `cloud_jobs.CloudApi`."""
+    """The first API, in the words of `jobs.CloudApi`."""
 
     records = False
 

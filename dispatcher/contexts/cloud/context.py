@@ -1,7 +1,7 @@
-"""A place that is an API: jobs go up with their files, results come down as archives; R exists only inside each job.
+"""A place that is an API: jobs go up with their files, results come down as archives; the remote root is in each job.
 
 put     remembers what may go up, and sees that it is still there          (it goes up with the job that needs it)
-ask     CloudSubmit, CloudLook, CloudDetail, CloudKill                     answers in JSON, see schedulers/cloud.py
+run     CloudSubmit, CloudQuery, CloudDetail, CloudKill                     answers in JSON, see schedulers/cloud.py
 tree    what the archives that have come hold                              get takes it out of them
 remove  what was sent to the storage; the archives too, without keep_backup
 

@@ -34,7 +34,7 @@ _OURS = {key.name for key in OPENAPI.keys} | {"grouped", "job_name", "input_data
 
 
 class OpenApi:
-    """The open API, in the words of `cloud_jobs.CloudApi`."""
+    """The open API, in the words of `jobs.CloudApi`."""
 
     records = True
 

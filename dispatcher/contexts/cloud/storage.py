@@ -1,7 +1,7 @@
 """Object storage of Aliyun (OSS): requests signed with a short-lived token, uploads that go on where they stopped.
 
     bucket.upload("program/7/5f1c/9f86….zip", path, resume)     one PUT, or parts; size and MD5 agree with ours after
-    bucket.download(key, path)                                  see `cloud_fetch`
+    bucket.download(key, path)                                  see `fetch`
 
     StringToSign = VERB \n Content-MD5 \n Content-Type \n Date \n x-oss-… headers \n /bucket/key?subresource
 

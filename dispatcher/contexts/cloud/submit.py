@@ -1,6 +1,6 @@
 """Submitting to a cloud, one job after the other, each step noted before the next.
 
-    ⏎asked ─▶ files up ─▶ POST ─▶ ⏎id                             (⏎: a receipt on this side, see `cloud_receipts`)
+    ⏎requested ─▶ files up ─▶ POST ─▶ ⏎id                             (⏎: a receipt on this side, see `receipts`)
     asked before?            listed by its name first: never a second time
     an earlier attempt?      withdrawn; it is listed and alive, or its archive says more: it was found
 

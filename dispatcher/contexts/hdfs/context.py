@@ -1,6 +1,6 @@
 """HDFS: inputs go up as archives, one for each directory; results come back in one for each job that ended.
 
-    local = <local_root>/<work_base>                 home = local/.dispatcher/<submission>/jobs  (scripts, receipts)
+    local = <local_root>/<work_base>                 control = local/.dispatcher/<submission>/jobs  (scripts, receipts)
     R    = <remote_root>/<submission> on HDFS       R/.dispatcher/in/<sha256>.tar  R/.dispatcher/in/index
                                                     R/.dispatcher/jobs/  R/.dispatcher/out/  (by the jobs themselves)
 
@@ -85,7 +85,7 @@ class HDFSConnection:
         return self._results.get(items, Path(self.place.local))
 
     def remove(self) -> None:
-        """Remove R and what Hadoop's client left of our applications in the user's HDFS home; then home here."""
+        """Remove the remote root, what Hadoop's client left in the user's HDFS home, and our directory here."""
         nonces = sorted({path.name.partition(".")[0] for path in self._home.glob("*.sub")})
         self._hadoop.fs("-rm", "-r", "-f", "-skipTrash", self.place.remote_root)
         for at in range(0, len(nonces), 500):

@@ -1,6 +1,6 @@
 """LazyLocal: tasks run where their files are; nothing is copied, nothing but our own directory is removed.
 
-local = R = <local_root>/<work_base>         home = R/.dispatcher/<submission>/jobs
+local = R = <local_root>/<work_base>         control = R/.dispatcher/<submission>/jobs
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LazyLocalConnection(ThisMachine):
     def open(
         cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str
     ) -> LazyLocalConnection:
-        """Make R and home where they are missing."""
+        """Make the remote root and the control directory where they are missing."""
         here = joined(machine.local_root, work_base)
         return cls(place(here, here, submission))
 

@@ -1,9 +1,9 @@
 """Local: tasks run in a directory of their own on this machine, with links to (or copies of) their files.
 
-    local = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
+    local = <local_root>/<work_base>     R = <remote_root>/<submission>     control = R/.dispatcher/<submission>/jobs
     R/t1/in.dat -> /proj/runs/t1/in.dat      with "symlink": true, else a verified copy
 
-Only files are linked, never directories: what a task writes beside its input stays in R.
+Only files are linked, never directories: what a task writes beside its input stays in the remote root.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LocalConnection(ThisMachine):
 
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> LocalConnection:
-        """Make R and home where they are missing; ConfigError without remote_root."""
+        """Make the remote root and the control directory where they are missing; ConfigError without remote_root."""
         if not machine.remote_root:
             raise ConfigError("machine.remote_root: missing; LocalContext needs a directory to run tasks in")
         symlink = profile.get("symlink", True)
@@ -93,7 +93,7 @@ class LocalConnection(ThisMachine):
         return is_same(source, target) or has_content_of(source, target, digest)
 
     def remove(self) -> None:
-        """Remove R, all of it ours, and nothing beside it."""
+        """Remove the remote root, all of it ours, and nothing beside it."""
         remove_tree(self._root)
 
 

@@ -1,4 +1,4 @@
-"""What the two contexts on this machine share: running commands, listing R, bringing files from R to the local side.
+"""What the two contexts on this machine share: running commands, listing and fetching results.
 
     R/t1/out.nc  --get-->  local/t1/.dispatcher-1f09c2.tmp  --read back, equal-->  local/t1/out.nc
 
@@ -36,7 +36,7 @@ def joined(root: str, name: str) -> str:
 
 
 class ThisMachine:
-    """A context whose execution side is a directory R of this machine."""
+    """A context whose remote root is a directory of this machine."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -46,15 +46,15 @@ class ThisMachine:
             make_directory(private, 0o700)
 
     def run(self, call: Call) -> Reply:
-        """Run it in R and wait; Unreachable after its time-out."""
+        """Run it in the remote root and wait; Unreachable after its time-out."""
         return shell_call.run(shell_call.as_shell(call, type(self).__name__), self._root)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """What is in R; see `local.tree`. TransferFailed names what cannot be read."""
+        """What is in the remote root; see `local.tree`. TransferFailed names what cannot be read."""
         return local.tree(self._root, paths, TransferFailed)
 
     def get(self, items: Sequence[Item]) -> list[Item]:
-        """Copy from R to the local side and read back; a file that is the same on both sides keeps the digest given."""
+        """Copy to the local side and read back; a file that is the same on both sides keeps the digest given."""
         return [self._fetched(item) for item in items]
 
     def _fetched(self, item: Item) -> Item:

@@ -1,6 +1,6 @@
 """SSH: tasks run in a directory of another machine, which is reached with one login.
 
-    local = <local_root>/<work_base>     R = <remote_root>/<submission>     home = R/.dispatcher/<submission>/jobs
+    local = <local_root>/<work_base>     R = <remote_root>/<submission>     control = R/.dispatcher/<submission>/jobs
 
     ssh_config   who is meant: profile, ~/.ssh/config, hops      ssh_hosts    is it the right machine
     ssh_login    keys, passwords, codes                          ssh_link     one connection, kept and made again
@@ -66,7 +66,7 @@ class SSHConnection:
 
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> SSHConnection:
-        """Log in, or join the login of another submission; make R and home where they are missing."""
+        """Log in, or join the login of another submission; make our directories where they are missing."""
         _check(profile)
         local_path = joined(machine.local_root, work_base)
         place("", "", submission)  # refuses what is no name for a directory, before anybody logs in
@@ -83,7 +83,7 @@ class SSHConnection:
         return context
 
     def run(self, call: Call) -> Reply:
-        """Run it in R and wait; Unreachable when the link breaks or after its time-out. It is never run twice."""
+        """Run it in the remote root and wait, never twice; Unreachable when the link breaks or after its time-out."""
         return ssh_shell.run_call(self._link, as_shell(call, type(self).__name__), self.place.remote_root)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
@@ -92,7 +92,7 @@ class SSHConnection:
             Upload(self._far, self._submission, items, replace, self._compress).run()
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """What is in R; TransferFailed names what cannot be read."""
+        """What is in the remote root; TransferFailed names what cannot be read."""
         return patiently(self._link, lambda: ssh_listing.tree(self._far, paths)) if paths else []
 
     def get(self, items: Sequence[Item]) -> list[Item]:
@@ -100,7 +100,7 @@ class SSHConnection:
         return Download(self._far, Path(self.place.local), items, self._compress).run()
 
     def remove(self) -> None:
-        """Remove R, all of it ours, and nothing beside it."""
+        """Remove the remote root, all of it ours, and nothing beside it."""
         gone = f"rm -rf -- {quote(self.place.remote_root)}"
         if self._in_background:
             text = f"nohup {gone} > /dev/null 2>&1 < /dev/null &"
@@ -138,7 +138,7 @@ def _absolute(remote_root: str | None) -> str:
 
 
 def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
-    """Make R, and home for our eyes only; R with `~` expanded over there."""
+    """Make the remote root, and the control directory for our eyes only; `~` is expanded over there."""
     root = quote(posixpath.join(remote_root, submission))
     if remote_root.startswith("~"):
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'

@@ -1,6 +1,6 @@
 """What both APIs of the cloud have in common as batch systems: questions are plain data, answers are JSON.
 
-    submit([Ask(…)])   ->  CloudSubmit((CloudJob("dq3v…", command="bash .dispatcher/jobs/dq3v….sub", …),), …)
+    submit([SubmitRequest(…)])   ->  CloudSubmit((CloudJob("dq3v…", command="bash .dispatcher/jobs/dq3v….sub", …),), …)
     submitted(reply)   <-  [["dq3v…", "accepted", "4211:job_group_id:87"]]
     looked(reply)      <-  {"jobs": {"dq3v…": {"id": …, "status": 2, "exit": 0, "claim": ["claim cloud 0 …", …]}}, …}
 

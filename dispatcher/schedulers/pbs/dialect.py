@@ -121,7 +121,7 @@ class PBSDialect(CommandDialect):
         return f"dsp_within 90 qsub -N {short(request.name)} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows; see pbs_answers."""
+        """Not now, never, or nobody knows; see `answers`."""
         return answers.refusal(code, said)
 
     # -- looking ------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class PBSDialect(CommandDialect):
         return f"{_USER}{_LISTED.format(flags=self.QUEUE)}"
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
-        """What qstat lists; see pbs_answers."""
+        """What qstat lists; see `answers`."""
         return answers.rows(text, code, self.name)
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:

@@ -125,7 +125,7 @@ class SGEDialect(CommandDialect):
         return f"{leftovers(request)}dsp_within 90 qsub -terse -N {request.name} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows; see sge_answers."""
+        """Not now, never, or nobody knows; see `answers`."""
         return answers.refusal(code, said)
 
     # -- looking ------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class SGEDialect(CommandDialect):
         return f'{_USER}dsp_within 60 qstat -u "$dsp_user" -xml'
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
-        """What qstat lists; see sge_answers."""
+        """What qstat lists; see `answers`."""
         return answers.rows(text, code)
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:

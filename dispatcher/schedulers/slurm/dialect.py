@@ -98,7 +98,7 @@ class SlurmDialect(CommandDialect):
         return f"dsp_within 90 sbatch --parsable --job-name={request.name} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows; see slurm_answers."""
+        """Not now, never, or nobody knows; see `answers`."""
         return answers.refusal(code, said)
 
     # -- looking ------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class SlurmDialect(CommandDialect):
         return f"{_QUEUE} -t all -o '{answers.QUEUE_FORMAT}'"
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
-        """What squeue lists; see slurm_answers."""
+        """What squeue lists; see `answers`."""
         return answers.rows(text, code)
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:

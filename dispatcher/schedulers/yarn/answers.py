@@ -2,7 +2,7 @@
 
 rows('{"apps":{"app":[{"id":"application_1795579057306_0001","name":"dq3v81kx0mza-re", …}]}}', 0)
 rows("… Total number of applications … :1 …\\napplication_1795579057306_0001\\t dq3v81kx0mza-re\\t YARN …", 0)
-refusal("… QueuePath … Unknown queue: lba")  ->  Never(…)       refusal("… Name node is in safe mode.")  ->  Later(…)
+refusal("… QueuePath … Unknown queue: lba")  ->  Rejection(…)   refusal("… Name node is in safe mode.")  ->  Deferral(…)
 """
 
 from __future__ import annotations

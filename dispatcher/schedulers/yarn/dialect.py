@@ -13,7 +13,7 @@ does not need it once the application is submitted, so it is ended there. All
 applications are asked for in one question: to the ResourceManager's REST where
 its address is known (remote_profile/resourcemanager), else by `yarn application
 -list`; all markers in another one, to HDFS. What the container does is in
-`yarn_container`.
+`container`.
 """
 
 from __future__ import annotations
