@@ -36,7 +36,7 @@ class Live:
 
     def __init__(self) -> None:
         self._seen: Snapshot | None = None
-        self._audit: Monitor | None = None
+        self._monitor: Monitor | None = None
         self._name = ""
         self._spinner = Spinner("dots")
         self._console = Console(highlight=False)
@@ -44,7 +44,7 @@ class Live:
 
     def start(self, monitor: Monitor) -> None:
         """Begin to draw."""
-        self._audit = monitor
+        self._monitor = monitor
         self._screen.start()
 
     def opened(self, submission: str, where: str, begun: Tally) -> None:
@@ -72,12 +72,12 @@ class Live:
             if seen.trouble:
                 why = harmless(f"  no good answer: {seen.trouble}; asking again").replace("\n", " ")
                 lines.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
-        if self._audit is not None and self._audit.signum:
+        if self._monitor is not None and self._monitor.signum:
             lines.append(Text(f"  {STOPPING}", style="bold", no_wrap=True, overflow="ellipsis"))
         return Group(*lines)
 
     def _bar(self, seen: Snapshot | None) -> RenderableType:
-        began = self._audit.began if self._audit else time.time()
+        began = self._monitor.began if self._monitor else time.time()
         elapsed = duration(time.time() - began)
         grid = Table.grid(padding=(0, 1))
         for _ in range(4):

@@ -72,7 +72,7 @@ def test_the_terminal_shows_trouble_in_lines_that_fit(columns: int) -> None:
 def test_the_terminal_says_what_comes_after_the_jobs_and_after_a_signal() -> None:
     display = Live()
     monitor = Monitor(display)
-    display._audit = monitor
+    display._monitor = monitor
     display.update(seen(over=True))
     assert drawn(display, 120)[1].endswith("bringing the results back")
     monitor.signum = signal.SIGINT

@@ -215,8 +215,8 @@ class FarSide:
 class DialectPlace(SimulatedPlace):
     """The context of the simulated cluster for a real dialect."""
 
-    def __init__(self, far: FarSide, process: Process, query: Callable[[Process, str, Any], None]) -> None:
-        super().__init__(far.cluster, process, query)
+    def __init__(self, far: FarSide, process: Process, audit: Callable[[Process, str, Any], None]) -> None:
+        super().__init__(far.cluster, process, audit)
         self.far, self.place = far, far.place
 
     def run(self, call: Question) -> Reply:

@@ -113,9 +113,9 @@ class SimulatedPlace:
         self,
         cluster: Cluster,
         process: Process | None = None,
-        query: Callable[[Process, str, Any], None] = lambda process, what, request: None,
+        audit: Callable[[Process, str, Any], None] = lambda process, what, request: None,
     ) -> None:
-        self.cluster, self.process, self._audit = cluster, process or Process(Host("here"), 1), query
+        self.cluster, self.process, self._audit = cluster, process or Process(Host("here"), 1), audit
         self.place = Place(local="/local", remote_root="/R", control="/R/.dispatcher/x/jobs")
         self._before: dict[str, tuple[float, Any]] = {}
 

@@ -67,7 +67,7 @@ class Link:
         self._room = threading.Condition()
         self._open, self._limit = 0, CHANNELS
         self._failures, self._not_before = 0, 0.0
-        self.users, self._audit = 0, threading.Lock()
+        self.users = 0
 
     def __str__(self) -> str:
         return str(self.route[-1])

@@ -356,7 +356,7 @@ class Aimed:
         self.hit = False
         self._port: Any = None
         self._phase = ""
-        self._thread = threading.Thread(target=self._audit, daemon=True)
+        self._thread = threading.Thread(target=self._wait_for_the_moment, daemon=True)
 
     def at(self, session: Session) -> None:
         """Stand between the engine and its context."""
@@ -391,7 +391,7 @@ class Aimed:
     def _now(self) -> bool:
         return self._phase == self._wanted and self._moment()
 
-    def _audit(self) -> None:
+    def _wait_for_the_moment(self) -> None:
         while not self.hit:
             time.sleep(0.001)
             if not self._now() or not (inside := self.sessions.below()):
