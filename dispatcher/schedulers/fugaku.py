@@ -83,7 +83,7 @@ _REJECTED = re.compile(r"\[ERR\.\] PJM|^pjsub: ", re.M)
 #: The job manager's exit code (PJM CODE): kind of cause and reason. Code 0 says nothing; others are named by number.
 _CODES: Mapping[str, tuple[str, str]] = {
     "1": ("scheduler", "cancelled by pjdel, not by the dispatcher"),
-    "2": ("scheduler", "rejected"),
+    "2": ("scheduler", "refused"),
     "3": ("scheduler", "not executed: rejected by the job manager's exit function"),
     "4": ("scheduler", "held"),
     "6": ("scheduler", "cancelled by the dependency of a step job"),

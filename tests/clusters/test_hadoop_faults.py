@@ -126,7 +126,7 @@ def test_a_stopped_resourcemanager_is_waited_for(hadoop: Hadoop, work: Work) -> 
 
     def reported(engine: Engine) -> bool:
         troubles.append(engine.trouble)
-        return "YARN" in engine.trouble or "rejected" in engine.trouble
+        return "YARN" in engine.trouble or "refused" in engine.trouble
 
     hadoop.ctl("stop", "resourcemanager")
     steps = Steps(

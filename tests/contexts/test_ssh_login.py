@@ -101,10 +101,10 @@ class Dead:
 
 def test_pauses_grow_to_a_minute() -> None:
     clock = Clock()
-    broken = link(clock, [OSError("rejected")] * 30)
+    broken = link(clock, [OSError("refused")] * 30)
     pauses = []
     for _ in range(12):
-        with pytest.raises(Unreachable, match="rejected"):
+        with pytest.raises(Unreachable, match="refused"):
             broken.transport()
         with pytest.raises(Unreachable, match="the next try is in"):
             broken.transport()

@@ -128,7 +128,7 @@ def run_spec(tasks: Any, far_root: str = "/home/r") -> Any:
     (tasks.local / "hollow").mkdir()
     for n in range(3):
         folder = tasks.local / f"t {n}'/in"
-        (folder / "not_found").mkdir(parents=True)
+        (folder / "void").mkdir(parents=True)
         for name in ODD:
             (folder / name).write_bytes(f"{n} {name}".encode() * 50)
     copy = "cp -r in out; mkdir out/none; cat ../com*mon* > out/common; [ -d in/void ] && [ -d ../hollow ]"
@@ -191,7 +191,7 @@ def test_what_is_missing_costs_time_only(
         assert digest(poor.top / context.place.remote_root[1:] / item.target) == item.digest
     changed = files(tmp_path, {"x/y/z": 70_001})
     context.put([*items[:-1], *changed], True)
-    found = {entry.path: entry.size for entry in context.tree(["d", "empty", "big one", "x", "not_found", "none"])}
+    found = {entry.path: entry.size for entry in context.tree(["d", "empty", "big one", "x", "void", "none"])}
     assert found == sizes | {"x/y/z": 70_001, "void/in": -1}
     got = context.get([Item(path, f"back/{path}", size) for path, size in found.items()])
     assert {item.source: item.digest for item in got if item.size >= 0} == {
