@@ -126,3 +126,13 @@ def test_files_and_functions_stay_small() -> None:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 size = (node.end_lineno or 0) - node.lineno + 1 - (ast.get_docstring(node) or "").count("\n")
                 assert size <= 40, f"{path}:{node.lineno} {node.name} has {size} lines"
+
+
+def test_one_class_a_name() -> None:
+    names = [
+        node.name
+        for path in files("dispatcher", "journal")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(names) == sorted(set(names))

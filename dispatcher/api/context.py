@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .. import contexts
 from ..core.errors import ConfigError, DispatcherError, ResultMissing
 from ..core.model import MachineSpec
-from ..core.ports import Context, Reply, Shell
+from ..core.ports import Context, Reply, ShellText
 from ..schema import profiles, rules
 from .streams import LONGEST, Output, Started
 
@@ -241,7 +241,7 @@ class BaseContext:
         return self._opened
 
     def _request(self, text: str) -> Reply:
-        return self._core().run(Shell(text, LONGEST))
+        return self._core().run(ShellText(text, LONGEST))
 
     def _must(self, text: str) -> Reply:
         reply = self._request(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from ..core.ports import Context, Reply, Shell
+from ..core.ports import Context, Reply, ShellText
 
 #: Seconds after which a command of the user's counts as unanswered: a day.
 LONGEST = 86400.0
@@ -34,7 +34,7 @@ class Started:
 
     def __init__(self, context: Context, cmd: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1)
-        self._reply: Future[Reply] = self._pool.submit(context.run, Shell(cmd, LONGEST))
+        self._reply: Future[Reply] = self._pool.submit(context.run, ShellText(cmd, LONGEST))
         self._pool.shutdown(wait=False)
 
     def done(self) -> bool:

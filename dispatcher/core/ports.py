@@ -1,8 +1,8 @@
 """The two ports: schedulers are text in and text out, contexts are the only I/O.
 
-    scheduler.submit([SubmitRequest(nonce="dq3v81kx0mza", …)])  ->  Shell("… sbatch …")      a Call: what to run there
+    scheduler.submit([SubmitRequest(nonce="dq3v81kx0mza", …)])  ->  ShellText("… sbatch …")     what to run there
     context.run(call)                                 ->  Reply(0, "@@… accepted dq3v81kx0mza …")
-    scheduler.submitted(reply, asks)                  ->  {"dq3v81kx0mza": Accepted("4211")}
+    scheduler.submitted(reply, requests)              ->  {"dq3v81kx0mza": Accepted("4211")}
 
 A scheduler never holds a connection, a context never knows a job. The engine
 is handed one of each. To add one: a file in `schedulers/` or `contexts/` and
@@ -21,7 +21,7 @@ from .events import Cause, TaskResult
 from .model import ResourcesSpec, TaskSpec
 
 
-class Shell(msgspec.Struct, frozen=True):
+class ShellText(msgspec.Struct, frozen=True):
     """A POSIX shell text to be run on the execution side, fed to `sh` on its standard input.
 
     `timeout` in seconds: after it the answer counts as lost, whatever the command did.
@@ -204,7 +204,7 @@ class CloudKill(msgspec.Struct, frozen=True):
 
 
 #: What a scheduler may ask a context; each context answers the kinds that it knows, and refuses the others.
-Call = Union[Shell, CloudSubmit, CloudQuery, CloudDetail, CloudKill]  # noqa: UP007
+Call = Union[ShellText, CloudSubmit, CloudQuery, CloudDetail, CloudKill]  # noqa: UP007
 
 
 class Claim(msgspec.Struct, frozen=True):

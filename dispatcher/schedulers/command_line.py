@@ -42,7 +42,7 @@ from ..core.ports import (
     Query,
     Rejection,
     Reply,
-    Shell,
+    ShellText,
     SubmitRequest,
 )
 from ..scripts.render import quoted
@@ -176,7 +176,7 @@ class CommandDialect:
         """Commands that end these jobs."""
         raise ConfigError(f"{self.name} has no kill command")
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """No accounting by default."""
         return None
 
@@ -186,7 +186,7 @@ class CommandDialect:
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
         mark = f"@@{requests[0].nonce}"
         parts = [PREAMBLE.format(control=quoted(place.control)), f"dsp_mark={mark}\n", _SUBMIT]
@@ -199,7 +199,7 @@ class CommandDialect:
                 f"{pause}dsp_command() {{\n{self.submit_line(request, place)}\n}}\ndsp_submit {request.nonce}\n"
             )
         waits = sum(request.resources.wait_time for request in requests)
-        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(requests) + waits)
+        return ShellText("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(requests) + waits)
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
         """By nonce; a job of which nothing certain was said has no entry."""
@@ -237,7 +237,7 @@ class CommandDialect:
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def observe(self, queries: Sequence[Query], place: Place) -> Shell:
+    def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """The queue and the markers of all these jobs in one round trip."""
         mark = f"@@{queries[0].nonce}"
         text = (
@@ -248,7 +248,7 @@ class CommandDialect:
             f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
             f"echo {mark} done\n"
         )
-        return Shell(text, timeout=180)
+        return ShellText(text, timeout=180)
 
     def marker_lines(self, queries: Sequence[Query]) -> str:
         """Commands that print the names of the files that say how these jobs stand: receipts, claims, fences."""
@@ -307,9 +307,9 @@ class CommandDialect:
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill(self, queries: Sequence[Query], place: Place) -> Shell:
+    def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """End these jobs; what is gone already is no error."""
-        return Shell(f"{PREAMBLE.format(control=quoted(place.control))}{self.kill_lines(queries)}\n:\n")
+        return ShellText(f"{PREAMBLE.format(control=quoted(place.control))}{self.kill_lines(queries)}\n:\n")
 
 
 def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:

@@ -37,7 +37,7 @@ from ..core.ports import (
     Query,
     Rejection,
     Reply,
-    Shell,
+    ShellText,
     SubmitRequest,
 )
 from ..scripts.render import quoted
@@ -203,10 +203,10 @@ class FugakuDialect(CommandDialect):
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """The history from the day on which the first of them was asked for."""
         mark, since = f"@@{queries[0].nonce}", int(min(query.since for query in queries))
-        return Shell(
+        return ShellText(
             f"{PREAMBLE.format(control=quoted(place.control))}"
             f"dsp_days=$((($(date +%s) - {since}) / 86400 + 2))\n"
             '[ "$dsp_days" -le 90 ] && [ "$dsp_days" -ge 1 ] || dsp_days=90\n'

@@ -212,11 +212,11 @@ def test_ticket_of_the_environment(
 
 
 def test_no_shell_in_a_cloud(cloud: Cloud, kind: str, requested: Loaded, tmp_path: Path) -> None:
-    from dispatcher.core.ports import CloudKill, Shell
+    from dispatcher.core.ports import CloudKill, ShellText
 
     with open_session(requested(tmp_path / "local", kind, 1), cloud.profile(kind)) as session:
         with pytest.raises(ConfigError, match="runs no shell commands"):
-            session.context.run(Shell("ls"))
+            session.context.run(ShellText("ls"))
     spec = requested(tmp_path / "local", "Shell", 1)
     with open_session(_at(spec, "LazyLocal"), {}) as session, pytest.raises(ConfigError, match="CloudKill"):
         session.context.run(CloudKill((), ()))

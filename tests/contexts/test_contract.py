@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dispatcher.core.errors import InputMissing, TransferFailed, Unreachable
-from dispatcher.core.ports import FileEntry, Item, Shell
+from dispatcher.core.ports import FileEntry, Item, ShellText
 from dispatcher.files.local import digest
 
 if TYPE_CHECKING:
@@ -32,60 +32,60 @@ def snapshot(top: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_ask_runs_in_r_and_tells_code_out_and_err(site: Site) -> None:
-    reply = site.context.run(Shell("pwd -P; echo oops >&2; exit 7"))
+    reply = site.context.run(ShellText("pwd -P; echo oops >&2; exit 7"))
     assert (reply.code, reply.out, reply.err) == (7, f"{site.root.resolve()}\n", "oops\n")
 
 
 @pytest.mark.parametrize("text", ["", "true", "true # comment", "exit 0\n", "\n\n:"])
 def test_ask_takes_any_text(site: Site, text: str) -> None:
-    assert site.context.run(Shell(text)).code == 0
+    assert site.context.run(ShellText(text)).code == 0
 
 
 def test_here_documents_arrive_as_they_are(site: Site) -> None:
     body = "}\n{ $HOME 'x'\n" * 2000
-    reply = site.context.run(Shell(f"cat > 'a b' <<'END'\n{body}END\nwc -c < 'a b'"))
+    reply = site.context.run(ShellText(f"cat > 'a b' <<'END'\n{body}END\nwc -c < 'a b'"))
     assert reply.out.strip() == str(len(body))
     assert (site.root / "a b").read_text() == body
 
 
 def test_commands_do_not_eat_the_text(site: Site) -> None:
-    assert site.context.run(Shell("cat; read x; echo after")).out == "after\n"
+    assert site.context.run(ShellText("cat; read x; echo after")).out == "after\n"
 
 
 def test_output_that_is_no_utf8_is_readable(site: Site) -> None:
-    assert site.context.run(Shell(r"printf 'a\377b'")).out == "a\ufffdb"
+    assert site.context.run(ShellText(r"printf 'a\377b'")).out == "a\ufffdb"
 
 
 def test_syntax_error_runs_nothing(site: Site) -> None:
-    reply = site.context.run(Shell("touch ran\nif true; then"))
+    reply = site.context.run(ShellText("touch ran\nif true; then"))
     assert reply.code not in (0, 255)
     assert not (site.root / "ran").exists()
 
 
 def test_killed_shell_has_no_trustworthy_code(site: Site) -> None:
-    code = site.context.run(Shell("kill -9 $$")).code
+    code = site.context.run(ShellText("kill -9 $$")).code
     assert code < 0 or code == 255
 
 
 def test_time_out_is_unreachable_and_names_the_command(site: Site) -> None:
     begin = time.monotonic()
     with pytest.raises(Unreachable, match=r"sleep 60 # squeue"):
-        site.context.run(Shell("\nsleep 60 # squeue\necho done", timeout=0.7))
+        site.context.run(ShellText("\nsleep 60 # squeue\necho done", timeout=0.7))
     assert time.monotonic() - begin < 15
-    assert site.context.run(Shell("echo alive")).out == "alive\n"
+    assert site.context.run(ShellText("echo alive")).out == "alive\n"
 
 
 def test_background_child_that_keeps_the_output_does_not_hang_us(site: Site) -> None:
     begin = time.monotonic()
-    reply = site.context.run(Shell("sleep 30 & echo $!", timeout=25))
+    reply = site.context.run(ShellText("sleep 30 & echo $!", timeout=25))
     assert time.monotonic() - begin < 15
     assert (reply.code, reply.out.strip().isdigit()) == (0, True)
-    site.context.run(Shell(f"kill {reply.out.strip()}"))
+    site.context.run(ShellText(f"kill {reply.out.strip()}"))
 
 
 def test_large_output_and_large_text(site: Site) -> None:
     noise = "\n".join(f": {'x' * 90} {n}" for n in range(20000))
-    reply = site.context.run(Shell(f"{noise}\nhead -c 3000000 /dev/zero | tr '\\0' y"))
+    reply = site.context.run(ShellText(f"{noise}\nhead -c 3000000 /dev/zero | tr '\\0' y"))
     assert reply.out == "y" * 3_000_000
 
 
@@ -140,7 +140,7 @@ def test_odd_names_travel_both_ways(site: Site, name: str) -> None:
     there = site.root / f"dir {name}"
     assert ((there / name).read_bytes(), (there / f"{name}.d" / name).read_bytes()) == (b"in", b"below")
     assert (
-        site.context.run(Shell(f"cd {shlex.quote(f'dir {name}')} && echo out > ./{shlex.quote(name + 'out')}")).code
+        site.context.run(ShellText(f"cd {shlex.quote(f'dir {name}')} && echo out > ./{shlex.quote(name + 'out')}")).code
         == 0
     )
     items, missing = site.fetch(f"{name}out", task=f"dir {name}")
@@ -280,7 +280,7 @@ def test_results_come_back_with_size_digest_mode_and_time(apart: Site) -> None:
     script = (
         "umask 022; mkdir -p t1/d/empty; printf 12345 > t1/out; chmod 754 t1/out; echo x > t1/d/.f; echo c > common"
     )
-    assert apart.context.run(Shell(f"{script}; touch -d '2001-02-03 04:05:06 UTC' t1/out")).code == 0
+    assert apart.context.run(ShellText(f"{script}; touch -d '2001-02-03 04:05:06 UTC' t1/out")).code == 0
     items, missing = apart.fetch("o*", "d", "no*", back=("comm?n",))
     assert missing == ["t1/no*"]
     assert {(item.target, item.size) for item in items} == {
@@ -296,7 +296,7 @@ def test_results_come_back_with_size_digest_mode_and_time(apart: Site) -> None:
 
 def test_results_stay_where_they_are_when_r_is_the_near_side(site: Site) -> None:
     site.send()
-    site.context.run(Shell("echo out > t1/out"))
+    site.context.run(ShellText("echo out > t1/out"))
     first, _ = site.fetch("out")
     before = snapshot(site.local)
     again, _ = site.fetch("out")
@@ -319,7 +319,7 @@ def test_result_replaces_the_file_of_an_earlier_run(apart: Site) -> None:
     apart.write("t1/out", b"old and long")
     (apart.local / "t1/other").write_bytes(b"mine")
     apart.send()
-    apart.context.run(Shell("echo new > t1/out"))
+    apart.context.run(ShellText("echo new > t1/out"))
     apart.fetch("out")
     assert (apart.local / "t1/out").read_bytes() == b"new\n"
     assert sorted(path.name for path in (apart.local / "t1").iterdir()) == ["other", "out"]
@@ -327,7 +327,7 @@ def test_result_replaces_the_file_of_an_earlier_run(apart: Site) -> None:
 
 def test_links_among_the_results_become_files(apart: Site) -> None:
     apart.send()
-    apart.context.run(Shell("echo 3 > t1/step3; ln -s step3 t1/last; ln -s nowhere t1/dangling; ln -s . t1/self"))
+    apart.context.run(ShellText("echo 3 > t1/step3; ln -s step3 t1/last; ln -s nowhere t1/dangling; ln -s . t1/self"))
     items, missing = apart.fetch("*")
     assert ({item.target for item in items}, missing) == ({"t1/step3", "t1/last"}, [])
     assert not (apart.local / "t1/last").is_symlink()
@@ -337,7 +337,7 @@ def test_links_among_the_results_become_files(apart: Site) -> None:
 def test_directory_on_the_near_side_is_never_removed_by_a_result(apart: Site) -> None:
     apart.write("t1/out/mine", b"precious")
     apart.send()
-    apart.context.run(Shell("echo x > t1/out"))
+    apart.context.run(ShellText("echo x > t1/out"))
     with pytest.raises(TransferFailed, match=r"t1/out: .*directory"):
         apart.fetch("out")
     assert (apart.local / "t1/out/mine").read_bytes() == b"precious"
@@ -346,14 +346,14 @@ def test_directory_on_the_near_side_is_never_removed_by_a_result(apart: Site) ->
 def test_directories_are_merged(apart: Site) -> None:
     apart.write("t1/d/mine", b"mine")
     apart.send()
-    apart.context.run(Shell("mkdir -p t1/d; echo x > t1/d/theirs"))
+    apart.context.run(ShellText("mkdir -p t1/d; echo x > t1/d/theirs"))
     apart.fetch("d")
     assert sorted(path.name for path in (apart.local / "t1/d").iterdir()) == ["mine", "theirs"]
 
 
 def test_result_that_is_not_what_was_listed_is_refused(apart: Site) -> None:
     apart.send()
-    apart.context.run(Shell("echo x > t1/out"))
+    apart.context.run(ShellText("echo x > t1/out"))
     with pytest.raises(TransferFailed, match=r"out"):
         apart.context.get([Item("t1/out", "t1/out", 2, "0" * 64)])
     with pytest.raises(TransferFailed, match=r"gone"):

@@ -14,7 +14,7 @@ import pytest
 
 from dispatcher.contexts.local.shell_call import first_line, run, wrapped
 from dispatcher.core.errors import Unreachable
-from dispatcher.core.ports import Shell
+from dispatcher.core.ports import ShellText
 
 TEXT = "touch a\ncat > b <<'E'\n}\n$x {\nE\nif true; then touch c; fi # end"
 SHELLS = [shell for shell in ("sh", "dash", "bash") if shutil.which(shell)]
@@ -33,7 +33,7 @@ def test_a_text_that_breaks_off_never_runs_in_part(tmp_path: Path, shell: str) -
 
 def test_time_out_ends_what_the_text_started(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"no answer within 0\.5 s from: sh -c"):
-        run(Shell("sh -c 'echo $$ > pid; sleep 60; touch late'", timeout=0.5), tmp_path)
+        run(ShellText("sh -c 'echo $$ > pid; sleep 60; touch late'", timeout=0.5), tmp_path)
     pid = int((tmp_path / "pid").read_text())
     for _ in range(100):
         if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
@@ -47,24 +47,26 @@ def test_time_out_holds_although_a_child_escaped_with_the_output(tmp_path: Path)
     escape = f"{sys.executable} -c 'import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(20)'"
     begin = time.monotonic()
     with pytest.raises(Unreachable):
-        run(Shell(f"{escape} | tee pid & sleep 60", timeout=1.5), tmp_path)
+        run(ShellText(f"{escape} | tee pid & sleep 60", timeout=1.5), tmp_path)
     assert time.monotonic() - begin < 10
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_control_c_does_not_reach_the_command(tmp_path: Path) -> None:
-    reported = run(Shell(f"{sys.executable} -c 'import os; print(os.getpgrp(), os.getsid(0))'"), tmp_path).out.split()
+    reported = run(
+        ShellText(f"{sys.executable} -c 'import os; print(os.getpgrp(), os.getsid(0))'"), tmp_path
+    ).out.split()
     assert (len(reported), reported[0] == str(os.getpgrp()), reported[1] == str(os.getsid(0))) == (2, False, False)
 
 
 def test_directory_that_is_gone_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"cannot start sh in .*/gone: No such file or directory"):
-        run(Shell("true"), tmp_path / "gone")
+        run(ShellText("true"), tmp_path / "gone")
 
 
 def test_environment_is_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPATCHER_TEST", "a b")
-    assert run(Shell('echo "$DISPATCHER_TEST"'), tmp_path).out == "a b\n"
+    assert run(ShellText('echo "$DISPATCHER_TEST"'), tmp_path).out == "a b\n"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import pytest
 from dispatcher.core import events as ev
 from dispatcher.core.errors import JobsFailed
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.core.ports import Place, Query, Shell
+from dispatcher.core.ports import Place, Query, ShellText
 from dispatcher.run.session import Session, open_session, real_environment
 from dispatcher.testing.batch import install
 from journal import frames
@@ -145,7 +145,7 @@ def test_killed_by_somebody_else(site: Site) -> None:
         site.wait("begin", 1)
         query = Query(next(iter(session.progress.values())).nonce)
         place = Place("/local", str(site.top), str(site.top))
-        call: Shell = session.scheduler.kill([query], place)
+        call: ShellText = session.scheduler.kill([query], place)
         assert os.system(f"sh << '@@@' > /dev/null 2>&1\n{call.text}\n@@@\n") == 0
 
     with pytest.raises(JobsFailed) as failed:

@@ -22,7 +22,7 @@ from dispatcher.core.ports import (
     Place,
     Query,
     Reply,
-    Shell,
+    ShellText,
     SubmitRequest,
 )
 from dispatcher.schedulers.slurm.array import SlurmArrayDialect
@@ -73,7 +73,7 @@ class Site:
     def observe(self, *queries: Query) -> Observations:
         return self.dialect.observed(self.run(self.dialect.observe(queries, self.place)), queries)
 
-    def run(self, call: Shell, **env: str) -> Reply:
+    def run(self, call: ShellText, **env: str) -> Reply:
         path = f"{self.bin}:{os.environ['PATH']}"
         done = subprocess.run(
             ["sh"],

@@ -24,7 +24,7 @@ from typing import Any
 
 from dispatcher.core.errors import Unreachable
 from dispatcher.core.ports import Call as Question
-from dispatcher.core.ports import Claim, Native, Place, Reply, Scheduler, Shell
+from dispatcher.core.ports import Claim, Native, Place, Reply, Scheduler, ShellText
 from dispatcher.schedulers import load
 from dispatcher.testing import batch
 from dispatcher.testing.batch.queue import Call, Dialect, JobOrder, Said, StandInJob, Taken
@@ -221,7 +221,7 @@ class DialectPlace(SimulatedPlace):
 
     def run(self, call: Question) -> Reply:
         """Run it on the far side; Unreachable when the world loses it, before or after the effect."""
-        assert isinstance(call, Shell), "these batch systems are asked by commands"
+        assert isinstance(call, ShellText), "these batch systems are asked by commands"
         what = next((what for sign, what in _WORDS if sign in call.text), "kill")
         self._audit(
             self.process,

@@ -1,6 +1,6 @@
 """The two ports to the simulated cluster: a dialect whose questions are JSON, and a context that answers them.
 
-SimulatedQueue().observe([Query("dsim1")], place)   ->  Shell('{"op":"observe","nonces":["dsim1"]}')
+SimulatedQueue().observe([Query("dsim1")], place)   ->  ShellText('{"op":"observe","nonces":["dsim1"]}')
 SimulatedPlace(cluster).run(that)                ->  Reply(0, '{"dsim1":{"native":"running", …}}')
 """
 
@@ -28,7 +28,7 @@ from dispatcher.core.ports import (
     Place,
     Query,
     Reply,
-    Shell,
+    ShellText,
     SubmitRequest,
 )
 
@@ -67,7 +67,7 @@ class SimulatedQueue:
     def check(self, resources: ResourcesSpec) -> None:
         """Everything can be expressed."""
 
-    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """All requests in one call."""
         rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in requests]
         return _call("submit", requests=rows)
@@ -78,7 +78,7 @@ class SimulatedQueue:
         words: dict[str, Any] = {"accepted": Accepted, "later": Deferral, "earlier": EarlierAttempt}
         return {nonce: words[word](text) for nonce, word, text in rows}
 
-    def observe(self, queries: Sequence[Query], place: Place) -> Shell:
+    def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """All jobs in one call."""
         return _call("observe", nonces=[query.nonce for query in queries])
 
@@ -86,7 +86,7 @@ class SimulatedQueue:
         """Every answer of the simulated cluster is whole."""
         return Observations(msgspec.json.decode(reply.out, type=dict[str, Observation]))
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText:
         """All jobs in one call."""
         return _call("account", ids=_ids(queries))
 
@@ -94,7 +94,7 @@ class SimulatedQueue:
         """Ended with a cause, or nothing."""
         return Observations(msgspec.json.decode(reply.out, type=dict[str, Observation]))
 
-    def kill(self, queries: Sequence[Query], place: Place) -> Shell:
+    def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """All jobs in one call."""
         return _call("kill", ids=_ids(queries))
 
@@ -124,7 +124,7 @@ class SimulatedPlace:
 
     def run(self, call: Call) -> Reply:
         """Do what the question says; Unreachable when the world loses it, before or after the effect."""
-        assert isinstance(call, Shell), "questions to the simulation are text"
+        assert isinstance(call, ShellText), "questions to the simulation are text"
         request = msgspec.json.decode(call.text)
         what = request.pop("op")
         self._audit(self.process, what, request)
@@ -234,5 +234,5 @@ def _shuffled(answer: Any) -> Any:
     return dict(reversed(answer.items())) if isinstance(answer, dict) else [*reversed(answer), answer[-1]]
 
 
-def _call(op: str, **what: Any) -> Shell:
-    return Shell(msgspec.json.encode({"op": op, **what}).decode())
+def _call(op: str, **what: Any) -> ShellText:
+    return ShellText(msgspec.json.encode({"op": op, **what}).decode())

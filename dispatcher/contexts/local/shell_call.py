@@ -1,6 +1,6 @@
 """Run a scheduler's text on this machine: all of it or nothing, and never longer than its time-out.
 
-    ask(Shell("echo hello"), Path("/scratch/R"))  ->  Reply(code=0, out="hello\n", err="")
+    ask(ShellText("echo hello"), Path("/scratch/R"))  ->  Reply(code=0, out="hello\n", err="")
     wrapped("echo hello")                         ->  "{ :\necho hello\n}\n"
 
 A shell runs what it reads as it reads it, so a text that breaks off half-way
@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from ...core.errors import ConfigError, Unreachable
-from ...core.ports import Call, Reply, Shell
+from ...core.ports import Call, Reply, ShellText
 
 #: Seconds between looks at a shell that does not close its output.
 _SLICE = 0.5
@@ -31,9 +31,9 @@ def wrapped(text: str) -> str:
     return f"{{ :\n{text}\n}}\n"
 
 
-def as_shell(call: Call, where: str) -> Shell:
+def as_shell(call: Call, where: str) -> ShellText:
     """The call, if it is shell text; ConfigError for one that only another kind of place can answer."""
-    if not isinstance(call, Shell):
+    if not isinstance(call, ShellText):
         raise ConfigError(f"{where} runs shell commands; {type(call).__name__} is for a cloud: correct batch_type")
     return call
 
@@ -43,7 +43,7 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")[:100]
 
 
-def run(call: Shell, directory: Path) -> Reply:
+def run(call: ShellText, directory: Path) -> Reply:
     """Run a text with `sh` in a directory and wait for it.
 
     It runs in a session of its own: Ctrl-C, meant for the dispatcher, does not stop a submission half-way.
@@ -67,7 +67,7 @@ def _started(text: str, directory: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["sh"], stdin=file, stdout=pipe, stderr=pipe, cwd=directory, start_new_session=True)
 
 
-def _printed(process: subprocess.Popen[bytes], call: Shell) -> tuple[bytes, bytes]:
+def _printed(process: subprocess.Popen[bytes], call: ShellText) -> tuple[bytes, bytes]:
     """What it printed; a background child that keeps the output open is not waited for once the shell is over."""
     end = time.monotonic() + call.timeout
     over = False

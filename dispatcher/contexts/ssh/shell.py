@@ -23,7 +23,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ...core.errors import Unreachable
-from ...core.ports import Reply, Shell
+from ...core.ports import Reply, ShellText
 from ..local import shell_call
 from .link import WINDOW, Link
 
@@ -255,7 +255,7 @@ def _beating(script: str) -> str:
     return f"({beat}) < /dev/null > /dev/null & b=$!\n(\n{script}\n)\nc=$?; kill $b; exit $c"
 
 
-def run_call(link: Link, call: Shell, directory: str) -> Reply:
+def run_call(link: Link, call: ShellText, directory: str) -> Reply:
     """Run a text with `sh` in a directory and wait for it; Unreachable without an answer in time."""
     out: list[bytes] = []
     enter = f"cd {quote(directory)} && exec sh || exit 255"

@@ -37,7 +37,7 @@ from ...core.ports import (
     Query,
     Rejection,
     Reply,
-    Shell,
+    ShellText,
     SubmitRequest,
 )
 from ...scripts.render import quoted
@@ -237,12 +237,12 @@ class LSFDialect(CommandDialect):
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """What is still listed of jobs that have ended; for those that are not, the history."""
         ids = " ".join([query.id for query in queries if query.id][:MOST])
         mark = f"@@{queries[0].nonce}"
         lines = _ACCOUNT.format(user=_USER, listed=self._listed(self.ENDED), ids=ids, history=self.HISTORY)
-        return Shell(
+        return ShellText(
             f"{PREAMBLE.format(control=quoted(place.control))}dsp_account() {{\n{lines}}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n",
             timeout=240,

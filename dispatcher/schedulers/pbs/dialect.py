@@ -27,7 +27,7 @@ from typing import ClassVar
 from ...core.errors import Unreachable
 from ...core.keys import Key
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Native, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
+from ...core.ports import Answer, Native, Observation, Observations, Place, Query, Reply, ShellText, SubmitRequest
 from ...scripts.render import quoted
 from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
@@ -140,10 +140,10 @@ class PBSDialect(CommandDialect):
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def kill(self, queries: Sequence[Query], place: Place) -> Shell:
+    def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """As many as one round can end; those that are left are asked to be ended again."""
         call = super().kill(queries, place)
-        return Shell(call.text, timeout=120 + 3 * min(len(queries), MOST))
+        return ShellText(call.text, timeout=120 + 3 * min(len(queries), MOST))
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """qdel those jobs of the queue whose names begin with our nonces, one by one."""
@@ -152,13 +152,13 @@ class PBSDialect(CommandDialect):
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """The records of jobs with an id; of those without, after their ids were found by name. So many at once."""
         ids, more = [query.id for query in queries if query.id][: self.ASKED], self._not_yet(queries)
         match = " || ".join(f'index($4, "{query.nonce}") == 1' for query in queries if not query.id)
         by_name = _BY_NAME.format(listed=_LISTED.format(flags=self.HISTORY), match=match, most=MOST) if match else ""
         mark = f"@@{queries[0].nonce}"
-        return Shell(
+        return ShellText(
             f"{PREAMBLE.format(control=quoted(place.control))}"
             f"dsp_account() {{\n{_USER}dsp_found=\n{by_name}"
             f"set -- {' '.join(map(quoted, ids))} $dsp_found\n"

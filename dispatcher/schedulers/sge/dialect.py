@@ -26,7 +26,7 @@ from typing import ClassVar
 from ...core.errors import ConfigError, Unreachable
 from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
+from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, ShellText, SubmitRequest
 from ...scripts.render import quoted
 from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
@@ -150,12 +150,12 @@ class SGEDialect(CommandDialect):
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """Why they are in error, and what the accounting file has under our names; read once for all."""
         names = f" {' '.join(query.nonce for query in queries)} "
         lines = _ACCOUNT.format(names=names, ids=",".join(query.id for query in queries if query.id))
         mark = f"@@{queries[0].nonce}"
-        return Shell(
+        return ShellText(
             f"{PREAMBLE.format(control=quoted(place.control))}dsp_account() {{\n{_USER}{lines}}}\n"
             f"{framed_call('account', mark)}echo {mark} done\n",
             timeout=240,

@@ -23,7 +23,7 @@ from typing import ClassVar
 from ...core.errors import Unreachable
 from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, Shell, SubmitRequest
+from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, ShellText, SubmitRequest
 from ...scripts.render import quoted
 from .. import limits
 from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
@@ -123,7 +123,7 @@ class SlurmDialect(CommandDialect):
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> Shell | None:
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """One sacct for the jobs with an id; for those without, one that lists what this user had since then."""
         ids = ",".join(query.id for query in queries if query.id)
         mark = f"@@{queries[0].nonce}"
@@ -133,7 +133,7 @@ class SlurmDialect(CommandDialect):
         lines = "\n".join(requested)
         # A day of slack, because the clocks there and here may differ, and time zones do.
         since = int(min(query.since for query in queries)) - 86400
-        return Shell(
+        return ShellText(
             f"{PREAMBLE.format(control=quoted(place.control))}"
             f"dsp_since=$(date -d @{max(since, 0)} +%Y-%m-%dT%H:%M:%S)\n"
             f"dsp_account() {{\n{lines}\n}}\n"

@@ -38,7 +38,7 @@ from ...core.ports import (
     Place,
     Query,
     Reply,
-    Shell,
+    ShellText,
     SubmitRequest,
 )
 from ...scripts.render import quoted
@@ -193,7 +193,7 @@ class DistributedShellDialect(CommandDialect):
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
-    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Shell:
+    def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """Write the files, withdraw earlier attempts on HDFS, start the clients, keep each id that one tells."""
         mark = f"@@{requests[0].nonce}"
         path = str(requests[0].resources.kwargs.get("yarn_path") or "")
@@ -214,7 +214,7 @@ class DistributedShellDialect(CommandDialect):
             )
             parts += ["wait\n"] if (nth + 1) % CLIENTS == 0 else []
         parts += ["wait\n", *(f"dsp_tell {request.nonce}\n" for request in requests)]
-        return Shell("".join([*parts, f"echo {mark} done\n"]), timeout=240 + 130 * -(-len(requests) // CLIENTS))
+        return ShellText("".join([*parts, f"echo {mark} done\n"]), timeout=240 + 130 * -(-len(requests) // CLIENTS))
 
     def _sent(self, requests: Sequence[SubmitRequest]) -> str:
         """What HDFS must have before an application is asked for: parts of large scripts, and withdrawals."""
@@ -241,7 +241,7 @@ class DistributedShellDialect(CommandDialect):
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def observe(self, queries: Sequence[Query], place: Place) -> Shell:
+    def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """The applications, the receipts here and the markers on HDFS."""
         mark = f"@@{queries[0].nonce}"
         receipts = " ".join(f"{query.nonce}.id" for query in queries)
@@ -257,7 +257,7 @@ class DistributedShellDialect(CommandDialect):
             f"tail -n 5 hdfs.err | sed 's/^/{mark} hdfs /'\n"
             f"echo {mark} done\n"
         )
-        return Shell(text, timeout=300)
+        return ShellText(text, timeout=300)
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all applications of this kind; those that began long before are left out by REST."""

@@ -25,7 +25,7 @@ from dispatcher.contexts.ssh import link as ssh_link
 from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.errors import ConfigError, JobsFailed
 from dispatcher.core.model import MachineSpec, TaskSpec
-from dispatcher.core.ports import Item, Shell
+from dispatcher.core.ports import Item, ShellText
 from dispatcher.files.local import digest
 from dispatcher.run.session import open_session
 
@@ -183,7 +183,7 @@ def test_what_is_missing_costs_time_only(
 ) -> None:
     without(poor, *lacks)
     for name in lacks:
-        assert context.run(Shell(f"command -v {name}")).code == 1
+        assert context.run(ShellText(f"command -v {name}")).code == 1
     sizes = {f"d/{name}": 100 + n for n, name in enumerate(ODD)} | {"empty": 0, "big one": 5 * MIB, "x/y/z": 70_000}
     items = files(tmp_path, sizes)
     context.put([*items, Item("", "void/in", -1)], True)

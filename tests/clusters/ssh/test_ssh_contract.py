@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dispatcher.core.errors import ConfigError
-from dispatcher.core.ports import Shell
+from dispatcher.core.ports import ShellText
 
 pytestmark = pytest.mark.cluster
 
@@ -68,5 +68,5 @@ def test_certificate(own_sshd: dict[str, Any], ssh_servers: Mapping[str, str], t
     subprocess.run(sign, check=True)
     # (another time-out: the link of the first try waits a minute before the next)
     context = PLACES.opened("SSHContext", {**profile, "timeout": 11}, tmp_path / "local", tmp_path / "there")
-    assert context.run(Shell("echo in")).out == "in\n"
+    assert context.run(ShellText("echo in")).out == "in\n"
     context.close()

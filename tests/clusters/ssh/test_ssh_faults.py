@@ -24,7 +24,7 @@ from dispatcher.contexts.ssh import shell as ssh_shell
 from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.errors import TransferFailed, Unreachable
 from dispatcher.core.model import MachineSpec, ResourcesSpec
-from dispatcher.core.ports import Deferral, Item, Shell, SubmitRequest
+from dispatcher.core.ports import Deferral, Item, ShellText, SubmitRequest
 from dispatcher.files.local import digest
 from dispatcher.schedulers import load
 
@@ -161,9 +161,9 @@ def test_flipped_bit_is_noticed(context: SSHConnection, proxy: Any, tmp_path: Pa
 def test_killed_server_in_the_middle_of_a_command(context: SSHConnection, sessions: Any, tmp_path: Path) -> None:
     threading.Timer(0.7, sessions.kill, ["line"]).start()
     with pytest.raises(Unreachable, match="broke off in mid-command; what it did is unknown"):
-        context.run(Shell("echo x >> runs; sleep 20; echo y >> runs"))
+        context.run(ShellText("echo x >> runs; sleep 20; echo y >> runs"))
     time.sleep(0.2)
-    assert context.run(Shell("cat runs")).out == "x\n"
+    assert context.run(ShellText("cat runs")).out == "x\n"
     assert context._link.logins == 2
 
 
@@ -219,14 +219,14 @@ def test_command_on_a_frozen_line_ends_in_time(context: SSHConnection, proxy: An
     proxy.tell("freeze")
     begin = time.monotonic()
     with pytest.raises(Unreachable):
-        context.run(Shell("echo hi", timeout=2))
+        context.run(ShellText("echo hi", timeout=2))
     assert time.monotonic() - begin < 40
     proxy.tell("cut")
     proxy.tell("ok")
     end = time.monotonic() + 120
     while True:
         with contextlib.suppress(Unreachable):
-            assert context.run(Shell("echo hi", timeout=5)).out == "hi\n"
+            assert context.run(ShellText("echo hi", timeout=5)).out == "hi\n"
             return
         assert time.monotonic() < end
         time.sleep(0.3)
@@ -237,7 +237,7 @@ def test_server_that_is_away_for_a_while(context: SSHConnection, proxy: Any, tmp
     proxy.tell("refuse")
     proxy.tell("cut")
     with pytest.raises(Unreachable):
-        context.run(Shell("true"))
+        context.run(ShellText("true"))
     threading.Timer(4.0, proxy.tell, ["ok"]).start()
     context.put(items, True)
     assert there(context) == expected(items)
@@ -269,7 +269,7 @@ def test_programs_that_are_missing_there(
 def test_find_that_is_not_gnu(context: SSHConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "mkdir -p d/empty d/x/y; echo 1 > d/f; echo 22 > 'd/x/n\nl'; ln -s x d/link; ln -s .. d/x/up; ln -s . d/me"
     context.run(
-        Shell(f"{script}; ln -s nowhere d/broken; mkfifo d/pipe; mkdir d/.dispatcher-1; echo > d/.dispatcher-1/f")
+        ShellText(f"{script}; ln -s nowhere d/broken; mkfifo d/pipe; mkdir d/.dispatcher-1; echo > d/.dispatcher-1/f")
     )
     roots = ["d", "d/f", "none", "d/f/below"]
     whole = set(context.tree(roots))
@@ -281,7 +281,7 @@ def test_find_that_is_not_gnu(context: SSHConnection, monkeypatch: pytest.Monkey
 
 
 def test_hard_links_among_the_results(context: SSHConnection, tmp_path: Path) -> None:
-    context.run(Shell("echo data > a; ln a b; ln a c"))
+    context.run(ShellText("echo data > a; ln a b; ln a c"))
     got = context.get([Item(name, name, 5) for name in "abc"])
     assert [(tmp_path / "local" / name).read_text() for name in "abc"] == ["data\n"] * 3
     assert len({item.digest for item in got}) == 1

@@ -12,7 +12,7 @@ import pytest
 from dispatcher import JobsFailed, Machine, Resources, Submission, Task
 from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.core.model import MachineSpec
-from dispatcher.core.ports import Shell
+from dispatcher.core.ports import ShellText
 
 pytestmark = pytest.mark.cluster
 
@@ -43,10 +43,10 @@ def test_the_password_is_written_nowhere(
     assert b'"k":"terminated"' in local, "the journal was among what was searched"
     spec = MachineSpec("Shell", "SSHContext", str(tmp_path), far)
     context = SSHConnection.open(spec, profile, submission.get_hash(), "local")
-    found = context.run(Shell(f"cat $(find {far} -type f)"))
+    found = context.run(ShellText(f"cat $(find {far} -type f)"))
     assert "dsp_claim" in found.out, "the scripts were among what was searched"
     said = "".join(capfd.readouterr()) + caplog.text + str(failed.value) + repr(submission) + repr(machine)
     for where, text in (("local", local.decode(errors="replace")), ("far", found.out), ("said", said)):
         assert password not in text, where
-    context.run(Shell(f"rm -rf {far}"))
+    context.run(ShellText(f"rm -rf {far}"))
     context.close()

@@ -20,7 +20,7 @@ from dispatcher.contexts.ssh.context import SSHConnection
 from dispatcher.contexts.ssh.login import Codes
 from dispatcher.core.errors import ConfigError, DispatcherError, TransferFailed, Unreachable
 from dispatcher.core.model import MachineSpec
-from dispatcher.core.ports import Item, Shell
+from dispatcher.core.ports import Item, ShellText
 from dispatcher.files.local import digest
 
 pytestmark = pytest.mark.cluster
@@ -78,7 +78,7 @@ def works(context: SSHConnection, tmp: Path) -> None:
     items = [Item(str(local / n), f"t/{n}", (local / n).stat().st_size, digest(local / n)) for n in names]
     context.put([*items, Item("", "t/empty", -1)], True)
     assert {(e.path, e.size) for e in context.tree(["t"])} == {(i.target, i.size) for i in items} | {("t/empty", -1)}
-    assert context.run(Shell("cat 't/a b' | wc -c; pwd >&2; exit 3")).code == 3
+    assert context.run(ShellText("cat 't/a b' | wc -c; pwd >&2; exit 3")).code == 3
     got = context.get([Item(i.target, f"back/{i.target}", i.size) for i in items])
     assert [(i.size, i.digest) for i in got] == [(i.size, i.digest) for i in items]
     assert (local / "back/t/two\nlines").read_bytes() == b"two\nlines" * 100
@@ -94,7 +94,7 @@ def test_keys_of_all_types(opened: Open, ssh_servers: Mapping[str, str], tmp_pat
 
 def test_key_with_passphrase(opened: Open, ssh_servers: Mapping[str, str]) -> None:
     key, phrase = ssh_servers["SSH_KEY_ENCRYPTED"], secret(ssh_servers, "PASSPHRASE")
-    assert opened(key_filename=key, passphrase=phrase).run(Shell("echo in")).out == "in\n"
+    assert opened(key_filename=key, passphrase=phrase).run(ShellText("echo in")).out == "in\n"
     with pytest.raises(ConfigError, match="passphrase") as caught:
         opened(key_filename=key, passphrase="wrong-secret")
     assert "wrong-secret" not in str(caught.value)
@@ -105,7 +105,7 @@ def test_key_with_passphrase(opened: Open, ssh_servers: Mapping[str, str]) -> No
 def test_key_of_the_home_directory(opened: Open, ssh_servers: Mapping[str, str], tmp_path: Path) -> None:
     (tmp_path / "home/.ssh").mkdir()
     (tmp_path / "home/.ssh/id_ed25519").write_text(Path(ssh_servers["SSH_KEY_ED25519"]).read_text())
-    assert opened(key_filename=None).run(Shell("echo in")).out == "in\n"
+    assert opened(key_filename=None).run(ShellText("echo in")).out == "in\n"
     with pytest.raises(ConfigError, match="does not accept the login"):
         opened(key_filename=None, look_for_keys=False)
 
@@ -118,7 +118,7 @@ def test_agent(opened: Open, ssh_servers: Mapping[str, str], monkeypatch: pytest
             time.sleep(0.05)
         monkeypatch.setenv("SSH_AUTH_SOCK", sock)
         subprocess.run(["ssh-add", "-q", ssh_servers["SSH_KEY_ECDSA"]], check=True, stderr=subprocess.DEVNULL)
-        assert opened(key_filename=None).run(Shell("echo in")).out == "in\n"
+        assert opened(key_filename=None).run(ShellText("echo in")).out == "in\n"
     finally:
         agent.terminate()
         agent.wait()
@@ -126,7 +126,7 @@ def test_agent(opened: Open, ssh_servers: Mapping[str, str], monkeypatch: pytest
 
 def test_password(opened: Open, ssh_servers: Mapping[str, str]) -> None:
     context = opened(key_filename=None, password=secret(ssh_servers, "PASSWORD"))
-    assert context.run(Shell("echo in")).out == "in\n"
+    assert context.run(ShellText("echo in")).out == "in\n"
 
 
 def test_password_and_code(opened: Open, ssh_servers: Mapping[str, str], tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_password_and_code(opened: Open, ssh_servers: Mapping[str, str], tmp_pat
 
 
 def test_key_and_code(opened: Open, ssh_servers: Mapping[str, str]) -> None:
-    assert opened("both", totp_secret=secret(ssh_servers, "TOTP")).run(Shell("echo in")).out == "in\n"
+    assert opened("both", totp_secret=secret(ssh_servers, "TOTP")).run(ShellText("echo in")).out == "in\n"
 
 
 def test_code_is_never_given_twice(opened: Open, ssh_servers: Mapping[str, str]) -> None:
@@ -151,11 +151,11 @@ def test_code_is_never_given_twice(opened: Open, ssh_servers: Mapping[str, str])
         "totp_secret": secret(ssh_servers, "TOTP"),
     }
     first = opened("once", **profile)
-    first.run(Shell("true"))
+    first.run(ShellText("true"))
     first._link.lost()
-    assert first.run(Shell("echo in")).out == "in\n"
+    assert first.run(ShellText("echo in")).out == "in\n"
     # another process, which does not know what was given: refused, and once more with the next code
-    assert opened("once", timeout=11, **profile).run(Shell("echo in")).out == "in\n"
+    assert opened("once", timeout=11, **profile).run(ShellText("echo in")).out == "in\n"
 
 
 class Breaking(Codes):
@@ -194,7 +194,7 @@ def test_login_that_breaks_off_is_no_refusal_and_is_tried_once_a_minute(
     assert pauses[0] <= 1 and all(60 <= pause <= 75 for pause in pauses[1:])
     assert breaking.requested == 5
     link.proved()
-    assert context.run(Shell("echo in")).out == "in\n"
+    assert context.run(ShellText("echo in")).out == "in\n"
 
 
 def test_server_that_says_why_it_hangs_up(opened: Open, ssh_servers: Mapping[str, str]) -> None:
@@ -237,7 +237,7 @@ def test_proxy_command(opened: Open, ssh_servers: Mapping[str, str], tmp_path: P
     context = opened(proxy_command=f"ssh -F {ssh_servers['SSH_CONFIG']} -W %h:%p dp-jump")
     works(context, tmp_path)
     context._link.close()
-    assert context.run(Shell("echo again")).out == "again\n"
+    assert context.run(ShellText("echo again")).out == "again\n"
 
 
 def test_address_of_version_six(opened: Open, ssh_servers: Mapping[str, str], tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_address_of_version_six(opened: Open, ssh_servers: Mapping[str, str], tm
         key = Path(ssh_servers["SSH_RUN"], "keys/host_main.pub").read_text()
         (tmp_path / "known").write_text(f"[::1]:{relay.port} {key}")
         context = opened(hostname="::1", port=relay.port, known_hosts=str(tmp_path / "known"))
-        assert context.run(Shell("echo in")).out == "in\n"
+        assert context.run(ShellText("echo in")).out == "in\n"
 
 
 class Relay:
@@ -333,7 +333,7 @@ def test_changed_host_key_is_refused_when_reconnecting(
     file.write_text(f"[127.0.0.1]:{ssh_servers['SSH_PORT_MAIN']} {other}")
     context._link.lost()
     with pytest.raises(ConfigError, match="HAS CHANGED"):
-        context.run(Shell("true"))
+        context.run(ShellText("true"))
 
 
 # shells and limits
@@ -345,7 +345,7 @@ def test_changed_host_key_is_refused_when_reconnecting(
 def test_login_shells_and_banners(opened: Open, tmp_path: Path, server: str, user: str) -> None:
     context = opened(server, user)
     works(context, tmp_path)
-    assert context.run(Shell("echo $((1 + 1)); echo x >&2")).out == "2\n"
+    assert context.run(ShellText("echo $((1 + 1)); echo x >&2")).out == "2\n"
 
 
 def test_account_that_runs_no_commands(opened: Open) -> None:
@@ -358,7 +358,7 @@ def test_one_session_at_a_time_is_enough(opened: Open, tmp_path: Path) -> None:
     works(context, tmp_path)
     answers: list[str] = []
     threads = [
-        threading.Thread(target=lambda n=n: answers.append(context.run(Shell(f"sleep 0.2; echo {n}")).out))
+        threading.Thread(target=lambda n=n: answers.append(context.run(ShellText(f"sleep 0.2; echo {n}")).out))
         for n in range(6)
     ]
     for thread in threads:
@@ -373,14 +373,16 @@ def test_submissions_and_threads_share_one_login(opened: Open, tmp_path: Path) -
     contexts = [opened() for _ in range(3)]
     assert len({context._link for context in contexts}) == 1
     out: list[str] = []
-    work = [threading.Thread(target=lambda c=c: out.append(c.run(Shell("sleep 0.3; pwd")).out)) for c in contexts * 4]
+    work = [
+        threading.Thread(target=lambda c=c: out.append(c.run(ShellText("sleep 0.3; pwd")).out)) for c in contexts * 4
+    ]
     for thread in work:
         thread.start()
     for thread in work:
         thread.join()
     assert sorted(out) == sorted(f"{context.place.remote_root}\n" for context in contexts * 4)
     contexts[0].close()
-    assert contexts[1].run(Shell("echo in")).out == "in\n"
+    assert contexts[1].run(ShellText("echo in")).out == "in\n"
     assert contexts[1]._link.logins == 1
     contexts[0]._link.users += 1  # the fixture closes it again
 
@@ -396,9 +398,9 @@ def test_idle_connection_is_kept_for_who_comes_back(opened: Open) -> None:
 def test_command_after_each_login(opened: Open, tmp_path: Path) -> None:
     log = f"/tmp/dispatcher-greet-{uuid4().hex}"
     context = opened(execute_command=f"echo hello >> {log}")
-    context.run(Shell("true"))
+    context.run(ShellText("true"))
     context._link.lost()
-    assert context.run(Shell(f"cat {log}; rm {log}")).out == "hello\nhello\n"
+    assert context.run(ShellText(f"cat {log}; rm {log}")).out == "hello\nhello\n"
     with pytest.raises(Unreachable, match="execute_command ended with code 4"):
         opened(execute_command="exit 4")
 
@@ -426,15 +428,15 @@ def test_remote_root_that_cannot_be_made(opened: Open) -> None:
 def test_permission_denied_on_the_way_up_and_down(opened: Open, tmp_path: Path) -> None:
     context = opened()
     (tmp_path / "local/f").write_bytes(b"x")
-    context.run(Shell("mkdir closed; echo secret > unreadable; chmod 500 closed; chmod 0 unreadable"))
+    context.run(ShellText("mkdir closed; echo secret > unreadable; chmod 500 closed; chmod 0 unreadable"))
     with pytest.raises(TransferFailed, match=r"(?i)permission denied"):
         context.put([Item(str(tmp_path / "local/f"), "closed/f", 1)], True)
     with pytest.raises(TransferFailed, match=r"unreadable: it is gone, or cannot be read"):
         context.get([Item("unreadable", "u", 7)])
-    context.run(Shell("chmod 700 closed; mkdir closed/deep; chmod 0 closed/deep"))
+    context.run(ShellText("chmod 700 closed; mkdir closed/deep; chmod 0 closed/deep"))
     with pytest.raises(TransferFailed, match=r"(?i)permission denied"):
         context.tree(["closed"])
-    context.run(Shell("chmod -R 700 closed"))
+    context.run(ShellText("chmod -R 700 closed"))
 
 
 def test_removing_in_the_background(opened: Open) -> None:
@@ -465,7 +467,7 @@ def test_secrets_are_nowhere(opened: Open, ssh_servers: Mapping[str, str], tmp_p
     processes = b"".join(
         command_line(int(pid)) for pid in os.listdir("/proc") if pid.isdigit() and pid != str(os.getpid())
     )
-    there = context.run(Shell("find .. -type f -exec cat {} +; env")).out.encode()
+    there = context.run(ShellText("find .. -type f -exec cat {} +; env")).out.encode()
     seen = [processes, there, repr(context._link.route).encode(), repr(context.__dict__).encode()]
     for word in secrets:
         assert not any(word.encode() in text for text in seen)
