@@ -104,7 +104,7 @@ REPLIES = st.builds(Reply, st.sampled_from([0, 1, 124, 153, 255, -1]), TEXTS | O
 
 def judged(dialect: Any, reply: Reply) -> None:
     """Each of the three answers is a value or Unreachable."""
-    for question, about in (("looked", WATCHES), ("accounted", WATCHES), ("submitted", ASKS)):
+    for question, about in (("observed", WATCHES), ("accounted", WATCHES), ("submitted", ASKS)):
         try:
             found = understood(getattr(dialect, question), reply, about)
         except Unreachable:

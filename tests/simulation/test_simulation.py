@@ -16,10 +16,9 @@ from dispatcher.core.ports import Claim, Native, Observation, Observations
 from dispatcher.run import engine, observer, recorder, session
 from dispatcher.run import opening as beginning
 from journal import errors, segment, takeover, writer
-
-from . import cluster, faults, hosts, ports, shrink, simulation
-from .dialects import KITS
-from .faults import Faulty
+from tests.simulation import cluster, faults, hosts, ports, shrink, simulation
+from tests.simulation.dialects import KITS
+from tests.simulation.faults import Faulty
 
 pytestmark = pytest.mark.slow
 
