@@ -24,7 +24,7 @@ SCHEDULER ?=
 FULL ?=
 # Twice as many as the smallest machine has cores: half of the time of the tests is waiting.
 WORKERS ?= 4
-QUICK := --ignore tests/crash -m 'not slow and not cluster'
+QUICK := -m 'not slow and not cluster'
 LOWEST := build/lowest
 
 .PHONY: demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden diagram dist clean

@@ -17,6 +17,8 @@ from dispatcher.core.lifecycle import State
 from dispatcher.run.store import read_history, stored_journals
 from journal import verify
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).with_name("child.py")
 
 

@@ -28,6 +28,7 @@ from dispatcher.core.model import MachineSpec, TaskSpec
 from dispatcher.core.ports import Item, ShellText
 from dispatcher.files.local import digest
 from dispatcher.run.session import open_session
+from tests.clusters.ssh.arriving import bytes_of
 
 pytestmark = pytest.mark.cluster
 
@@ -227,7 +228,7 @@ def test_transfer_that_is_cut_goes_on(poor: Poor, context: SSHConnection, tmp_pa
     def cut() -> None:
         while not over.wait(0.001):
             parts = [*(tmp_path / "local").rglob("*.part"), far_part]
-            if any(path.exists() and path.stat().st_size > 2 * MIB for path in parts):
+            if any(bytes_of(path) > 2 * MIB for path in parts):
                 port.close()
                 return
 

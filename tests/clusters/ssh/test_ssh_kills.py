@@ -24,6 +24,7 @@ import pytest
 from dispatcher.core import events as ev
 from dispatcher.core.errors import Unreachable
 from dispatcher.run.session import Session, open_session
+from tests.clusters.ssh.arriving import bytes_of
 
 pytestmark = pytest.mark.cluster
 
@@ -106,7 +107,7 @@ def below(session: Session, pattern: str) -> list[Path]:
 
 
 def partial(paths: list[Path]) -> bool:
-    return any(0 < path.stat().st_size < PART for path in paths if path.exists())
+    return any(0 < bytes_of(path) < PART for path in paths)
 
 
 def moment(name: str, session: Session) -> tuple[str, Callable[[], bool]]:
