@@ -11,6 +11,8 @@
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make fuzz SECONDS=60 fuzzing led by coverage, each of three parsers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
+# make reference       make the pages of docs/reference anew from the code
+# make docs            build the site of docs/ in build/site; a warning is an error
 # make diagram         put the current table of states into README.md
 # make dist            build the wheel
 
@@ -27,7 +29,7 @@ WORKERS ?= 4
 QUICK := -m 'not slow and not cluster'
 LOWEST := build/lowest
 
-.PHONY: demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden diagram dist clean
+.PHONY: demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden reference docs diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -85,6 +87,13 @@ fuzz: $(READY)
 golden: $(READY)
 	$(BIN)/python -m pytest --golden tests/scripts/test_render.py tests/cli tests/schedulers
 	git --no-pager diff --stat -- fixtures tests
+
+reference: $(READY)
+	$(BIN)/python -m tests.docs.reference
+
+docs: $(READY)
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --quiet
 
 diagram: $(READY)
 	$(BIN)/python tests/test_readme.py

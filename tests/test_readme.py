@@ -37,7 +37,7 @@ def test_the_diagram_is_that_of_the_table() -> None:
 
 
 def test_the_example_runs_and_runs_again(tmp_path: Path) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [example] = re.findall(r"```python[^\n]*\n(.*?)```", README.read_text(), re.DOTALL)
     work(tmp_path)
     for _ in range(2):
         subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=300)

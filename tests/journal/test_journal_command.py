@@ -1,11 +1,9 @@
-"""python -m journal: exit codes, one-line errors, records as lines; and the commands in docs/journal-format.md work."""
+"""python -m journal: exit codes, one-line errors, records as lines."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,25 +114,3 @@ def test_help_has_examples() -> None:
     for arguments in (["--help"], ["verify", "--help"], ["cat", "--help"]):
         done = command(*arguments)
         assert done.returncode == 0 and "python -m journal verify runs/journal" in done.stdout
-
-
-def blocks() -> list[tuple[str, str]]:
-    """The commands of the document with what they print: fenced blocks of lines after "$ "."""
-    text = (TOP / "docs" / "journal-format.md").read_text()
-    found = []
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            line, _, printed = part.partition("\n")
-            found += [(line, printed)] if "jq" not in line or shutil.which("jq") else []
-    return found
-
-
-@pytest.mark.parametrize(("line", "printed"), blocks(), ids=lambda text: text.split("\n")[0][:40])
-def test_the_commands_of_the_document_print_what_it_says(line: str, printed: str) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TZ": "UTC"}
-    done = subprocess.run(line, shell=True, cwd=TOP, capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.rstrip("\n") == printed.rstrip("\n"), done.stderr
-
-
-def test_the_document_has_commands() -> None:
-    assert len(blocks()) >= 6

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatcher.testing import batch
 from dispatcher.testing.batch import DIALECTS, FAULTS, Site, install
 
 pytestmark = pytest.mark.slow
@@ -154,25 +151,3 @@ def test_an_unknown_fault_or_system_is_refused(tmp_path: Path) -> None:
 def test_the_page_names_every_fault_and_every_system() -> None:
     page = PAGE.read_text()
     assert [name for name in (*FAULTS, *DIALECTS) if f"`{name}`" not in page] == []
-
-
-def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
-    """Each line behind a $, and what it prints."""
-    (tmp_path / "job.sh").write_text("#!/bin/bash\nsleep 600\n")
-    (session,) = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    lines, shown = [], []
-    for line in session.splitlines():
-        (lines if line.startswith("$ ") else shown).append(line.removeprefix("$ "))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "HOME": str(tmp_path)}
-    done = subprocess.run(["bash", "-c", "\n".join(lines)], cwd=tmp_path, env=env, capture_output=True, text=True)
-    reported = (done.stdout + done.stderr).split("\n")
-    assert [line for line in shown if line not in reported] == [], done
-    assert done.returncode == 0
-
-
-def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (tmp_path / "job.sh").write_text("#!/bin/bash\ntrue\n")
-    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, timeout=600)
-    assert shlex.quote(batch.__name__) in PAGE.read_text()
