@@ -134,7 +134,7 @@ def _local(table: Mapping[str, Any]) -> Path:
 
 def _stage(path: Path, text: str) -> None:
     """The script under its own name on the local side; rewriting what is there would only change its time."""
-    from ..files.local import write_atomic
+    from ..files.incoming import write_atomic
 
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         write_atomic(path, text.encode(), 0o644)

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..core.errors import InputMissing, TransferFailed
+from . import gate
+from .incoming import BrokeOff
 
 _BLOCK = 512
 _READ = 1 << 20
@@ -118,20 +120,20 @@ class Source:
         return bytes(found)
 
 
-class Cut(TransferFailed):
+class Cut(BrokeOff):
     """The archive ended before its end."""
 
 
 class Member:
     """A file of an archive that is passing by. `same_as` names the earlier file it is a hard link to, "" if none."""
 
-    __slots__ = ("_left", "_source", "mode", "mtime", "name", "same_as", "size")
+    __slots__ = ("_left", "_source", "mode", "mtime_ns", "name", "same_as", "size")
 
     def __init__(self, info: tarfile.TarInfo, name: str, same_as: str, source: Source) -> None:
         self.name, self.same_as = name, same_as
         self.size = 0 if same_as else info.size
         # a time that no file system has is no time
-        self.mode, self.mtime = info.mode & 0o777, float(info.mtime if 0 <= info.mtime < _LATEST else 0)
+        self.mode, self.mtime_ns = info.mode & 0o777, int(info.mtime * 1e9) if 0 <= info.mtime < _LATEST else 0
         self._source, self._left = source, self.size
 
     def content(self) -> Iterator[memoryview]:
@@ -222,11 +224,8 @@ def _plain(info: tarfile.TarInfo, reported: dict[str, str], source: Source) -> M
 
 def safe(name: str) -> str:
     """A member's name as a path below the receiving directory; TransferFailed when it could lead elsewhere."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or "\0" in name or not parts:
-        raise _unsafe(name, "a name that leads elsewhere")
-    return "/".join(parts)
+    return gate.inside(name, "an archive", "unpack")
 
 
 def _unsafe(name: str, why: str) -> TransferFailed:
-    return TransferFailed(f"refused to unpack {name!r}: {why}; nothing of it was written. Look at the other side")
+    return gate.refused(name, "an archive", why, "unpack")

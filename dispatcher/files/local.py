@@ -1,12 +1,11 @@
-"""The local side's files: what is there, what it contains, and writing it so that it is whole or absent.
+"""The local side's files: what is there, what it contains, and when it is on the disk.
 
     tree(Path("/proj/runs"), ["t1", "common.json"])  ->  [FileEntry("t1/in.dat", 812), FileEntry("t1/tmp", -1), …]
     digest("/proj/runs/t1/in.dat")                   ->  "9f86d081884c7d65…"                  (SHA-256)
-    copy(source, target)                             ->  Content(812, "9f86d081884c7d65…")    read back and compared
 
-A file appears under its name only when all of it is on the disk. Names that
-start with `.dispatcher` are ours: they are not listed with the directory they
-are in, so neither a journal nor the remains of a copy are ever taken for input.
+How a file takes its name: `incoming`. Names that start with `.dispatcher` are
+ours: they are not listed with the directory they are in, so neither a journal
+nor the remains of a copy are ever taken for input.
 """
 
 from __future__ import annotations
@@ -14,14 +13,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import lru_cache
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
-from secrets import token_hex
 from typing import NamedTuple
 
 from ..core.errors import DispatcherError, InputMissing, TransferFailed
@@ -30,9 +25,9 @@ from ..core.ports import FileEntry
 #: What a name that belongs to the dispatcher itself starts with.
 OURS = ".dispatcher"
 
+#: So many files are made durable one by one; more of them all at once.
+SINGLY = 64
 _CHUNK = 1 << 20
-#: Seconds after which a half-written file that nobody has touched has no owner any more.
-_ABANDONED = 3600.0
 #: What says that names cannot be synced here: a file system without that, a directory that is closed to us or gone.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOENT})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -141,18 +136,19 @@ def _join(path: str, name: str) -> str:
 def digest(path: str | Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits; memory stays flat. Raises OSError."""
     with Path(path).open("rb", buffering=0) as file:
-        return _content(file).digest
+        return content_of(file).digest
 
 
-def _content(file: FileIO) -> Content:
+def content_of(file: FileIO) -> Content:
+    """What an open file holds from here to its end."""
     seen, size = sha256(), 0
-    for chunk in _chunks(file):
-        seen.update(chunk)
-        size += len(chunk)
+    for piece in pieces(file):
+        seen.update(piece)
+        size += len(piece)
     return Content(size, seen.hexdigest())
 
 
-def _chunks(file: FileIO) -> Iterator[memoryview]:
+def pieces(file: FileIO) -> Iterator[memoryview]:
     """What is in a file, piece by piece in one buffer: a small one for a small file, or clearing it would cost most."""
     buffer = bytearray(min(_CHUNK, max(4096, os.fstat(file.fileno()).st_size + 1)))
     while count := file.readinto(buffer):
@@ -171,99 +167,16 @@ def digests(root: Path, paths: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a small file so that a reader sees the old content or all of the new; TransferFailed if it cannot be.
-
-    Directories above it are made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _fresh(path) as (tmp, fd):
-            with open(fd, "wb", closefd=False) as file:
-                file.write(data)
-            os.fchmod(fd, mode)
-            os.fsync(fd)
-            tmp.replace(path)
-    except OSError as why:
-        raise failed("write", path, why) from why
-
-
-def copy(source: Path, target: Path, expected: str = "") -> Content:
-    """Copy a file with its mode bits and time; it takes its name once what was written has been read back and agrees.
-
-    `expected` is the SHA-256 that the source must have, "" when not known. TransferFailed says which file and
-    why; then what was there before is still there.
-    """
-    try:
-        with _fresh(target) as (tmp, fd):
-            sent = _pour(source, fd)
-            if expected and sent.digest != expected:
-                raise TransferFailed(
-                    f"cannot send {source}: it changed since it was listed; run the same command again when it is still"
-                )
-            if _read_back(fd) != sent:
-                raise TransferFailed(f"cannot write {target}: what was read back is not what was sent; check that disk")
-            tmp.replace(target)
-    except OSError as why:
-        raise failed(f"copy {source} to", target, why) from why
-    return sent
-
-
-def _pour(source: Path, fd: int) -> Content:
-    """Send the bytes of a file, then its mode bits and time, into an open file, down to the disk."""
-    seen, size = sha256(), 0
-    with source.open("rb", buffering=0) as file, open(fd, "wb", buffering=0, closefd=False) as out:
-        for chunk in _chunks(file):
-            seen.update(chunk)
-            size += len(chunk)
-            while chunk:
-                chunk = chunk[out.write(chunk) :]
-        status = os.fstat(file.fileno())
-    os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o777)
-    os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
-    os.fsync(fd)
-    return Content(size, seen.hexdigest())
-
-
-def _read_back(fd: int) -> Content:
-    # through the open file and not by name: the mode bits just set may forbid us to open it again
-    with open(fd, "rb", buffering=0, closefd=False) as file:
-        file.seek(0)
-        return _content(file)
-
-
-@contextmanager
-def _fresh(target: Path) -> Iterator[tuple[Path, int]]:
-    """A new file beside the target, ours by name, removed again when it was not renamed."""
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    _sweep(target.parent)
-    tmp = target.with_name(beside())
-    fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        yield tmp, fd
-    finally:
-        os.close(fd)
-        tmp.unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=65536)
-def _sweep(directory: Path) -> None:
-    """Remove what processes that were killed left half-written here; looked for once by each process.
-
-    One that only slept for an hour finds its file gone and says so; nothing else can happen to it.
-    """
-    with suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith(f"{OURS}-") and entry.name.endswith(".tmp"):
-                with suppress(OSError):
-                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                        os.unlink(entry.path)  # noqa: PTH108 (a Path for each of 100,000 files costs more)
-
-
 def settle(root: Path, files: Iterable[str]) -> None:
-    """Make the names of these files durable, by their paths below root, and of the directories that lead to them."""
-    for directory in dict.fromkeys(above for file in files for above in Path(file).parents):
+    """Make the names of these files durable, by their paths below root, and of the directories that lead to them.
+
+    Many files (more than SINGLY) are written to the disk all at once, contents included: no sync of each is needed.
+    """
+    names = list(files)
+    if len(names) > SINGLY:
+        os.sync()
+        return
+    for directory in dict.fromkeys(above for file in names for above in Path(file).parents):
         try:
             fd = os.open(root / directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -273,8 +186,3 @@ def settle(root: Path, files: Iterable[str]) -> None:
         except OSError as why:
             if why.errno not in _NO_SYNC:
                 raise failed("write", root / directory, why) from why
-
-
-def beside() -> str:
-    """A new name for something that is on its way to its own name; short, for names may have 255 bytes."""
-    return f"{OURS}-{token_hex(6)}.tmp"

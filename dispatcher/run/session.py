@@ -33,6 +33,7 @@ from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submis
 from ..core.plan import plan
 from ..core.ports import Context, Item, Scheduler
 from ..files import local, patterns
+from ..files.incoming import write_atomic
 from ..scripts.render import check_header, job_script, render
 from . import results
 from .engine import Engine
@@ -199,7 +200,7 @@ class Session:
                 self.spec, job.hash, "dryrun", "dryrun", tasks, self.context.place, _template(self.spec)
             )
             for name, text in render(script, self.scheduler).files(job.hash).items():
-                local.write_atomic(folder / name, text.encode())
+                write_atomic(folder / name, text.encode())
         return folder
 
     def download(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from ...core.errors import ConfigError, InputMissing
 from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudQuery, CloudSubmit, FileEntry, Item, Place, Reply
 from ...files import local
+from ...files.gate import Way
 from ...files.patterns import Listing
 from ..local.this_machine import is_file, remove_tree
 from .jobs import CloudApi
@@ -84,6 +85,7 @@ class CloudConnection:
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Remember what may go up; InputMissing names a source that is gone. It is sent with the jobs that need it."""
+        Way(self.place.local).check_all(item.target for item in items)
         for item in items:
             if item.size >= 0 and not is_file(Path(item.source)):
                 raise InputMissing(f"forward file {item.source} is not there any more; create it, then run again")

@@ -6,7 +6,6 @@ local/…/000001-dq3v81kx0mza.zip    renamed, after `whole` has found nothing wr
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,8 @@ import requests
 
 from ...core.errors import TransferFailed, Unreachable
 from ...files import local
+from ...files.gate import make_directory
+from ...files.incoming import Incoming
 from .http import Http, Lost, pieces
 
 _TRIES, _PAUSE = 5, 0.2
@@ -37,18 +38,17 @@ def fetch(
 
     Raises Unreachable when it does not come, TransferFailed when what came is not what was announced, twice.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{local.OURS}-{target.name}.part")
+    make_directory(target.parent)
     trouble: Unreachable | TransferFailed = Lost("not tried")
     for nth in range(_TRIES):
         try:
-            _go_on(http, url, part, dict(headers or {}))
-            whole(part)
-            _publish(part, target)
+            with Incoming(target, f"{local.OURS}-{target.name}.part") as file:
+                _go_on(http, url, file, dict(headers or {}))
+                whole(Path(file.path))
+                file.publish(0o600)
         except Unreachable as error:
             trouble = error
         except TransferFailed as error:
-            part.unlink(missing_ok=True)
             if nth:
                 raise
             trouble = error
@@ -58,38 +58,32 @@ def fetch(
     raise trouble
 
 
-def _go_on(http: Http, url: str, part: Path, headers: dict[str, str]) -> None:
-    have = part.stat().st_size if part.exists() else 0
+def _go_on(http: Http, url: str, file: Incoming, headers: dict[str, str]) -> None:
+    have = file.size
     if have:
         headers["Range"] = f"bytes={have}-"
     # as it is: a compressed answer has another length than what it holds
     with http.stream("GET", url, headers={"Accept-Encoding": "identity", **headers}) as response:
         if response.status_code == 416:
-            part.unlink()
+            file.restart()
             raise Lost("what was fetched before is longer than what is there; fetched anew")
         if response.status_code >= 300:
             raise Lost(f"the storage does not give it (HTTP {response.status_code})")
-        _pour(response, part, have if response.status_code == 206 else 0)
+        if have and response.status_code != 206:
+            file.restart()
+        _pour(response, file)
 
 
-def _pour(response: requests.Response, part: Path, have: int) -> None:
-    try:
-        with part.open("r+b" if have else "wb") as file:
-            file.seek(have)
-            for piece in pieces(response, _LONGEST):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as why:
-        if isinstance(why, requests.RequestException):  # they are OSErrors too
-            raise
-        raise local.failed("write", part, why) from why
+def _pour(response: requests.Response, file: Incoming) -> None:
+    have = file.size
+    for piece in pieces(response, _LONGEST):
+        file.write(piece)
     length = response.headers.get("Content-Length")
-    if length is not None and part.stat().st_size != have + int(length):
+    if length is not None and file.size != have + int(length):
         raise Lost("it broke off; gone on with")
     tag = _IS_MD5.fullmatch(response.headers.get("ETag", ""))
-    if tag and _md5(part) != tag[1].lower():
-        raise TransferFailed(f"{part} is not what the storage has (MD5); run the same command again")
+    if tag and _md5(Path(file.path)) != tag[1].lower():
+        raise TransferFailed(f"{file.target} is not what the storage has (MD5); run the same command again")
 
 
 def _md5(path: Path) -> str:
@@ -98,10 +92,3 @@ def _md5(path: Path) -> str:
         while data := file.read(1 << 20):
             seen.update(data)
     return seen.hexdigest()
-
-
-def _publish(part: Path, target: Path) -> None:
-    try:
-        part.replace(target)
-    except OSError as why:
-        raise local.failed("write", target, why) from why

@@ -16,7 +16,7 @@ from ...core.errors import ConfigError
 from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import CloudJob
-from ...files import local
+from ...files.incoming import write_atomic
 from ..local.this_machine import joined
 from . import tiefblue
 from .api import RequestInfoException
@@ -112,7 +112,7 @@ class OpenApi:
     def follow(self, id: str, path: Path) -> None:
         """Write the end of the log: this API gives no more."""
         if text := self._client.log(id):
-            local.write_atomic(path, text.encode())
+            write_atomic(path, text.encode())
 
     def remove(self, receipts: Receipts) -> None:
         """What lies in the storage belongs to the records, which are the user's history: left."""

@@ -18,8 +18,9 @@ from ...core.errors import InputMissing, TransferFailed
 from ...core.ports import Item
 from ...files import local
 from ...files.archive import changed, missing
-from ..local.this_machine import make_directory
-from .results import checked, parents, unpack
+from ...files.gate import Way, make_directory
+from ...files.incoming import Incoming
+from .results import checked, mode_of, parents
 
 _CHUNK = 1 << 20
 
@@ -36,21 +37,19 @@ def name_of(items: Iterable[Item], texts: Mapping[str, str]) -> str:
 
 def pack(path: Path, items: Iterable[Item], texts: Mapping[str, str]) -> None:
     """Write such an archive; InputMissing names a file that is gone, TransferFailed one that has changed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(local.beside())
+    make_directory(path.parent)
     try:
-        with zipfile.ZipFile(tmp, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for item in sorted(items, key=lambda item: item.target):
-                _add(archive, item)
-            for name, text in sorted(texts.items()):
-                archive.writestr(_info(name, 0o700), text.encode(errors="surrogateescape"), zipfile.ZIP_DEFLATED)
-        tmp.replace(path)
+        with Incoming(path) as file:
+            with zipfile.ZipFile(file.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                for item in sorted(items, key=lambda item: item.target):
+                    _add(archive, item)
+                for name, text in sorted(texts.items()):
+                    archive.writestr(_info(name, 0o700), text.encode(errors="surrogateescape"), zipfile.ZIP_DEFLATED)
+            file.publish(0o600, durable=False)
     except OSError as why:
         if isinstance(why, InputMissing):
             raise
         raise local.failed("write", path, why) from why
-    finally:
-        tmp.unlink(missing_ok=True)
 
 
 def _add(archive: zipfile.ZipFile, item: Item) -> None:
@@ -101,14 +100,16 @@ def zip_file_list(root_path: str | Path, zip_filename: str, file_list: Sequence[
 
 def unzip_file(zip_file: str | Path, out_dir: str | Path = "./") -> None:
     """Unpack an archive of which nothing can get out of `out_dir`; TransferFailed, and nothing is written, else."""
-    target = Path(out_dir)
+    target, way = Path(out_dir), Way(out_dir)
     with checked(Path(zip_file)) as archive:
         archive.verify()
         for name in (*archive.directories, *archive.members):
             if link := next((above for above in (name, *parents(name)) if (target / above).is_symlink()), None):
                 raise TransferFailed(f"refused to unpack {name!r} through the link {target / link}; remove the link")
         for name in archive.directories:
-            make_directory(target / name)
+            way.directory(name)
         for name, info in archive.members.items():
-            make_directory((target / name).parent)
-            unpack(archive, info, target / name)
+            way.directory(name.rpartition("/")[0])
+            with Incoming(target / name) as file:
+                archive.pour(info, file)
+                file.publish(mode_of(info))

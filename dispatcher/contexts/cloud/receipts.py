@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...files import local
+from ...files.incoming import write_atomic
 
 
 class Receipts:
@@ -32,7 +32,7 @@ class Receipts:
     def note(self, name: str, **what: Any) -> None:
         """Add to it, or change it; on the disk when this returns. Raises TransferFailed."""
         noted = {**self._known.get(name, {}), **what}
-        local.write_atomic(self.directory / f"{name}.json", json.dumps(noted).encode())
+        write_atomic(self.directory / f"{name}.json", json.dumps(noted).encode())
         self._known[name] = noted
 
     def forget(self, name: str) -> None:

@@ -11,7 +11,6 @@ allows. A later attempt's files stand before an earlier one's.
 
 from __future__ import annotations
 
-import os
 import stat
 import zipfile
 import zlib
@@ -24,7 +23,7 @@ from ...core.errors import TransferFailed
 from ...core.ports import FileEntry, Item
 from ...files import local
 from ...files.archive import safe
-from ..local.this_machine import make_directory
+from ...files.incoming import Arrivals, Incoming
 
 _CHUNK = 1 << 20
 #: Deflate reaches about 1000:1, but no result that people want does; below the second figure (bytes) any ratio goes.
@@ -75,6 +74,16 @@ class Archive:
         except _BROKEN as why:
             raise _refused(self.zip, f"{info.filename!r} is damaged ({why})") from None
         return seen.hexdigest()
+
+    def pour(self, info: zipfile.ZipInfo, file: Incoming) -> None:
+        """Write a member to a file on its way, and read it back."""
+        try:
+            with self.zip.open(info) as member:
+                while data := member.read(_CHUNK):
+                    file.write(data)
+        except _BROKEN as why:
+            raise _refused(self.zip, f"{info.filename!r} is damaged ({why})") from None
+        file.read_back()
 
     def text(self, name: str, most: int = 1 << 24) -> str:
         """A small text of it; "" when it is not there."""
@@ -148,30 +157,28 @@ class ResultArchives:
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Copy out to the local side; each file takes its name when it was written, read back and found equal."""
-        sources = self._sources()
+        sources, arrivals = self._sources(), Arrivals(self._local, items)
         by_archive: dict[Path, list[Item]] = {}
-        for item in items:
-            if item.size < 0:
-                make_directory(self._local / item.target)
-                continue
+        for item in arrivals.missing():
             if item.source not in sources:
                 raise TransferFailed(f"cannot fetch {item.source}: it is in no result archive in {self.directory}")
             by_archive.setdefault(sources[item.source][0], []).append(item)
-        done: dict[str, Item] = {}
         for path, wanted in by_archive.items():
             with checked(path) as archive:
-                done.update((item.source, self._out(archive, item)) for item in wanted)
-        return [done.get(item.source, item) if item.size >= 0 else item for item in items]
+                for item in wanted:
+                    _out(archive, item, arrivals)
+        return arrivals.items()
 
-    def _out(self, archive: Archive, item: Item) -> Item:
-        target, info = self._local / item.target, archive.members[item.source]
-        digest = archive.digest(info)
-        if item.digest and item.digest != digest:
-            raise TransferFailed(f"cannot fetch {item.source}: it is not what was listed; run the same command again")
-        if not (target.is_file() and target.stat().st_size == info.file_size and local.digest(target) == digest):
-            make_directory(target.parent)
-            unpack(archive, info, target)
-        return Item(item.source, item.target, info.file_size, digest)
+
+def _out(archive: Archive, item: Item, arrivals: Arrivals) -> None:
+    info = archive.members[item.source]
+    digest = archive.digest(info)
+    if item.digest and item.digest != digest:
+        raise TransferFailed(f"cannot fetch {item.source}: it is not what was listed; run the same command again")
+    if not arrivals.has(item, digest, info.file_size):
+        with arrivals.incoming(item) as file:
+            archive.pour(info, file)
+            arrivals.take(item, file, mode_of(info), None)
 
 
 def parents(name: str) -> list[str]:
@@ -180,27 +187,6 @@ def parents(name: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def unpack(archive: Archive, info: zipfile.ZipInfo, target: Path) -> str:
-    """Write a member to a file that appears whole or not at all; its SHA-256. TransferFailed if the disk fails."""
-    seen = sha256()
-    tmp = target.with_name(local.beside())
-    try:
-        if target.is_dir():
-            raise IsADirectoryError(21, os.strerror(21))
-        with archive.zip.open(info) as member, tmp.open("xb") as out:
-            while data := member.read(_CHUNK):
-                seen.update(data)
-                out.write(data)
-            out.flush()
-            os.fchmod(out.fileno(), (info.external_attr >> 16) & 0o777 or 0o644)
-            os.fsync(out.fileno())
-        if local.digest(tmp) != seen.hexdigest():
-            raise TransferFailed(f"cannot write {target}: what was read back is not what was sent; check that disk")
-        tmp.replace(target)
-    except _BROKEN as why:
-        raise _refused(archive.zip, f"{info.filename!r} is damaged ({why})") from None
-    except OSError as why:
-        raise local.failed("write", target, why) from why
-    finally:
-        tmp.unlink(missing_ok=True)
-    return seen.hexdigest()
+def mode_of(info: zipfile.ZipInfo) -> int:
+    """Permissions of a member; where the archive has none, those of a new file."""
+    return (info.external_attr >> 16) & 0o777 or 0o644

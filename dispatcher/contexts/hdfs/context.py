@@ -25,8 +25,9 @@ from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
+from ...files.gate import Way, make_directory
 from ..local import shell_call
-from ..local.this_machine import joined, make_directory, remove_tree
+from ..local.this_machine import joined, remove_tree
 from . import put as hdfs_put
 from . import results as hdfs_results
 from .command import Hadoop
@@ -74,6 +75,7 @@ class HDFSConnection:
         InputMissing names a source that is gone, Unreachable says that HDFS is away or in safe mode, TransferFailed
         that it is full or refuses. The bytes are verified again, by SHA-256, in each container before they are used.
         """
+        Way(self.place.local).check_all(item.target for item in items)
         hdfs_put.put(self._hadoop, self._ours, self._stage, items, replace)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:

@@ -20,8 +20,11 @@ from typing import NamedTuple
 from ...core.errors import ConfigError, TransferFailed
 from ...core.ports import Item
 from ...files import archive
+from ...files.gate import make_directory
+from ...files.incoming import Incoming
+from ...files.local import pieces
 from ...files.patterns import encoded
-from ..local.this_machine import make_directory, remove_tree
+from ..local.this_machine import remove_tree
 from .command import Hadoop, complaint
 
 _INDEX = re.compile(r"([0-9a-f]{64}|-) (-1|[0-9]+) \./(\S*)")
@@ -86,22 +89,23 @@ def _sizes(hadoop: Hadoop, ours: str) -> dict[str, int]:
 def _pack(folder: Path, directory: str, items: Sequence[Item]) -> Packed:
     """An archive of the files of one directory, read back and compared with what was listed."""
     make_directory(folder, 0o700)
-    part, seen = folder / "part", sha256()
     for item in items:
         if len(item.target.encode("utf-8", "surrogateescape")) > 4000:
             raise ConfigError(f"forward file {item.target[:80]}…: its path is too long")
-    with part.open("wb") as file:
+    with Incoming(folder / "part") as file:
         for piece in archive.packed(archive.ArchiveEntry(item.target, item.source, item.size) for item in items):
-            seen.update(piece)
             file.write(piece)
-    _compare(part, items)
-    part.rename(folder / f"{seen.hexdigest()}.tar")
-    return Packed(seen.hexdigest(), (folder / f"{seen.hexdigest()}.tar").stat().st_size, directory)
+        _compare(Path(file.path), items)
+        packed = Packed(file.content.digest, file.size, directory)
+        file.target = str(folder / f"{packed.sum}.tar")
+        file.publish(0o600, durable=False)
+    return packed
 
 
 def _compare(part: Path, items: Sequence[Item]) -> None:
-    with part.open("rb") as file:
-        for item, member in zip(items, archive.members(iter(lambda: file.read(1 << 20), b"")), strict=True):
+    """Raise TransferFailed for a file that is not what was listed."""
+    with part.open("rb", buffering=0) as file:
+        for item, member in zip(items, archive.members(map(bytes, pieces(file))), strict=True):
             seen = sha256()
             for piece in member.content():
                 seen.update(piece)

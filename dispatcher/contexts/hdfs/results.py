@@ -10,17 +10,18 @@ Nothing is believed that does not agree with the sum that names it.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from ...core.errors import TransferFailed
 from ...core.ports import FileEntry, Item
 from ...files import archive, local
-from ..local.this_machine import has_content_of, make_directory, remove_tree
+from ...files.gate import make_directory
+from ...files.incoming import Arrivals
+from ..local.this_machine import remove_tree
 from .command import Hadoop, complaint
 
 _HAND = re.compile(r"\w+\.end-\d+:hand (\w+\.application_\d+_\d+\.\d+) ([0-9a-f]{64})")
@@ -52,28 +53,17 @@ class HdfsResults:
         """Fetch, verify, place; what already is there with the same content is kept."""
         if any(item.source not in self._files for item in items):
             self._observation()
-        for item in items:
-            if item.size < 0:
-                make_directory(here / item.target)
-            elif item.source not in self._files:
+        arrivals = Arrivals(here, items)
+        for item in arrivals.missing():
+            if item.source not in self._files:
                 raise TransferFailed(f"{item.source} was not handed over by any job; run the same command again")
-        missing = [item for item in items if item.size >= 0 and not self._is_here(item, here)]
+            left = self._files[item.source]
+            arrivals.has(item, left.sum, left.size)
         try:
-            self._fetch(missing, here)
+            self._fetch(arrivals)
         finally:
             remove_tree(self._stage)
-        return [item if item.size < 0 else self._arrived(item) for item in items]
-
-    def _arrived(self, item: Item) -> Item:
-        left = self._files[item.source]
-        return Item(item.source, item.target, left.size, left.sum)
-
-    def _is_here(self, item: Item, here: Path) -> bool:
-        left, target = self._files[item.source], here / item.target
-        try:
-            return target.is_file() and target.stat().st_size == left.size and has_content_of(target, target, left.sum)
-        except OSError as why:
-            raise local.failed("read", target, why) from why
+        return arrivals.items()
 
     def _observation(self) -> None:
         """Read the exit markers, then the lists that they name."""
@@ -112,46 +102,39 @@ class HdfsResults:
             name = archive.safe(found[3].decode("utf-8", "surrogateescape"))
             self._files[name] = Left(int(found[1]), found[2].decode(), key)
 
-    def _fetch(self, items: Sequence[Item], here: Path) -> None:
+    def _fetch(self, arrivals: Arrivals) -> None:
         by_key: dict[str, dict[str, Item]] = {}
-        for item in items:
+        for item in arrivals.missing():
             by_key.setdefault(self._files[item.source].key, {})[item.source] = item
         keys = list(by_key)
         for at in range(0, len(keys), 20):  # a score of archives at a time: they need room here too
             self._bring([f"{self._ours}/out/{key}.tar" for key in keys[at : at + 20]])
             for key in keys[at : at + 20]:
-                self._unpack(key, by_key[key], here)
+                self._unpack(key, by_key[key], arrivals)
 
-    def _unpack(self, key: str, wanted: Mapping[str, Item], here: Path) -> None:
+    def _unpack(self, key: str, wanted: Mapping[str, Item], arrivals: Arrivals) -> None:
         path, rest = self._stage / f"{key}.tar", dict(wanted)
         if local.digest(path) != self._archives[key]:
             raise TransferFailed(f"{self._ours}/out/{key}.tar is not what its job handed over; look there")
-        with path.open("rb") as file:
-            for member in archive.members(_pieces(file)):
+        with path.open("rb", buffering=0) as file:
+            for member in archive.members(map(bytes, local.pieces(file))):
                 item = rest.pop(member.name, None)
                 if item is not None and member.same_as:
                     raise TransferFailed(f"refused to unpack {member.name!r} from {key}: a link")
                 if item is not None:
-                    self._place(member, item, here)
+                    self._place(member, item, arrivals)
         if rest:
             raise TransferFailed(f"{self._ours}/out/{key}.tar lacks {next(iter(rest))}; look there")
         path.unlink()
 
-    def _place(self, member: archive.Member, item: Item, here: Path) -> None:
-        part, target = self._stage / "part", here / item.target
-        with part.open("wb") as out:
+    def _place(self, member: archive.Member, item: Item, arrivals: Arrivals) -> None:
+        with arrivals.incoming(item) as file:
             for piece in member.content():
-                out.write(piece)
-        part.chmod(member.mode | 0o600)
-        os.utime(part, (member.mtime, member.mtime))
-        make_directory(target.parent)
-        local.copy(part, target, self._files[item.source].sum)
-        if member.mode | 0o600 != member.mode:
-            target.chmod(member.mode)
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: file.read(1 << 20), b"")
+                file.write(piece)
+            if file.content.digest != self._files[item.source].sum:
+                raise TransferFailed(f"cannot fetch {item.source}: it is not what its job handed over; look there")
+            file.read_back()
+            arrivals.take(item, file, member.mode, member.mtime_ns)
 
 
 def _age(key: str) -> tuple[int, int, int]:

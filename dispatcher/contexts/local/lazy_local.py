@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Item
+from ...files.gate import make_directory
 from .profile import LAZY_LOCAL
-from .this_machine import ThisMachine, joined, make_directory, must_exist, place, remove_tree
+from .this_machine import ThisMachine, joined, must_exist, place, remove_tree
 
 
 class LazyLocalConnection(ThisMachine):

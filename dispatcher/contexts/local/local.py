@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...core.errors import ConfigError, TransferFailed
+from ...core.errors import ConfigError
 from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Item, Place
 from ...files import local
+from ...files.gate import Way, make_directory
+from ...files.incoming import copy, link
 from .profile import LOCAL
 from .this_machine import (
     ThisMachine,
@@ -26,7 +28,6 @@ from .this_machine import (
     is_file,
     is_same,
     joined,
-    make_directory,
     must_exist,
     place,
     remove_tree,
@@ -62,6 +63,7 @@ class LocalConnection(ThisMachine):
 
         InputMissing names a source that is gone, TransferFailed a target that cannot be made.
         """
+        Way(self._local).check_all(item.target for item in items)
         for item in items:
             target = self._root / item.target
             if item.size < 0:
@@ -78,9 +80,9 @@ class LocalConnection(ThisMachine):
             if self._is_sent(source, target, digest):
                 return
             if self._symlink:
-                _link(source, target)
+                link(source, target)
             else:
-                local.copy(source, target, digest)
+                copy(source, target, digest)
         except OSError as why:
             raise local.failed(f"send {source} to", target, why) from why
 
@@ -95,14 +97,3 @@ class LocalConnection(ThisMachine):
     def remove(self) -> None:
         """Remove the remote root, all of it ours, and nothing beside it."""
         remove_tree(self._root)
-
-
-def _link(source: Path, target: Path) -> None:
-    tmp = target.with_name(local.beside())
-    try:
-        tmp.symlink_to(source)
-        tmp.replace(target)
-    finally:
-        tmp.unlink(missing_ok=True)
-    if target.readlink() != source or not is_file(target):
-        raise TransferFailed(f"{target} does not lead to {source} after it was linked; look who else writes there")

@@ -1,6 +1,6 @@
 """What the two contexts on this machine share: running commands, listing and fetching results.
 
-    R/t1/out.nc  --get-->  local/t1/.dispatcher-1f09c2.tmp  --read back, equal-->  local/t1/out.nc
+    R/t1/out.nc  --get-->  local/t1/.dispatcher-1f09c2….tmp  --read back, equal-->  local/t1/out.nc
 
 A result that already is the file on the local side (R is the local side, or R
 has a link to it) stays where it is. Directories are merged, never removed.
@@ -17,6 +17,8 @@ from pathlib import Path
 from ...core.errors import ConfigError, InputMissing, TransferFailed
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
+from ...files.gate import make_directory
+from ...files.incoming import Arrivals, copy
 from . import shell_call
 
 #: Tries to remove a directory: on NFS, files still open elsewhere leave `.nfs…` behind for a moment.
@@ -55,23 +57,25 @@ class ThisMachine:
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Copy to the local side and read back; a file that is the same on both sides keeps the digest given."""
-        return [self._fetched(item) for item in items]
+        arrivals = Arrivals(self._local, items)
+        for item in arrivals.missing():
+            self._fetch(item, arrivals)
+        return arrivals.items()
 
-    def _fetched(self, item: Item) -> Item:
-        source, target = self._root / item.source, self._local / item.target
-        if item.size < 0:
-            make_directory(target)
-            return item
+    def _fetch(self, item: Item, arrivals: Arrivals) -> None:
+        source = self._root / item.source
         try:
-            if is_same(source, target):
-                return Item(item.source, item.target, source.stat().st_size, item.digest)
+            size = source.stat().st_size
+            if is_same(source, self._local / item.target):
+                arrivals.note(item, local.Content(size, item.digest))
+                return
+            target = Path(arrivals.path(item))
             if has_content_of(source, target, item.digest):
-                return Item(item.source, item.target, target.stat().st_size, item.digest or local.digest(target))
+                arrivals.note(item, local.Content(size, item.digest or local.digest(target)))
+                return
         except OSError as why:
             raise local.failed("fetch", source, why) from why
-        make_directory(target.parent)
-        content = local.copy(source, target, item.digest)
-        return Item(item.source, item.target, content.size, content.digest)
+        arrivals.note(item, copy(source, target, item.digest, arrivals.durable))
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -101,15 +105,6 @@ def has_content_of(source: Path, target: Path, digest: str = "") -> bool:
     if not target.is_file() or target.stat().st_size != source.stat().st_size:
         return False
     return local.digest(target) == (digest or local.digest(source))
-
-
-def make_directory(path: Path, mode: int = 0o777) -> None:
-    """Make a directory and those above it; one that is there stays as it is. TransferFailed if a file is in the way."""
-    try:
-        if not path.is_dir():
-            path.mkdir(mode, parents=True, exist_ok=True)
-    except OSError as why:
-        raise local.failed("make directory", path, why) from why
 
 
 def remove_tree(path: Path) -> None:

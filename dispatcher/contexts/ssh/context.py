@@ -24,6 +24,7 @@ from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
+from ...files.gate import Way
 from ..local.shell_call import as_shell
 from ..local.this_machine import joined, place
 from . import config as ssh_config
@@ -88,6 +89,7 @@ class SSHConnection:
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Send what differs (`replace`) or is not there, verify it there, then give it its names."""
+        Way(self.place.local).check_all(item.target for item in items)
         if items:
             Upload(self._far, self._submission, items, replace, self._compress).run()
 

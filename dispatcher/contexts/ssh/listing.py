@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from ...core.errors import TransferFailed, Unreachable
 from ...core.ports import FileEntry
+from ...files.gate import below
 from .link import MINUTE, Link
 from .shell import Stream, run
 
@@ -231,7 +232,7 @@ def tree(far: Far, paths: Sequence[str]) -> list[FileEntry]:
     requested = list(dict.fromkeys(paths))
     while requested:
         before = set(seen)
-        seen.update((entry.path, entry) for entry in _listed(far, requested))
+        seen.update((entry.path, entry) for entry in _listed(far, requested, paths))
         full = {path.rpartition("/")[0] for path in seen}
         requested = [
             f"{path}/."
@@ -253,8 +254,8 @@ def _is_loop(entry: _Found, seen: dict[str, _Found]) -> bool:
     return False
 
 
-def _listed(far: Far, paths: Sequence[str]) -> Iterator[_Found]:
-    """Everything there."""
+def _listed(far: Far, paths: Sequence[str], tops: Sequence[str]) -> Iterator[_Found]:
+    """Everything there; TransferFailed when the answer names what is not below `tops`."""
     out: list[bytes] = []
     stream = far.run(_FIND, out.extend, nul(path or "." for path in paths))
     wrong = [line for line in stream.err.splitlines() if "find" in line and not _HARMLESS.search(line)]
@@ -264,8 +265,4 @@ def _listed(far: Far, paths: Sequence[str]) -> Iterator[_Found]:
     records = text[2:-1].split("\n|@") if text.startswith("|@") else text.split("\0")[:-1]
     for record in records:
         kind, size, me, path = _WORDS.sub(lambda word: f"{word[1][0].replace('r', 'f')} ", record).split(" ", 3)
-        yield _Found(kind, int(size), me, _normal(path))
-
-
-def _normal(path: str) -> str:
-    return "/".join(part for part in path.split("/") if part != ".")
+        yield _Found(kind, int(size), me, below(path, tops, str(far)) if set(path.split("/")) - {"."} else "")

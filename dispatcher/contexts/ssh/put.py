@@ -24,12 +24,11 @@ from ...core.errors import TransferFailed
 from ...core.ports import Item
 from ...files import local
 from ...files.archive import ArchiveEntry, changed, missing, packed
+from ...files.incoming import LARGE
 from ..local.shell_call import wrapped
 from .listing import Far, Sums, digests, failed, patiently
 from .shell import run
 
-#: Files at least as large are continued where they broke off.
-_LARGE = 1 << 20
 _READ = 1 << 20
 #: Names in one line of shell, and tries to get a file across whole.
 _NAMES, _TRIES = 200, 3
@@ -122,7 +121,7 @@ class Upload:
     def _part(self, item: Item, sums: Sums) -> int:
         """How many bytes of a file lie there already, and are its first."""
         size = sums.sizes.get(item.target, 0)
-        if sums.sized or not _LARGE <= size < item.size:
+        if sums.sized or not LARGE <= size < item.size:
             return 0
         return size if _digest(item.source, size) == sums.staged.get(item.target) else 0
 
@@ -206,10 +205,15 @@ _PROBE = 1 << 20
 
 def is_worth_it(far: Far, entries: Sequence[ArchiveEntry]) -> bool:
     """Whether gzip is likely to save time: much to send, over a slow line, and not compressed already."""
-    if sum(entry.size for entry in entries) < _SMALL or speed(far) > _FAST:
+    if not pays(far, sum(entry.size for entry in entries)):
         return False
     sample = b"".join(_sample(entry.source) for entry in entries[:: max(1, len(entries) // 8)])
     return len(zlib.compress(sample, 1)) < 0.9 * len(sample)
+
+
+def pays(far: Far, size: int) -> bool:
+    """Whether there is so much to move, over so slow a line, that compressing it may save time."""
+    return size >= _SMALL and speed(far) <= _FAST
 
 
 def _sample(source: str) -> bytes:
