@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import json
 import subprocess
 import sys
@@ -54,9 +55,7 @@ def imports(path: Path) -> list[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
-            found += [(module, node.lineno)]
-            if node.module is None or len(module.split(".")) == 1:
-                found += [(f"{module}.{alias.name}", node.lineno) for alias in node.names]
+            found += [(module, node.lineno), *((f"{module}.{alias.name}", node.lineno) for alias in node.names)]
     return found
 
 
@@ -79,6 +78,35 @@ def test_imports_go_down_only(path: Path) -> None:
     for name, line in imports(path):
         if name.startswith("dispatcher.") and part(name) in DEPTH:
             assert DEPTH[part(name)] >= DEPTH[here], f"{path}:{line}: {here} must not import {name}"
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """What is imported for annotations only (TYPE_CHECKING) does not count; what is imported in a function does."""
+    modules = {_module(path): path for path in files("dispatcher", "journal")}
+    graph = {name: _needed(path, set(modules)) - {name} for name, path in modules.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def _needed(path: Path, modules: set[str]) -> set[str]:
+    """What a file imports of these; `from .core import events` needs events, and not all that core holds."""
+    unneeded = _annotations(path)
+    found = {(name, line) for name, line in imports(path) if name in modules and line not in unneeded}
+    parents = {(name.rpartition(".")[0], line) for name, line in found}
+    return {name for name, _ in found - parents}
+
+
+def _annotations(path: Path) -> set[int]:
+    guarded = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.If)]
+    return {
+        line
+        for node in guarded
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def test_the_engine_is_handed_its_ports() -> None:

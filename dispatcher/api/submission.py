@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core.errors import ConfigError, FailedJob, JobsFailed
-from ..core.events import Cause
+from ..core.failure import failed_job
 from ..core.keys import HASH
 from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
 from ..core.plan import plan
@@ -319,11 +319,7 @@ class Submission:
             raise JobsFailed(reported, len(self.belonging_jobs), self.submission_hash, "run again to try them again")
 
     def _reported(self, job: Job) -> FailedJob:
-        found = self._progress[job.job_hash]
-        cause = found.cause or Cause("lost")
-        first = job.job_task_list[cause.task] if cause.task is not None else None
-        command, where = (first.command, first.task_work_path) if first else ("", "")
-        return FailedJob(job.job_hash, found.id, found.attempt, cause, command, where)
+        return failed_job(self._progress[job.job_hash], [task.spec() for task in job.job_task_list])
 
     def clean_jobs(self) -> None:
         """Remove the remote files of a run whose results are all here; of any other nothing is removed."""

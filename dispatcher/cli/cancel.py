@@ -17,8 +17,7 @@ from ..core.errors import DispatcherError, Interrupted
 from ..core.lifecycle import Policy, State
 from ..run.session import Session
 from . import report
-from .display import chosen
-from .execute import seconds
+from .execute import chosen, seconds
 from .find import journal_of
 from .monitor import REQUEST, Monitor
 from .reopen import reopened_session

@@ -8,31 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from .monitor import STOPPING, Monitor, Snapshot
 from .report import Tally, clock, count
-from .say import flush, harmless, say
-
-if TYPE_CHECKING:
-    from .monitor import Display, Monitor, Snapshot
-
-#: What the first signal is answered with.
-STOPPING = "stopping when what is under way is done; the jobs run on (again: stop at once)"
-
-
-def chosen(json: bool) -> Display:
-    """The display that suits: rich on a terminal, otherwise lines."""
-    from .say import on_terminal
-
-    if json:
-        return JsonLines()
-    if on_terminal():
-        from .live import Live
-
-        return Live()
-    return PlainLines()
+from .say import flush, harmless, say, say_json
 
 
 def line_of(seen: Snapshot) -> str:
@@ -97,9 +78,3 @@ class JsonLines(PlainLines):
         if text != self._last:
             self._last = text
             say_json({"event": "progress", "at": round(time.time(), 3), **facts})
-
-
-def say_json(value: object) -> None:
-    """One line of JSON, at once."""
-    say(msgspec.json.encode(value).decode() + "\n")
-    flush()

@@ -17,11 +17,11 @@ from ..core.errors import DispatcherError, Interrupted, JobsFailed
 from ..run import reuse
 from ..run.session import Session, open_session
 from ..run.store import CONTROL
-from .display import chosen, say_json
-from .monitor import Monitor
+from .display import JsonLines, PlainLines
+from .monitor import Display, Monitor
 from .report import Tally, count, duration, pairs, tally
 from .requested import Loaded
-from .say import paint, say, warn
+from .say import on_terminal, paint, say, say_json, warn
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -44,8 +44,19 @@ def seconds(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return number
+
+
+def chosen(json: bool) -> Display:
+    """The display that suits: rich on a terminal, otherwise lines."""
+    if json:
+        return JsonLines()
+    if on_terminal():
+        from .live import Live  # rich takes its time to load
+
+        return Live()
+    return PlainLines()
 
 
 def execute(requested: Loaded, args: Namespace) -> int:

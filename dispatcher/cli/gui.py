@@ -28,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ArgumentTypeError(f"{text!r} is no port; it must be 1 to 65535")
+        raise ArgumentTypeError(f"{text!r} is not a port; it must be 1 to 65535")
     return int(text)
 
 

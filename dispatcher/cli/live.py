@@ -10,7 +10,6 @@ This is the only module that imports rich.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live as Screen
@@ -19,12 +18,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from .display import STOPPING
+from .monitor import STOPPING, Monitor, Snapshot
 from .report import SHORT, Tally, duration
 from .say import harmless
-
-if TYPE_CHECKING:
-    from .monitor import Monitor, Snapshot
 
 _STYLES = {"finished": "green", "terminated": "red", "running": "cyan", "completing": "cyan", "waiting": "yellow"}
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The file beside a journal that asks the dispatcher at work to cancel (`session.open_session` heeds it).
 REQUEST = "cancel"
+#: What the first signal is answered with.
+STOPPING = "stopping when what is under way is done; the jobs run on (again: stop at once)"
 
 #: Seconds between two looks at what is to be told; also how soon a signal ends a pause.
 _TICK = 0.1

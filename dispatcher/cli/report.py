@@ -24,6 +24,7 @@ import journal as journals
 
 from ..core import events as ev
 from ..core.errors import IllegalTransition
+from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State
 
@@ -262,16 +263,7 @@ def tally(jobs: Iterable[Progress], done: int | None = None) -> Tally:
 def failures(history: History) -> list[str]:
     """What is known of every job that is terminated: a block of lines each."""
     over = [job for job in history.jobs.values() if job.state is State.terminated]
-    return [_failure(history, job) for job in over]
-
-
-def _failure(history: History, job: Progress) -> str:
-    cause = job.cause or ev.Cause("lost")
-    planned = history.planned[job.job].tasks
-    task = planned[cause.task] if cause.task is not None and 0 <= cause.task < len(planned) else None
-    lines = [f"{job.job[:SHORT]} ({job.id or 'no native id'}), {count(job.attempt, 'try')}: {cause}"]
-    lines += [f"  task: {task.command}", f"  where: {task.task_work_path}"] if task else []
-    return "\n".join([*lines, *(f"  | {line}" for line in cause.stderr.splitlines()[-5:])])
+    return [str(failed_job(job, history.planned[job.job].tasks)) for job in over]
 
 
 def requested(history: History) -> list[tuple[str, str]]:

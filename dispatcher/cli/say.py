@@ -58,6 +58,14 @@ def flush() -> None:
         raise OutputLost(error) from error
 
 
+def say_json(value: object) -> None:
+    """One line of JSON, at once."""
+    import msgspec  # help texts do without
+
+    say(msgspec.json.encode(value).decode() + "\n")
+    flush()
+
+
 def complain(message: str) -> None:
     """One error on stderr; where that is closed, nowhere."""
     if sys.stderr is not None:

@@ -31,10 +31,9 @@ from ..core.errors import ConfigError, DispatcherError
 from ..core.history import History
 from ..core.model import SubmissionSpec
 from ..run.store import local_directory, read_history, stored_journals
-from .display import say_json
 from .execute import seconds
 from .report import count, duration, pairs, tally
-from .say import flush, harmless, paint, say, warn
+from .say import flush, harmless, paint, say, say_json, warn
 
 if TYPE_CHECKING:
     from ..testing.selftest import Plan, Ran
@@ -94,13 +93,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise ArgumentTypeError(f"{text!r} is no number of 0 or more")
+        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return int(text)
 
 
 def _some(text: str) -> int:
     if not 1 <= (number := _number(text)) <= 10_000:
-        raise ArgumentTypeError(f"{text!r} is no number from 1 to 10000")
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
     return number
 
 

@@ -24,9 +24,8 @@ from ..core.errors import IllegalTransition
 from ..core.events import Event
 from ..core.lifecycle import State
 from . import report
-from .display import say_json
 from .find import journals_of
-from .say import harmless, say
+from .say import harmless, say, say_json
 
 EXAMPLES = """\
 examples:

@@ -18,9 +18,8 @@ import journal as journals
 from ..core.errors import ConfigError, IllegalTransition
 from ..core.events import Event
 from . import report
-from .display import say_json
 from .find import journal_of
-from .say import harmless, paint, say
+from .say import harmless, paint, say, say_json
 
 EXAMPLES = """\
 examples:

@@ -1,7 +1,6 @@
-"""The end of a run: what is brought to the local side, and what is told of the jobs that failed for good.
+"""The end of a run: what is brought to the local side.
 
 fetch(spec, planned, history, context, local)  ->  Delivered(jobs, files=12, bytes=3400000, missing=("t1/out.nc",))
-failed_job(history, job, "/scratch/R", log)   ->  FailedJob: job 5f1c (4211), 2 attempt(s): memory, on n7 …
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core import events as ev
-from ..core.errors import FailedJob
 from ..core.history import History
-from ..core.lifecycle import Progress, State
+from ..core.lifecycle import State
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Context
 from ..files import local, patterns
@@ -65,12 +63,3 @@ def missing_text(missing: Sequence[str], root: str) -> str:
         f"finished tasks did not write {len(missing)} of their backward_files: {shown}. Everything else was "
         f"downloaded and nothing was removed; look into {root}, or correct backward_files"
     )
-
-
-def failed_job(history: History, job: Progress, root: str, log: str) -> FailedJob:
-    """All that is known of a job that failed for good; `log` is where its script's own output went, "" if unknown."""
-    cause = job.cause or ev.Cause("lost")
-    tasks = history.planned[job.job].tasks
-    task = tasks[cause.task] if cause.task is not None and 0 <= cause.task < len(tasks) else None
-    where = f"{root}/{task.task_work_path}" if task else (log if job.id else "") or root
-    return FailedJob(job.job, job.id, job.attempt, cause, task.command if task else "", where)

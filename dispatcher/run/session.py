@@ -27,6 +27,7 @@ import journal as journals
 from .. import contexts, schedulers
 from ..core import events as ev
 from ..core.errors import ConfigError, FailedJob, Interrupted, JobsFailed, ResultMissing
+from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State, Todo, todo
 from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
@@ -237,9 +238,8 @@ class Session:
     def _failed_job(self, job: Progress) -> FailedJob:
         place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
         shared = not self.scheduler.context and template is None
-        return results.failed_job(
-            self.history, job, place.remote_root, f"{place.control}/{job.nonce}*.log" if shared else ""
-        )
+        log = f"{place.control}/{job.nonce}*.log" if shared else ""
+        return failed_job(job, self.history.planned[job.job].tasks, place.remote_root, log)
 
     def clean(self) -> None:
         """Remove what is ours on the execution side; only what was verified on this side ever goes."""

@@ -138,10 +138,10 @@ def test_failures_name_task_and_place_and_the_end_of_stderr() -> None:
     )
     (text,) = report.failures(replay.history)
     assert text.splitlines() == [
-        "5f5f5f5f5f5f (42), 1 try: task: a task failed, exit code 3",
+        "job 5f5f5f5f5f5f (42), 1 attempt(s): task: a task failed, exit code 3",
         "  task: lmp",
         "  where: t1",
-        *(f"  | line {nth}" for nth in range(4, 9)),
+        *(f"  | line {nth}" for nth in range(9)),
     ]
 
 

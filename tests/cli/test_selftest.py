@@ -90,7 +90,7 @@ def test_a_site_whose_jobs_fail_says_why(work: Any) -> None:
     ("words", "message"),
     [
         (("--chaos", "-1"), "--chaos"),
-        (("--tasks", "0"), "no number from 1"),
+        (("--tasks", "0"), "not a number from 1"),
         (("--machine", "nowhere.json"), "nowhere.json: cannot be read"),
         (("--work", "nowhere"), "no such directory"),
         (("--resources", "machine.json"), "machine.json, machine.json: submission/resources/"),

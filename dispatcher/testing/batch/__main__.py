@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     wrong.add_argument("fault", nargs="*", help="name=value")
     order = parser.parse_args(argv)
     if order.verb != "install" and not (order.directory / "bin").is_dir():
-        parser.error(f"{order.directory} is no site: make one with install")
+        parser.error(f"{order.directory} is not a site: make one with install")
     try:
         sys.stdout.write(_done(order))
     except ValueError as error:
