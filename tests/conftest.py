@@ -16,7 +16,7 @@ import pytest
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from tests.simulation.cluster import Conditions
 from tests.simulation.faults import Killed
-from tests.simulation.simulation import Simulated
+from tests.simulation.simulated import Simulated
 
 from . import groups
 

@@ -31,7 +31,7 @@ DEPTH = {room: depth for depth, level in enumerate(ROOMS) for room in level}
 
 #: Where a library may be imported.
 LIBRARIES = {
-    "transitions": "dispatcher/core/lifecycle.py",
+    "transitions": "dispatcher/core/states.py",
     "filelock": "journal/lock.py",
     "paramiko": "dispatcher/contexts/ssh/",
     "requests": "dispatcher/contexts/cloud/",

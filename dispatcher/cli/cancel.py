@@ -14,7 +14,7 @@ import journal as journals
 
 from ..core import events as ev
 from ..core.errors import DispatcherError, Interrupted
-from ..core.lifecycle import Policy, State
+from ..core.lifecycle import NO_RETRIES, OVER, State
 from ..run.session import Session
 from . import report
 from .execute import chosen, seconds
@@ -33,8 +33,6 @@ examples:
 The results of jobs that have finished are not lost: fetch them with
 "dispatcher submission HASH --download-finished-task".
 """
-
-_OVER = (State.finished, State.terminated)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -72,9 +70,9 @@ def run(args: Namespace) -> int:
 
 def _end(session: Session, monitor: Monitor) -> int:
     """Kill what lives and look until it is gone; how many jobs were ended."""
-    live = [job.job for job in session.progress.values() if job.state not in _OVER]
+    live = [job.job for job in session.progress.values() if job.state not in OVER]
     session.kill()
-    session.engine.policy = Policy(retries=-1, site_retries=-1)  # what failed earlier is not tried again either
+    session.engine.policy = NO_RETRIES  # what failed earlier is not tried again either
     session.engine.run(check_interval=5.0)
     if not session.finished():
         kind, why = (
@@ -116,4 +114,4 @@ def _request(path: Path, holder: str, end: float) -> bool:
 
 def _all_over(replay: report.Replay) -> bool:
     jobs = replay.history.jobs
-    return bool(jobs) and all(job.state in _OVER for job in jobs.values())
+    return bool(jobs) and all(job.state in OVER for job in jobs.values())

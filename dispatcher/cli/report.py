@@ -162,7 +162,7 @@ _WHY: dict[type, Callable[[Any], str]] = {
     ev.Waiting: lambda event: str(event.why),
     ev.Running: lambda event: f"on {event.node}" if event.node else "",
     ev.OwnerChanged: lambda event: str(event.why),
-    ev.Stopping: lambda event: str(event.why),
+    ev.Stopping: lambda event: str(event.why.value),
     ev.Terminated: lambda event: str(event.cause),
     ev.Reused: lambda event: f"{count(len(event.tasks), 'task')} done by submission {event.previous}",
     ev.EarlierAttemptFound: lambda event: f"{event.nonce} had been given up and was found",

@@ -77,7 +77,7 @@ def _reset(session: Session) -> None:
 
 
 def _clean(session: Session) -> None:
-    live = [job for job in session.progress.values() if job.submission_pending or job.state in _LIVE]
+    live = [job for job in session.progress.values() if job.may_run]
     if live:
         raise DispatcherError(
             f"not cleaned: {report.count(len(live), 'job')} may still run; cancel or await them first"
@@ -88,6 +88,3 @@ def _clean(session: Session) -> None:
     session.context.remove()
     session.record(ev.Cleaned())
     say(f"removed what was made in {session.context.place.remote_root}\n")
-
-
-_LIVE = (State.waiting, State.running, State.completing)

@@ -11,7 +11,7 @@
     ├── SubmissionBusy     another process is running this submission
     ├── JournalDamaged     the journal cannot be trusted: look at it with `dispatcher verify`
     ├── IllegalTransition  an event that the table of states forbids
-    ├── JobsFailed         some jobs are terminated for good; the others were brought home
+    ├── JobsFailed         some jobs are terminated for good; the results of the others were downloaded
     └── Interrupted        stopped by a signal; the jobs run on, the same command resumes
 
 The base is a RuntimeError and missing files stay FileNotFoundError, so that

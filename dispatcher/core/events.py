@@ -6,12 +6,14 @@
 
 Add events and fields with defaults; never rename one, never change a type:
 what a released version wrote stays readable. An event has one struct here,
-one row in `lifecycle.TRANSITIONS` and one case in `lifecycle.apply`.
+one row in `states.TRANSITIONS` and one case in `lifecycle.apply`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from enum import Enum
 from typing import Any, Union, get_args
 
 import msgspec
@@ -27,16 +29,32 @@ class _Event(msgspec.Struct, frozen=True, gc=False, tag_field="k", tag=_snake, o
     pass
 
 
+class CauseKind(str, Enum):
+    """What ended an attempt without success; those that a user has to act on first come first."""
+
+    memory = "memory"
+    timeout = "timeout"
+    scheduler = "scheduler"  # ended by the batch system or somebody who told it to, not by the dispatcher
+    node = "node"
+    preempted = "preempted"
+    task = "task"
+    lost = "lost"
+    rejected = "rejected"
+    cancelled = "cancelled"
+    abandoned = "abandoned"  # given up as strategy/ratio_unfinished allows
+
+    __hash__ = str.__hash__  # equal to its text, so it hashes as that
+
+
 class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Why a job ended without success.
 
-    `kind` is one of task, timeout, memory, preempted, node, cancelled, abandoned, refused, lost, scheduler.
     `code` and `signal` as the shell or the accounting gives them, `native` the scheduler's own word,
     `elapsed` seconds, `maxrss` bytes, `task` the position in its job of the first failing task,
     `stderr` its last lines, `source` who said so (marker, queue, accounting).
     """
 
-    kind: str
+    kind: CauseKind
     reason: str = ""
     code: int | None = None
     signal: int | None = None
@@ -49,11 +67,21 @@ class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     source: str = ""
 
     def __str__(self) -> str:
-        parts = [self.kind if not self.reason else f"{self.kind}: {self.reason}"]
+        parts = [f"{self.kind.value}: {self.reason}" if self.reason else self.kind.value]
         facts = (("exit code", self.code), ("signal", self.signal), ("scheduler says", self.native or None))
         parts += [f"{name} {value}" for name, value in facts if value is not None]
         parts += [f"on {self.node}"] if self.node else []
         return ", ".join(parts)
+
+
+#: When nobody said why.
+LOST = Cause(CauseKind.lost)
+
+
+def worst_of(causes: Iterable[Cause | None]) -> Cause | None:
+    """Of the causes of an array's elements, or of a job's lives, what the user has to act on first."""
+    urgency = list(CauseKind)
+    return min(filter(None, causes), key=lambda cause: urgency.index(cause.kind), default=None)
 
 
 #: Position of the task in its job (from 0), its exit code, when it ended (seconds since the epoch).
@@ -122,14 +150,14 @@ class Deferred(_Event, frozen=True, gc=False):
 
 
 class NotFound(_Event, frozen=True, gc=False):
-    """Asked, unanswered, and found nowhere after the grace: may be asked again, under the same nonce."""
+    """Requested, unanswered, and found nowhere after the absence timeout; a next request keeps the nonce."""
 
     job: str
     why: str
 
 
 class Rejected(_Event, frozen=True, gc=False):
-    """The scheduler will never take it is."""
+    """The scheduler will never take it as it is."""
 
     job: str
     cause: Cause
@@ -174,7 +202,7 @@ class Stopping(_Event, frozen=True, gc=False):
     """About to kill it; durable before the command leaves. `why`: cancelled or abandoned."""
 
     job: str
-    why: str
+    why: CauseKind
 
 
 class Terminated(_Event, frozen=True, gc=False):
@@ -213,7 +241,7 @@ class Delivered(_Event, frozen=True, gc=False):
 
 
 class Cleaned(_Event, frozen=True, gc=False):
-    """What we kept on the execution side was removed."""
+    """Our files on the execution side were removed."""
 
 
 class Concluded(_Event, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import FailedJob
-from .events import Cause
+from .events import LOST, Cause
 from .lifecycle import Progress
 from .model import TaskSpec
 
@@ -23,7 +23,7 @@ def failed_job(job: Progress, tasks: Sequence[TaskSpec], root: str = "", log: st
 
     `log` is where the job's script itself has printed to, "" if unknown.
     """
-    cause = job.cause or Cause("lost")
+    cause = job.cause or LOST
     task = failing_task(cause, tasks)
     where = "/".join(filter(None, (root, task.task_work_path))) if task else (log if job.id else "") or root
     return FailedJob(job.job, job.id, job.attempt, cause, task.command if task else "", where)

@@ -46,7 +46,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What a context is told about the other side. `free`: any further key is passed on as it is.
+    """What a context has to know about the other side. `free`: any further key is passed on as it is.
 
     `needed`: a profile must be given; `remote_root`: machine/remote_root must be.
     """

@@ -1,10 +1,4 @@
-"""The life of a job: one table, and three pure functions that carry every rule.
-
-    unsubmitted ──submitted──▶ waiting ──running──▶ running ──completing──▶ completing
-        ▲  │refused               │                   │                        │
-        │  ▼                      └─────────┬─────────┴────────────────────────┘
-        │ terminated ◀──terminated──────────┴──finished──▶ finished
-        └─retried──┘
+"""The life of a job: three pure functions that carry every rule, on the table of `states`.
 
 `apply` is the only way a state changes: live runs, resuming and replay all go
 through it. `decide` says which event an observation amounts to, `todo` what
@@ -16,89 +10,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from . import events as ev
 from .errors import IllegalTransition
-from .ports import Claim, Native, Observation
+from .ports import Claim, Native, Observation, Withdrawal
+from .states import IN_QUEUE, OVER, TRANSITIONS, State, mermaid, moves, table
 
-if TYPE_CHECKING:
-    import transitions
-
-
-class State(str, Enum):
-    """The six states of a job."""
-
-    unsubmitted = "unsubmitted"
-    waiting = "waiting"
-    running = "running"
-    completing = "completing"
-    finished = "finished"
-    terminated = "terminated"
-
-    __hash__ = str.__hash__  # that of Enum is a Python function, and every event of a replay looks a state up
-
-
-_IN_QUEUE = (State.waiting, State.running, State.completing)
-
-#: Event, from which states, to which state (None: the state stays). The order is that of the diagram.
-TRANSITIONS: tuple[tuple[str, tuple[State, ...], State | None], ...] = (
-    ("reused", (State.unsubmitted,), None),
-    ("submitting", (State.unsubmitted,), None),
-    ("deferred", (State.unsubmitted,), None),
-    ("not_found", (State.unsubmitted,), None),
-    ("submitted", (State.unsubmitted,), State.waiting),
-    ("rejected", (State.unsubmitted,), State.terminated),
-    ("running", (State.waiting, State.completing), State.running),
-    ("waiting", (State.running, State.completing), State.waiting),
-    ("completing", (State.waiting, State.running), State.completing),
-    ("owner_changed", _IN_QUEUE, None),
-    ("stopping", (State.unsubmitted, *_IN_QUEUE), None),
-    ("finished", (State.unsubmitted, *_IN_QUEUE), State.finished),
-    ("terminated", (State.unsubmitted, *_IN_QUEUE), State.terminated),
-    ("retried", (State.terminated,), State.unsubmitted),
-    ("earlier_attempt_found", (State.unsubmitted,), State.waiting),
-)
+__all__ = [
+    "FINAL", "IN_QUEUE", "NO_RETRIES", "OVER", "SITE", "TRANSITIONS", "Policy", "Progress", "State", "Todo",
+    "apply", "bits", "decide", "mermaid", "moves", "table", "todo",
+]  # fmt: skip
 
 #: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
-SITE = frozenset({"preempted", "node"})
+SITE = frozenset({ev.CauseKind.preempted, ev.CauseKind.node})
 #: Causes after which trying again is not wanted or cannot help.
-FINAL = frozenset({"cancelled", "abandoned", "rejected"})
-
-
-@cache
-def table() -> transitions.Machine:
-    """The table as a `transitions` machine. Consulted, never inhabited: no model ever lives in it."""
-    from transitions import Machine
-
-    rows = [[name, source, dest or source] for name, sources, dest in TRANSITIONS for source in sources]
-    return Machine(model=None, states=State, transitions=rows, initial=State.unsubmitted, auto_transitions=False)
-
-
-@cache
-def moves() -> dict[tuple[State, str], State]:
-    """The same table as a dictionary: (state, event) -> state, read out of the machine once."""
-    machine = table()
-    return {
-        (State[row.source], event.name): State[row.dest or row.source]
-        for event in machine.events.values()
-        for rows in event.transitions.values()
-        for row in rows
-    }
+FINAL = frozenset({ev.CauseKind.cancelled, ev.CauseKind.abandoned, ev.CauseKind.rejected})
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):
     """How far a job is: the fold of its events.
 
-    `attempt` counts from 1 (0: never asked for); `nonce` and `id` are those of the current attempt;
-    `asking`: a submission has begun and is not answered; `stopping`: why it is being killed;
+    `attempt` counts from 1 (0: never submitted); `nonce` and `id` are those of the current attempt;
+    `submission_pending`: a request to submit was written and is not answered; `stopping`: why it is being killed;
     `fails` attempts that count against retry_count, `site` those that were the site's doing;
-    `done` the tasks that ended with code 0, bit i for task i of `size`; `past` nonces of earlier attempts,
-    `lines` how much of the last one's claim is known; `stray` nonces that were asked for and then not needed, because
-    an earlier attempt was found: a call for one may still be under way, so each later question withdraws them;
-    `inherited` the tasks of `done` that an earlier submission ran.
+    `done` the tasks that ended with code 0, bit i for task i of `size`; `reused` those of `done` that an earlier
+    submission ran. `withdrawals` are earlier attempts that are to be withdrawn before another is submitted. First those
+    that were requested and then not needed, because an older one was found: a call for one may still be under way,
+    and asks itself whether the last of these is withdrawn.
     """
 
     job: str
@@ -108,20 +49,23 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     nonce: str = ""
     id: str = ""
     submission_pending: bool = False
-    stopping: str = ""
+    stopping: ev.CauseKind | None = None
     fails: int = 0
     site: int = 0
     done: int = 0
     cause: ev.Cause | None = None
-    past: tuple[str, ...] = ()
-    lines: int = 0
-    stray: tuple[str, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
     reused: int = 0
 
     @property
     def unfinished(self) -> list[int]:
         """Positions of the tasks that have not ended with code 0."""
         return [i for i in range(self.size) if not self.done >> i & 1]
+
+    @property
+    def may_run(self) -> bool:
+        """The batch system has it, or may have it."""
+        return self.submission_pending or self.state in IN_QUEUE
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -131,34 +75,33 @@ class Policy(msgspec.Struct, frozen=True):
     site_retries: int = 20
 
 
+#: What has ended stays so.
+NO_RETRIES = Policy(retries=-1, site_retries=-1)
+
+
 def apply(progress: Progress, event: ev.JobEvent) -> Progress:
     """The job after the event; raises IllegalTransition, and nothing has changed, when the table forbids it."""
-    rule = _rules()[type(event)].get(progress.state)
-    if rule is None or (progress.state is State.unsubmitted and not _unsubmitted_allows(progress, event)):
+    rule = _rules()[type(event)].get((progress.state, progress.submission_pending))
+    fits = _FITS.get(type(event))
+    if rule is None or (fits is not None and not fits(progress, event)):
         kind = event.__struct_config__.tag
-        raise IllegalTransition(f"job {progress.job}: {kind} is not possible while {_said(progress)}")
+        raise IllegalTransition(f"job {progress.job}: {kind} is not possible while {_described(progress)}")
     after, step = rule
     return step(progress, event, after)
 
 
-def _said(progress: Progress) -> str:
-    return f"{progress.state.value} and being asked for" if progress.submission_pending else progress.state.value
+def _described(progress: Progress) -> str:
+    return f"{progress.state.value} with a submission pending" if progress.submission_pending else progress.state.value
 
 
-def _unsubmitted_allows(progress: Progress, event: ev.JobEvent) -> bool:
-    """Only an asked question can be answered, and a job that may be in the queue is not given up."""
-    if isinstance(event, (ev.Submitted, ev.Deferred, ev.NotFound, ev.Rejected)):
-        return progress.submission_pending
-    if isinstance(event, ev.EarlierAttemptFound):
-        return progress.submission_pending and event.nonce in (*progress.past, *progress.stray)
-    if isinstance(event, ev.Submitting):
-        same = progress.nonce in ("", event.nonce)  # asking again for the same attempt keeps its nonce
-        return not progress.submission_pending and same and event.attempt == max(progress.attempt, 1)
-    if isinstance(event, ev.Reused):
-        return progress.attempt == 0 and all(0 <= index < progress.size for index in event.tasks)
-    if isinstance(event, ev.Finished):
-        return not progress.submission_pending and not progress.unfinished  # all was inherited
-    return not (isinstance(event, ev.Terminated) and progress.submission_pending)
+#: Whether an event that may come in this state is about this attempt, and these tasks.
+_FITS: dict[type, Callable[[Progress, Any], bool]] = {
+    ev.Reused: lambda job, event: job.attempt == 0 and all(0 <= index < job.size for index in event.tasks),
+    # another request for the same attempt keeps its nonce
+    ev.Submitting: lambda job, event: job.nonce in ("", event.nonce) and event.attempt == max(job.attempt, 1),
+    ev.EarlierAttemptFound: lambda job, event: event.nonce in dict(job.withdrawals),
+    ev.Finished: lambda job, event: job.state is not State.unsubmitted or not job.unfinished,  # all was reused
+}
 
 
 def _plain(progress: Progress, event: Any, after: State) -> Progress:
@@ -178,8 +121,13 @@ def _answered(progress: Progress, event: Any, after: State) -> Progress:
     return msgspec.structs.replace(progress, submission_pending=False)
 
 
-def _identified(progress: Progress, event: Any, after: State) -> Progress:
-    return msgspec.structs.replace(progress, state=after, id=event.id, submission_pending=False)
+def _submitted(progress: Progress, event: ev.Submitted, after: State) -> Progress:
+    """The call that submitted it withdrew the earlier attempts first."""
+    return msgspec.structs.replace(progress, state=after, id=event.id, submission_pending=False, withdrawals=())
+
+
+def _owner_changed(progress: Progress, event: ev.OwnerChanged, after: State) -> Progress:
+    return msgspec.structs.replace(progress, id=event.id)
 
 
 def _stopping(progress: Progress, event: ev.Stopping, after: State) -> Progress:
@@ -193,13 +141,14 @@ def _finished(progress: Progress, event: ev.Finished, after: State) -> Progress:
 def _terminated(progress: Progress, event: Any, after: State) -> Progress:
     done = progress.done | bits(getattr(event, "tasks", ()), progress.size)
     site = event.cause.kind in SITE
+    ended = [Withdrawal(progress.nonce, getattr(event, "lines", 0))] if progress.nonce else []
     return msgspec.structs.replace(
         progress,
         state=after,
         submission_pending=False,
         cause=event.cause,
         done=done,
-        lines=getattr(event, "lines", 0),
+        withdrawals=(*progress.withdrawals, *ended),
         fails=progress.fails + (not site),
         site=progress.site + site,
     )
@@ -212,8 +161,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
         attempt=progress.attempt + 1,
         nonce="",
         id="",
-        stopping="",
-        past=(*progress.past, progress.nonce) if progress.nonce else progress.past,
+        stopping=None,
         fails=0 if event.fresh else progress.fails,
         site=0 if event.fresh else progress.site,
     )
@@ -221,8 +169,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
 
 def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, after: State) -> Progress:
     """The verdict on that attempt was wrong: it does not count as a failure."""
-    past = tuple(nonce for nonce in progress.past if nonce != event.nonce)
-    stray = (*(nonce for nonce in progress.stray if nonce != event.nonce), progress.nonce)
+    others = (other for other in progress.withdrawals if other.nonce != event.nonce)
     fails, site = max(progress.fails - 1, 0), progress.site
     if progress.cause and progress.cause.kind in SITE:
         fails, site = progress.fails, max(site - 1, 0)
@@ -232,8 +179,7 @@ def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, af
         nonce=event.nonce,
         id="",
         submission_pending=False,
-        past=past,
-        stray=stray,
+        withdrawals=(Withdrawal(progress.nonce), *others),
         fails=fails,
         site=site,
     )
@@ -242,14 +188,14 @@ def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, af
 _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
     ev.Reused: _reused,
     ev.Submitting: _submitting,
-    ev.Submitted: _identified,
+    ev.Submitted: _submitted,
     ev.Deferred: _answered,
     ev.NotFound: _answered,
     ev.Rejected: _terminated,
     ev.Waiting: _plain,
     ev.Running: _plain,
     ev.Completing: _plain,
-    ev.OwnerChanged: _identified,
+    ev.OwnerChanged: _owner_changed,
     ev.Stopping: _stopping,
     ev.Finished: _finished,
     ev.Terminated: _terminated,
@@ -258,13 +204,19 @@ _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
 }
 
 
+_Rule = tuple[State, Callable[[Progress, Any, State], Progress]]
+
+
 @cache
-def _rules() -> dict[type, dict[State, tuple[State, Callable[[Progress, Any, State], Progress]]]]:
-    """By event and state: the state after it, and what else changes."""
-    rules: dict[type, dict[State, tuple[State, Callable[[Progress, Any, State], Progress]]]] = {}
-    for kind, step in _STEPS.items():
-        name = kind.__struct_config__.tag  # type: ignore[attr-defined]
-        rules[kind] = {state: (after, step) for (state, event), after in moves().items() if event == name}
+def _rules() -> dict[type, dict[tuple[State, bool], _Rule]]:
+    """By event, state and whether a submission is pending: the state after it, and what else changes."""
+    pending = {(source, row.event): row.pending for row in TRANSITIONS for source in row.sources}
+    rules: dict[type, dict[tuple[State, bool], _Rule]] = {kind: {} for kind in _STEPS}
+    kinds = {kind.__struct_config__.tag: kind for kind in _STEPS}  # type: ignore[attr-defined]
+    for (state, name), after in moves().items():
+        for answer in (False, True):
+            if pending.get((state, name)) in (None, answer):
+                rules[kinds[name]][state, answer] = (after, _STEPS[kinds[name]])
     return rules
 
 
@@ -279,7 +231,7 @@ def bits(tasks: tuple[ev.TaskResult, ...], size: int) -> int:
 
 _GOING = (Native.waiting, Native.running)
 #: Causes that explain a failing task better than its exit code does.
-_EXPLAINING = SITE | {"timeout", "memory"}
+_EXPLAINING = SITE | {ev.CauseKind.timeout, ev.CauseKind.memory}
 
 
 def _news(progress: Progress, seen: Observation) -> ev.JobEvent:
@@ -293,13 +245,13 @@ def _news(progress: Progress, seen: Observation) -> ev.JobEvent:
 def decide(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | None:
     """The event that an observation amounts to, or None when it is no news.
 
-    `gone`: the job has been absent, or over without success, for longer than the grace. An observation may amount
-    to several events: ask again with what `apply` makes of the first until there is none. A marker that tells of a
-    failure is not decided on while the queue still has the job: only then does the scheduler know the reason.
+    `gone`: the job has been absent, or over without success, for longer than the absence timeout. An observation may
+    amount to several events: decide again on what `apply` makes of the first until there is none. A marker that says
+    that a task failed is not decided on while the queue still has the job: only then does the scheduler know why.
     """
     if progress.state is State.unsubmitted:
         return _answer(progress, seen, gone) if progress.submission_pending else None
-    if progress.state not in _IN_QUEUE:
+    if progress.state not in IN_QUEUE:
         return None
     claim = seen.claim
     if claim and claim.owner and claim.owner != progress.id:
@@ -315,7 +267,7 @@ def decide(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | N
 
 
 def _answer(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | None:
-    """What became of a question whose answer was lost."""
+    """What became of a request whose answer was lost."""
     if seen.id:
         return ev.Submitted(progress.job, seen.id, seen.how)
     if gone and seen.native is Native.absent:
@@ -332,9 +284,9 @@ def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:
         return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks, claim.lines)
     index, code = failed[0]
     reason = "a task failed" if len(failed) == 1 else f"{len(failed)} tasks failed"
-    cause = seen.cause or ev.Cause("task")
+    cause = seen.cause or ev.Cause(ev.CauseKind.task)
     if cause.kind not in _EXPLAINING:
-        cause = msgspec.structs.replace(cause, kind="task", reason=reason, source="marker")
+        cause = msgspec.structs.replace(cause, kind=ev.CauseKind.task, reason=reason, source="marker")
     stderr, node = claim.stderr.get(index, ""), cause.node or claim.node
     cause = msgspec.structs.replace(cause, code=code, task=index, stderr=stderr, node=node)
     return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
@@ -345,7 +297,7 @@ def _cause(progress: Progress, seen: Observation) -> ev.Cause:
         return ev.Cause(progress.stopping, "killed by the dispatcher")
     if seen.cause:
         return seen.cause
-    return ev.Cause("lost", "it left the queue without an exit marker", native=seen.code, node=seen.node)
+    return ev.Cause(ev.CauseKind.lost, "it left the queue without an exit marker", native=seen.code, node=seen.node)
 
 
 class Todo(str, Enum):
@@ -370,15 +322,7 @@ def todo(progress: Progress, policy: Policy) -> Todo:
 
 
 def _may_retry(progress: Progress, policy: Policy) -> bool:
-    kind = progress.cause.kind if progress.cause else ""
+    kind = (progress.cause or ev.LOST).kind
     if kind in FINAL:
         return False
     return progress.site <= policy.site_retries if kind in SITE else progress.fails <= policy.retries
-
-
-def mermaid() -> str:
-    """The table as a Mermaid state diagram, as README shows it."""
-    lines = ["stateDiagram-v2", "    [*] --> unsubmitted"]
-    for name, sources, dest in TRANSITIONS:
-        lines += [f"    {source.value} --> {dest.value}: {name}" for source in sources if dest]
-    return "\n".join([*lines, "    finished --> [*]", "    terminated --> [*]"])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol, Union, runtime_checkable
+from typing import NamedTuple, Protocol, Union, runtime_checkable
 
 import msgspec
 
@@ -76,13 +76,22 @@ class JobScript(msgspec.Struct, frozen=True):
     log: str = ""
 
 
+class Withdrawal(NamedTuple):
+    """An attempt that is not to run any more, and how many lines of its claim are known.
+
+    Where more is found than is known, it was not over: it counts, and nothing is submitted beside it.
+    """
+
+    nonce: str
+    lines: int = 0
+
+
 class SubmitRequest(msgspec.Struct, frozen=True):
     """A job to be submitted: its nonce, its job name (starts with the nonce), its files by name (text).
 
     `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs; `forward` and
-    `backward`, `common` and `log` are as in JobScript, for places that carry files to and from each job. `revoke`
-    are the nonces of earlier attempts, with how many lines of their claims are known: they are withdrawn before the
-    question is asked; where more is found than is known, the attempt was found and nothing is asked.
+    `backward`, `common` and `log` are as in JobScript, for places that carry files to and from each job. `withdrawals`
+    are the earlier attempts, to be withdrawn before this one is submitted.
     """
 
     nonce: str
@@ -91,7 +100,7 @@ class SubmitRequest(msgspec.Struct, frozen=True):
     files: Mapping[str, str]
     resources: ResourcesSpec
     tasks: int = 1
-    revoke: tuple[tuple[str, int], ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
     forward: tuple[str, ...] = ()
     backward: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
@@ -117,7 +126,7 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class EarlierAttempt(msgspec.Struct, frozen=True):
-    """Not asked: an earlier attempt, given up as lost, runs or has run. `nonce` is that attempt's."""
+    """Not submitted: an earlier attempt, given up as lost, runs or has run. `nonce` is that attempt's."""
 
     nonce: str
 
@@ -139,7 +148,7 @@ class Native(str, Enum):
 class Query(msgspec.Struct, frozen=True):
     """A job to be looked at: its nonce, its native id ("" while the answer to its submission is missing).
 
-    `since`: when it was first asked for, seconds since the epoch (accounting is searched from there).
+    `since`: when it was first submitted, seconds since the epoch (accounting is searched from there).
     """
 
     nonce: str
@@ -163,7 +172,7 @@ class CloudJob(msgspec.Struct, frozen=True):
     common: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     log: str = ""
-    revoke: tuple[tuple[str, int], ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
     pause: float = 0.0
 
 
@@ -311,7 +320,7 @@ class Scheduler(Protocol):
         ...
 
     def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
-        """As `looked`, from the accounting: `ended` with a cause, or `unknown` where it knows nothing."""
+        """As `observed`, from the accounting: `ended` with a cause, or `unknown` where it knows nothing."""
         ...
 
     def kill(self, queries: Sequence[Query], place: Place) -> Call:
@@ -362,7 +371,7 @@ class Context(Protocol):
         """Bring back and verify; returns the items with the size and digest that arrived.
 
         `source` is relative to the remote root, `target` to the local side. A file that already is where it belongs
-        is kept.
+        is left as it is.
         """
         ...
 
@@ -377,7 +386,7 @@ class Context(Protocol):
 
 @runtime_checkable
 class Guarded(Protocol):
-    """A context whose `ask` does one thing after the other, where nothing far away turns a second copy down."""
+    """A context whose `run` does one thing after the other, where nothing far away turns a second copy down."""
 
     def guard(self, confirm: Callable[[], None]) -> None:
         """Call `confirm` before each of them: it raises SubmissionBusy when another process has taken over."""

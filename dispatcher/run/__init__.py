@@ -1,1 +1,1 @@
-"""One submission at work: the loop, what it sees, what it records, and where that is kept."""
+"""One submission at work: the loop, what it sees, what it records, and where that is stored."""

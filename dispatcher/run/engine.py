@@ -1,8 +1,8 @@
 """The loop: look at each job, do what is due, journal what happened. The only place that does both.
 
-    due    submit ─▶ ⏎submitting ─▶ scheduler.submit ─▶ context.ask ─▶ ⏎submitted | postponed | refused
-           look   ─▶ observer.look ─▶ ⏎running | waiting | finished | terminated | …
-           retry  ─▶ ⏎retried
+    due    submit  ─▶ ⏎submitting ─▶ scheduler.submit ─▶ context.run ─▶ ⏎submitted | deferred | rejected
+           observe ─▶ observer.observe ─▶ ⏎running | waiting | finished | terminated | …
+           retry   ─▶ ⏎retried
 
 ⏎ is a commit: on disk before the next arrow. Starting and recovering are the
 same thing: the history is folded before, then the loop goes round. Whatever is
@@ -17,15 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..core import events as ev
 from ..core.errors import Unreachable
 from ..core.history import History
-from ..core.lifecycle import Policy, Progress, State, Todo, todo
+from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
 from ..scripts.render import job_script, render
 from .environment import Environment
 from .observer import Observer, understood
 from .recorder import Log, Recorder
-
-_LIVE = (State.waiting, State.running, State.completing)
 
 
 class Engine:
@@ -73,14 +71,14 @@ class Engine:
         return [job for job in self.jobs.values() if self._lost(job)]
 
     def _lost(self, job: Progress) -> bool:
-        abandoned = job.cause is not None and job.cause.kind == "abandoned"
+        abandoned = job.cause is not None and job.cause.kind is ev.CauseKind.abandoned
         return job.state is State.terminated and not abandoned and todo(job, self.policy) is Todo.nothing
 
     def done_tasks(self) -> int:
         """How many tasks have ended with code 0, as far as the last look showed."""
         partial = self.observer.partial
         return sum(
-            (job.done | (partial.get(job.job, 0) if job.state in _LIVE else 0)).bit_count()
+            (job.done | (partial.get(job.job, 0) if job.state in IN_QUEUE else 0)).bit_count()
             for job in self.jobs.values()
         )
 
@@ -90,13 +88,13 @@ class Engine:
         """Go round until every job is over, or as the arguments say; `check_interval` is the longest pause (s)."""
         while not self.over() and not self.environment.stop():
             news = self.step()
-            if (exit_on_submit and self._all_asked()) or (stop_on_failure and self.failed()):
+            if (exit_on_submit and self._all_submitted()) or (stop_on_failure and self.failed()):
                 return
             if not self.over():
                 self._wait(news, check_interval)
 
-    def _all_asked(self) -> bool:
-        """Every job that may be submitted now is; those held back by max_running wait for a later run."""
+    def _all_submitted(self) -> bool:
+        """Every job that may be submitted now has been; those held back by max_running wait for a later run."""
         room = self._room()
         due = [
             job
@@ -109,8 +107,8 @@ class Engine:
         """One round; true when something changed."""
         before = self._shape()
         if self.environment.cancelled():
-            self.policy = Policy(retries=-1, site_retries=-1)  # nothing is tried again
-            self.stop_jobs(self.jobs.values(), "cancelled")
+            self.policy = NO_RETRIES
+            self.stop_jobs(self.jobs.values(), ev.CauseKind.cancelled)
         due = self._due()
         self._drop(due[Todo.drop])
         self.recorder.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
@@ -150,7 +148,7 @@ class Engine:
     def _room(self) -> int | None:
         """How many more jobs may be queued or running; None without a limit."""
         limit = self.spec.machine.max_running
-        busy = sum(1 for job in self.jobs.values() if job.state in _LIVE or job.submission_pending)
+        busy = sum(job.may_run for job in self.jobs.values())
         return None if limit is None else limit - busy
 
     def _submit(self, due: list[Progress]) -> None:
@@ -165,7 +163,7 @@ class Engine:
             self._burst = min(self._burst * 2, self.scheduler.max_submit_batch)
 
     def _submit_batch(self, due: list[Progress]) -> bool:
-        """Ask for these jobs in one call; false when there is no use in asking for more now."""
+        """Submit these jobs in one call; false when there is no use in submitting more now."""
         requests = {job.job: self._request(job) for job in due}
         self.recorder.record(*(ev.Submitting(job.job, max(job.attempt, 1), requests[job.job].nonce) for job in due))
         self.recorder.commit()
@@ -192,8 +190,7 @@ class Engine:
             files=render(script, self.scheduler).files(nonce),
             resources=self.spec.resources,
             tasks=len(script.tasks),
-            # the stray ones first: a call for one that is still under way asks whether the last attempt is withdrawn
-            revoke=(*((nonce, 0) for nonce in job.stray), *((nonce, job.lines) for nonce in job.past[-1:])),
+            withdrawals=job.withdrawals,
             forward=script.forward,
             backward=script.backward,
             common=script.common,
@@ -214,7 +211,7 @@ class Engine:
 
     # -- ending -------------------------------------------------------------------------------------------------
 
-    def stop_jobs(self, jobs: Iterable[Progress], why: str) -> None:
+    def stop_jobs(self, jobs: Iterable[Progress], why: ev.CauseKind) -> None:
         """Write down that these jobs are to be killed; the rounds that follow do it until they are gone."""
         live = [job for job in jobs if not job.stopping and job.state not in (State.finished, State.terminated)]
         if live:
@@ -222,14 +219,13 @@ class Engine:
             self.recorder.commit()
 
     def _drop(self, due: Sequence[Progress]) -> None:
-        """End jobs that were not accepted; where they were asked for, a part may be in the queue all the same."""
+        """End jobs that were not accepted; of those that were requested a part may be in the queue all the same."""
         if self._end([job for job in due if job.nonce]):
-            self.recorder.record(
-                *(ev.Terminated(job.job, ev.Cause(job.stopping, "before it was submitted")) for job in due)
-            )
+            causes = ((job.job, ev.Cause(job.stopping, "before it was submitted")) for job in due if job.stopping)
+            self.recorder.record(*(ev.Terminated(job, cause) for job, cause in causes))
 
     def _end(self, jobs: Sequence[Progress]) -> bool:
-        """Kill these jobs, by what names them in the queue; false when that could not be asked for."""
+        """Kill these jobs, by what names them in the queue; false when there was no answer."""
         if not jobs:
             return True
         queries = [self.observer.query(job) for job in jobs]
@@ -245,7 +241,7 @@ class Engine:
         ratio = self.spec.resources.strategy.ratio_unfinished
         total = sum(job.size for job in self.jobs.values())
         if ratio and self.done_tasks() >= total * (1 - ratio):
-            self.stop_jobs(self.jobs.values(), "abandoned")
+            self.stop_jobs(self.jobs.values(), ev.CauseKind.abandoned)
 
 
 def _answered(name: str, answer: Answer) -> ev.JobEvent:
@@ -255,4 +251,4 @@ def _answered(name: str, answer: Answer) -> ev.JobEvent:
         return ev.Deferred(name, answer.why)
     if isinstance(answer, EarlierAttempt):
         return ev.EarlierAttemptFound(name, answer.nonce)
-    return ev.Rejected(name, ev.Cause("rejected", answer.why, source="submit"))
+    return ev.Rejected(name, ev.Cause(ev.CauseKind.rejected, answer.why, source="submit"))

@@ -1,4 +1,4 @@
-"""A context that is asked only while this process still owns the journal.
+"""A context that is used only while this process still owns the journal.
 
     Fenced(context, journal).put(items, replace=True)     confirmed: nobody has taken over; then context.put(…)
 
@@ -36,7 +36,7 @@ class Fenced:
         return self._context
 
     def run(self, call: Call) -> Reply:
-        """See Context.ask."""
+        """See Context.run."""
         return self._confirmed().run(call)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:

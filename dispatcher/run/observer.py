@@ -1,10 +1,10 @@
 """Looking at jobs, and what it amounts to.
 
-    look ─▶ scheduler.look ─▶ context.ask ─▶ looked ─▶ decide ─▶ ⏎finished | …
-                                                  └─▶ about to be terminated: account ─▶ accounted ─▶ decide ─▶ ⏎
+    observe ─▶ scheduler.observe ─▶ context.run ─▶ observed ─▶ decide ─▶ ⏎finished | …
+                                                          └─▶ about to end: account ─▶ accounted ─▶ decide ─▶ ⏎
 
-A good answer without a job opens a grace; an exit marker, the accounting, or
-the grace's end close it. No answer changes nothing.
+A good answer without a job starts the absence timeout; an exit marker or the
+accounting end it before its time. No answer changes nothing.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ACCOUNT_HOLD = 600.0
 
 
 _About = TypeVar("_About")
-_Told = TypeVar("_Told")
+_Read = TypeVar("_Read")
 
 
-def understood(read: Callable[[Reply, _About], _Told], reply: Reply, about: _About) -> _Told:
+def understood(read: Callable[[Reply, _About], _Read], reply: Reply, about: _About) -> _Read:
     """What a dialect reads in an answer; Unreachable when it stumbles: noise is no answer, and ends no run."""
     try:
         return read(reply, about)
@@ -82,7 +82,7 @@ class Observer:
         return self.scheduler.absence_timeout if self._missing else None
 
     def query(self, job: Progress) -> Query:
-        """What to ask about a job; accounting is searched from when the submission was begun."""
+        """How to find a job; accounting is searched from when the submission was begun."""
         return Query(job.nonce, job.id, self.recorder.history.began)
 
     def troubled(self, trouble: str) -> None:
@@ -112,7 +112,7 @@ class Observer:
     # -- absence ------------------------------------------------------------------------------------------------
 
     def _gone(self, job: Progress, seen: Observation) -> bool:
-        """Absent, or over without a finished marker, for longer than the grace, and then for as long again.
+        """Absent, or over without success, for longer than the absence timeout, and then for as long again.
 
         Once is not enough: a job may have been listed too late for the first look, have run while nobody looked,
         and its marker be too fresh to be seen in the second.

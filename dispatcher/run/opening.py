@@ -2,7 +2,7 @@
 
 {"k":"opened","submission":"9f86…","plan":"2c26…","work":"fcde…","machine":{…},"resources":{…},"inputs":{…}}
 {"k":"planned","job":"5f1c…","positions":[3,0],"tasks":[{…},{…}]}
-{"k":"inherited","job":"5f1c…","tasks":[1],"previous":"b5bb…"}      task 0 of the submission ran in an earlier one
+{"k":"reused","job":"5f1c…","tasks":[1],"previous":"b5bb…"}      task 0 of the submission ran in an earlier one
 """
 
 from __future__ import annotations

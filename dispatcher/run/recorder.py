@@ -1,7 +1,7 @@
 """The one way anything is believed: refused if illegal, written, then applied.
 
 recorder.record(ev.Submitting("5f1c…", 1, "dq3v81kx0mza"))      checked, buffered, folded
-recorder.commit()                                               on disk: now the scheduler may be asked
+recorder.commit()                                               on disk: now the job may be submitted
 """
 
 from __future__ import annotations

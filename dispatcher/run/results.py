@@ -49,15 +49,15 @@ def _never_here(
     absent: Sequence[str], spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, local_path: Path
 ) -> list[str]:
     """Of what is not there, what was not brought here before: the other side may have been cleaned since."""
-    home = [p for job in planned for i, p in enumerate(job.tasks) if history.downloaded.get(job.hash, 0) >> i & 1]
-    wanted_patterns = patterns.wanted(spec, home) if absent and home else []
+    downloaded = [p for job in planned for i, p in enumerate(job.tasks) if history.downloaded.get(job.hash, 0) >> i & 1]
+    wanted_patterns = patterns.wanted(spec, downloaded) if absent and downloaded else []
     _, gone = patterns.downloads(wanted_patterns, local.tree(local_path, patterns.roots(wanted_patterns)))
     here = {patterns.readable(pattern) for pattern in wanted_patterns}.difference(gone, history.lacking)
     return [name for name in absent if name not in here]
 
 
 def missing_text(missing: Sequence[str], root: str) -> str:
-    """What to tell of backward files that are not there."""
+    """The message about backward files that are not there."""
     shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     return (
         f"finished tasks did not write {len(missing)} of their backward_files: {shown}. Everything else was "

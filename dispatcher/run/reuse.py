@@ -26,7 +26,7 @@ _KEY = "submission/previous_submission_hash"
 
 
 def of(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str | None) -> Callable[[], Reuse]:
-    """Asked when the journal of `spec` is begun; raises ConfigError when `previous` is not fit to inherit from."""
+    """To be called when the journal of `spec` is begun; raises ConfigError when `previous` cannot be built on."""
 
     def reuse() -> Reuse:
         return _harvest(spec, profile, previous) if previous else Reuse()

@@ -4,7 +4,7 @@
         session.run(check_interval=30)
 
     <local_root>/<work_base>/.dispatcher/<submission>/journal/    the journal (see docs/journal-format.md)
-    R/.dispatcher/<submission>/jobs/                              scripts, receipts and claims, where the jobs run
+    <remote root>/.dispatcher/<submission>/jobs/                  scripts, receipts and claims, where the jobs run
 
 Opening takes the lock of the journal and folds what it holds: whatever died
 before, the session starts where the records end.
@@ -78,7 +78,7 @@ class Session:
         self.scheduler, self.journal, self.history = scheduler, log, history
         self.environment, self.uploads = environment, uploads
         self.local = local_directory(spec)
-        self._ledger = Recorder(history, log)
+        self._recorder = Recorder(history, log)
         self._open_context = open_context
         self._engine: Engine | None = None
 
@@ -120,8 +120,8 @@ class Session:
 
     def record(self, *events: ev.Event) -> None:
         """Check, journal, believe; durable on return."""
-        self._ledger.record(*events)
-        self._ledger.commit()
+        self._recorder.record(*events)
+        self._recorder.commit()
 
     # -- verbs --------------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class Session:
     def kill(self, *jobs: str) -> None:
         """Ask for these jobs (all when none is named) to be ended; `run` sees it through."""
         chosen = [self.progress[job] for job in jobs] if jobs else list(self.progress.values())
-        self.engine.stop_jobs(chosen, "cancelled")
+        self.engine.stop_jobs(chosen, ev.CauseKind.cancelled)
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def open_session(
 ) -> Iterator[Session]:
     """Check everything that was asked, take the journal's lock, fold its history.
 
-    `inherit` is asked once, when a journal is begun: which tasks need not be run.
+    `reuse` is called once, when a journal is begun: which tasks need not be run.
     Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
     this submission, JournalDamaged when its journal cannot be trusted.
     """
@@ -320,7 +320,7 @@ def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
     place = local_directory(spec)
     if not place.is_dir():
         raise ConfigError(
-            f"machine/local_root + work_base: {place} is no directory; create it with the tasks' files in it"
+            f"machine/local_root + work_base: {place} is not a directory; create it with the tasks' files in it"
         )
     entries = local.tree(place, patterns.roots(patterns.sources(spec)))
     items = patterns.uploads(spec, entries, str(place))

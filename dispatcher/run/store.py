@@ -17,13 +17,13 @@ import journal as journals
 from ..core import events as ev
 from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, SubmissionBusy
 from ..core.history import History
-from ..core.lifecycle import TRANSITIONS, Progress, State
+from ..core.lifecycle import TRANSITIONS, Progress
 from ..core.model import SubmissionSpec, digest, plan_hash, work_hash
 
 #: The journal's directory below the local side, by submission hash.
 CONTROL = ".dispatcher"
 #: Digest of the table of transitions, stored in every journal it rules.
-RULES = digest([(name, [source.value for source in sources], dest) for name, sources, dest in TRANSITIONS])
+RULES = digest([(row.event, [source.value for source in row.sources], row.target, row.pending) for row in TRANSITIONS])
 
 _OF_THE_JOURNAL = frozenset({journals.Open, journals.Close, journals.Unknown})
 
@@ -105,8 +105,7 @@ def refuse_changed(spec: SubmissionSpec, submission: str, inputs: Mapping[str, s
 
 def settled(history: History) -> bool:
     """Whether nothing of this run is in a queue or may be."""
-    over = (State.unsubmitted, State.finished, State.terminated)
-    return all(job.state in over and not job.submission_pending for job in history.jobs.values())
+    return not any(job.may_run for job in history.jobs.values())
 
 
 @contextmanager

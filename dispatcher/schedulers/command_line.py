@@ -192,7 +192,7 @@ class CommandDialect:
         parts = [PREAMBLE.format(control=quoted(place.control)), f"dsp_mark={mark}\n", _SUBMIT]
         for request in requests:
             parts += [heredoc(name, text, mark) for name, text in request.files.items()]
-            parts += [f"dsp_revoke {nonce} {lines} {request.nonce}\n" for nonce, lines in request.revoke]
+            parts += [f"dsp_revoke {nonce} {lines} {request.nonce}\n" for nonce, lines in request.withdrawals]
         for nth, request in enumerate(requests):
             pause = f"sleep {request.resources.wait_time:g}\n" if nth and request.resources.wait_time else ""
             parts.append(

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ..core.errors import Unreachable
-from ..core.events import Cause
+from ..core.events import Cause, CauseKind
 from ..core.keys import Key
 from ..core.model import ResourcesSpec
 from ..core.ports import (
@@ -81,28 +81,28 @@ _DEFERRED = re.compile(
 _REJECTED = re.compile(r"\[ERR\.\] PJM|^pjsub: ", re.M)
 
 #: The job manager's exit code (PJM CODE): kind of cause and reason. Code 0 says nothing; others are named by number.
-_CODES: Mapping[str, tuple[str, str]] = {
-    "1": ("scheduler", "cancelled by pjdel, not by the dispatcher"),
-    "2": ("scheduler", "refused"),
-    "3": ("scheduler", "not executed: rejected by the job manager's exit function"),
-    "4": ("scheduler", "held"),
-    "6": ("scheduler", "cancelled by the dependency of a step job"),
-    "7": ("timeout", "cancelled by a deadline"),
-    "8": ("scheduler", "cancelled by the job manager's exit function"),
-    "9": ("node", "ended while the system was rebuilt, because it may not be run again"),
-    "11": ("timeout", "its elapsed time limit was exceeded"),
-    "12": ("memory", "its memory limit was exceeded"),
-    "13": ("scheduler", "its disk limit was exceeded"),
-    "16": ("scheduler", "its directory or its output file could not be reached"),
-    "18": ("preempted", "ended after its guaranteed time, because another job or a deadline came"),
-    "20": ("node", "node down"),
-    "21": ("scheduler", "its shell could not be started"),
-    "22": ("node", "interconnect error"),
-    "23": ("memory", "killed by the out-of-memory killer"),
-    "25": ("node", "hardware failure"),
-    "26": ("node", "prologue or epilogue failed"),
-    "27": ("node", "resource management failed"),
-    "28": ("node", "abnormal end of the job manager"),
+_CODES: Mapping[str, tuple[CauseKind, str]] = {
+    "1": (CauseKind.scheduler, "cancelled by pjdel, not by the dispatcher"),
+    "2": (CauseKind.scheduler, "refused"),
+    "3": (CauseKind.scheduler, "not executed: rejected by the job manager's exit function"),
+    "4": (CauseKind.scheduler, "held"),
+    "6": (CauseKind.scheduler, "cancelled by the dependency of a step job"),
+    "7": (CauseKind.timeout, "cancelled by a deadline"),
+    "8": (CauseKind.scheduler, "cancelled by the job manager's exit function"),
+    "9": (CauseKind.node, "ended while the system was rebuilt, because it may not be run again"),
+    "11": (CauseKind.timeout, "its elapsed time limit was exceeded"),
+    "12": (CauseKind.memory, "its memory limit was exceeded"),
+    "13": (CauseKind.scheduler, "its disk limit was exceeded"),
+    "16": (CauseKind.scheduler, "its directory or its output file could not be reached"),
+    "18": (CauseKind.preempted, "ended after its guaranteed time, because another job or a deadline came"),
+    "20": (CauseKind.node, "node down"),
+    "21": (CauseKind.scheduler, "its shell could not be started"),
+    "22": (CauseKind.node, "interconnect error"),
+    "23": (CauseKind.memory, "killed by the out-of-memory killer"),
+    "25": (CauseKind.node, "hardware failure"),
+    "26": (CauseKind.node, "prologue or epilogue failed"),
+    "27": (CauseKind.node, "resource management failed"),
+    "28": (CauseKind.node, "abnormal end of the job manager"),
 }
 
 
@@ -243,9 +243,9 @@ def accounted_cause(state: str, code: str, signal: str, manager: str) -> Cause |
     if manager in ("", "0", "-") and state == "EXT":
         if status is None and number is None:
             return None
-        kind, reason = "scheduler", "ended by a signal" if number else "its script ended without an exit marker"
+        kind, reason = CauseKind.scheduler, "ended by a signal" if number else "its script ended without an exit marker"
     else:
-        unnamed = ("scheduler", f"ended by the job manager ({state})")
+        unnamed = (CauseKind.scheduler, f"ended by the job manager ({state})")
         kind, reason = _CODES.get(manager, unnamed)
     native = f"{state} PJM code {manager}" if manager not in ("", "-") else state
     return Cause(kind, reason, code=status, signal=number, native=native, source="accounting")

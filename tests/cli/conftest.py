@@ -188,7 +188,9 @@ def story(local: str) -> Iterator[list[Any]]:
     tasks = tuple(TaskSpec(command, f"t{nth}") for nth, command in enumerate(("true", "lmp -i in", "sleep 9", "true")))
     machine = {"batch_type": "Slurm", "context_type": "SSHContext", "local_root": "./", "remote_root": "/scratch/me"}
     machine |= {"retry_count": 1}
-    failed = ev.Cause("task", "a task failed", code=3, task=1, stderr="\x1b[31moh no\x1b[0m\nsecond line", node="n7")
+    failed = ev.Cause(
+        ev.CauseKind.task, "a task failed", code=3, task=1, stderr="\x1b[31moh no\x1b[0m\nsecond line", node="n7"
+    )
     yield [
         ev.Opened("ab" * 20, "cd" * 20, "runs", machine, RESOURCES, local),
         ev.Planned(A, (0, 1), tasks[:2]),
@@ -210,12 +212,12 @@ def story(local: str) -> Iterator[list[Any]]:
         ev.Submitting(C, 1, "d" + "c" * 11),
         ev.NotFound(C, "no receipt, no claim, not in the queue"),
         ev.Submitting(C, 1, "d" + "c" * 11),
-        ev.Rejected(C, ev.Cause("rejected", "Invalid account or account/partition combination specified")),
+        ev.Rejected(C, ev.Cause(ev.CauseKind.rejected, "Invalid account or account/partition combination specified")),
         ev.Submitting(A, 2, "d" + "f" * 11),
         ev.Submitted(A, "4300"),
         ev.OwnerChanged(A, "4301", "holds the claim; 4300 was recorded"),
-        ev.Stopping(B, "cancelled"),
-        ev.Terminated(B, ev.Cause("cancelled", "killed by the dispatcher")),
+        ev.Stopping(B, ev.CauseKind.cancelled),
+        ev.Terminated(B, ev.Cause(ev.CauseKind.cancelled, "killed by the dispatcher")),
         ev.Finished(A, ((1, 0, 9.0),)),
         ev.Delivered((A,), 2, 812, ("t1/out.nc",)),
         ev.Concluded("failed", 2),

@@ -43,7 +43,7 @@ def test_a_row_says_where_from_and_where_to() -> None:
 
 
 def test_exit_codes_come_with_the_end() -> None:
-    cause = ev.Cause("task", "a task failed", code=3, task=1)
+    cause = ev.Cause(ev.CauseKind.task, "a task failed", code=3, task=1)
     ended = rows(
         ev.Submitting(JOB, 1, "dq"), ev.Submitted(JOB, "1"), ev.Terminated(JOB, cause, ((0, 0, 1.0), (1, 3, 2.0)))
     )[-1]
@@ -132,7 +132,7 @@ def test_a_tally_counts_in_the_order_of_life() -> None:
 
 def test_failures_name_task_and_place_and_the_end_of_stderr() -> None:
     stderr = "\n".join(f"line {nth}" for nth in range(9))
-    cause = ev.Cause("task", "a task failed", code=3, task=1, stderr=stderr)
+    cause = ev.Cause(ev.CauseKind.task, "a task failed", code=3, task=1, stderr=stderr)
     replay = report.Replay().fold(
         frames(OPENED, PLANNED, ev.Submitting(JOB, 1, "dq"), ev.Submitted(JOB, "42"), ev.Terminated(JOB, cause))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.core.events import Cause
+from dispatcher.core.events import Cause, CauseKind
 from dispatcher.core.failure import failed_job
 from dispatcher.core.lifecycle import Progress, State
 from dispatcher.core.model import TaskSpec
@@ -23,7 +23,7 @@ TASKS = (TaskSpec("true", "t0"), TaskSpec("lmp -i in", "t1"))
     ],
 )
 def test_task_and_place(position: int | None, id: str, task: str, where: str) -> None:
-    job = Progress("5f" * 20, 2, State.terminated, attempt=2, id=id, cause=Cause("task", code=3, task=position))
+    job = Progress("5f" * 20, 2, State.terminated, attempt=2, id=id, cause=Cause(CauseKind.task, code=3, task=position))
     found = failed_job(job, TASKS, "/scratch/R", "/scratch/R/x.log")
     assert (found.task, found.where, found.attempts, found.native_id) == (task, where, 2, id)
 
@@ -31,4 +31,4 @@ def test_task_and_place(position: int | None, id: str, task: str, where: str) ->
 def test_what_is_not_known_is_not_made_up() -> None:
     found = failed_job(Progress("5f" * 20, 2, State.terminated), TASKS)
     assert (found.cause.kind, found.task, found.where) == ("lost", "", "")
-    assert failed_job(Progress("5f" * 20, 2, cause=Cause("task", task=0)), TASKS).where == "t0"
+    assert failed_job(Progress("5f" * 20, 2, cause=Cause(CauseKind.task, task=0)), TASKS).where == "t0"

@@ -28,22 +28,22 @@ from dispatcher.core.lifecycle import (
     table,
     todo,
 )
-from dispatcher.core.ports import Claim, Native, Observation
+from dispatcher.core.ports import Claim, Native, Observation, Withdrawal
 
-CAUSE = ev.Cause("task", "a task failed", code=1)
+CAUSE = ev.Cause(ev.CauseKind.task, "a task failed", code=1)
 SAMPLES: dict[str, Any] = {
     "reused": ev.Reused("j", (1,), "5f1c"),
     "submitting": ev.Submitting("j", 1, "n1"),
     "submitted": ev.Submitted("j", "7"),
     "deferred": ev.Deferred("j", "full"),
     "not_found": ev.NotFound("j", "nowhere"),
-    "rejected": ev.Rejected("j", ev.Cause("rejected")),
+    "rejected": ev.Rejected("j", ev.Cause(ev.CauseKind.rejected)),
     "waiting": ev.Waiting("j"),
     "running": ev.Running("j"),
     "completing": ev.Completing("j"),
     "owner_changed": ev.OwnerChanged("j", "8", "holds the claim"),
     "finished": ev.Finished("j", ((0, 0, 1.0), (1, 0, 2.0))),
-    "stopping": ev.Stopping("j", "cancelled"),
+    "stopping": ev.Stopping("j", ev.CauseKind.cancelled),
     "terminated": ev.Terminated("j", CAUSE, ((0, 0, 1.0), (1, 1, 2.0))),
     "retried": ev.Retried("j"),
     "earlier_attempt_found": ev.EarlierAttemptFound("j", "n0"),
@@ -53,12 +53,12 @@ ASKING = ("submitted", "deferred", "not_found", "rejected", "earlier_attempt_fou
 
 def test_every_event_has_a_struct_a_row_and_a_sample() -> None:
     tags = {event.__struct_config__.tag for event in ev.JOB_EVENTS}
-    assert tags == {name for name, _, _ in TRANSITIONS} == set(SAMPLES)
+    assert tags == {row.event for row in TRANSITIONS} == set(SAMPLES)
 
 
 def test_the_table_is_the_machine_of_transitions() -> None:
     assert {state.name for state in State} == set(table().states)
-    expected = {(s, name): dest or s for name, sources, dest in TRANSITIONS for s in sources}
+    expected = {(s, row.event): row.target or s for row in TRANSITIONS for s in row.sources}
     assert moves() == expected
 
 
@@ -73,7 +73,7 @@ def test_every_state_times_every_event_moves_or_raises(state: State, name: str, 
         attempt=1 if name != "submitting" else 0,
         nonce="n1",
         submission_pending=submission_pending,
-        past=("n0",),
+        withdrawals=(Withdrawal("n0"),),
     )
     legal = (state, name) in moves()
     if state is State.unsubmitted:
@@ -107,9 +107,12 @@ def test_the_life_of_a_job_with_one_retry() -> None:
     for name in ("submitting", "submitted", "running", "completing", "terminated", "retried"):
         progress = apply(progress, SAMPLES[name])
     assert (progress.state, progress.attempt, progress.fails, progress.done) == (State.unsubmitted, 2, 1, 0b01)
-    assert (progress.past, progress.nonce, progress.id, progress.unfinished) == (("n1",), "", "", [1])
+    assert (progress.withdrawals, progress.nonce, progress.id) == ((Withdrawal("n1"),), "", "")
+    assert progress.unfinished == [1]
     progress = apply(progress, ev.Submitting("j", 2, "n2"))
-    progress = apply(apply(progress, ev.Submitted("j", "9")), ev.Finished("j", ((1, 0, 3.0),)))
+    progress = apply(progress, ev.Submitted("j", "9"))
+    assert progress.withdrawals == (), "the call that submitted it has withdrawn the first one"
+    progress = apply(progress, ev.Finished("j", ((1, 0, 3.0),)))
     assert (progress.state, progress.done, progress.cause) == (State.finished, 0b11, None)
 
 
@@ -119,7 +122,7 @@ def test_a_question_of_another_attempt_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(SITE))
-def test_the_sites_doing_does_not_use_up_the_users_retries(kind: str) -> None:
+def test_the_sites_doing_does_not_use_up_the_users_retries(kind: ev.CauseKind) -> None:
     progress = Progress("j", 1, state=State.running, attempt=1)
     ended = apply(progress, ev.Terminated("j", ev.Cause(kind)))
     assert (ended.fails, ended.site) == (0, 1)
@@ -140,7 +143,7 @@ def test_retry_count_counts_the_retries_after_the_first_attempt(retries: int, at
 
 
 @pytest.mark.parametrize("kind", sorted(FINAL))
-def test_what_was_ended_on_purpose_is_not_tried_again(kind: str) -> None:
+def test_what_was_ended_on_purpose_is_not_tried_again(kind: ev.CauseKind) -> None:
     assert todo(Progress("j", 1, state=State.terminated, cause=ev.Cause(kind)), Policy(3)) is Todo.nothing
 
 
@@ -169,7 +172,7 @@ DECISIONS: list[tuple[str, Progress, Observation, bool, Any]] = [
         LIVE,
         observation(Native.absent, claim=Claim("7", tasks=ALL[:1], ended=0)),
         False,
-        ev.Terminated("j", ev.Cause("lost", "it left the queue without an exit marker"), ALL[:1]),
+        ev.Terminated("j", ev.Cause(ev.CauseKind.lost, "it left the queue without an exit marker"), ALL[:1]),
     ),
     (
         "another copy holds the claim",
@@ -198,7 +201,7 @@ def test_gone_without_a_marker_keeps_what_was_done() -> None:
 
 def test_the_schedulers_reason_explains_a_failing_task() -> None:
     claim = Claim("7", tasks=((0, 137, 1.0),), ended=1, stderr={0: "Killed"})
-    reported = ev.Cause("memory", "out of memory", native="OUT_OF_MEMORY", maxrss=1 << 30)
+    reported = ev.Cause(ev.CauseKind.memory, "out of memory", native="OUT_OF_MEMORY", maxrss=1 << 30)
     event = decide(LIVE, observation(Native.absent, claim=claim, cause=reported), False)
     assert isinstance(event, ev.Terminated)
     assert (event.cause.kind, event.cause.code, event.cause.stderr, event.cause.maxrss) == (
@@ -210,7 +213,7 @@ def test_the_schedulers_reason_explains_a_failing_task() -> None:
 
 
 def test_the_accountings_cause_is_kept() -> None:
-    cause = ev.Cause("timeout", "time limit", native="TIMEOUT", elapsed=61.0)
+    cause = ev.Cause(ev.CauseKind.timeout, "time limit", native="TIMEOUT", elapsed=61.0)
     event = decide(LIVE, observation(Native.ended, cause=cause), True)
     assert isinstance(event, ev.Terminated)
     assert event.cause == cause
@@ -236,7 +239,7 @@ def test_a_lost_answer_is_found_or_waited_for() -> None:
 
 
 def test_a_killed_job_ends_for_the_reason_it_was_killed_for() -> None:
-    stopping = msgspec.structs.replace(LIVE, stopping="cancelled")
+    stopping = msgspec.structs.replace(LIVE, stopping=ev.CauseKind.cancelled)
     event = decide(stopping, observation(Native.ended), False)
     assert isinstance(event, ev.Terminated)
     assert event.cause.kind == "cancelled"
@@ -249,9 +252,9 @@ def test_bits_are_the_tasks_that_ended_well() -> None:
 
 def test_the_diagram_shows_every_move_that_changes_a_state() -> None:
     text = mermaid()
-    for name, sources, dest in TRANSITIONS:
-        for source in sources:
-            assert (f"    {source.value} --> {dest.value}: {name}" in text) if dest else True
+    for row in TRANSITIONS:
+        for source in row.sources:
+            assert (f"    {source.value} --> {row.target.value}: {row.event}" in text) if row.target else True
     assert text.startswith("stateDiagram-v2")
 
 

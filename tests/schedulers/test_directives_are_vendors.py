@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, TaskSpec
-from dispatcher.core.ports import JobScript, Place, Query, SubmitRequest
+from dispatcher.core.ports import JobScript, Place, Query, SubmitRequest, Withdrawal
 from dispatcher.run.session import new_nonce
 from dispatcher.schedulers import chosen, load
 from dispatcher.scripts.render import render
@@ -255,7 +255,7 @@ def test_whatever_is_asked_for(dialect: str, array: bool, requested: ResourcesSp
     script = render(JobScript("5f1c", nonce, nonce + title, place, requested, listed, None), scheduler)
     assert wrong_directives(dialect, script.text()) == []
     request = SubmitRequest(
-        nonce, nonce + title, f"{nonce}.sub", {}, requested, tasks=tasks, revoke=(("dq3v81kx0mza", 1),)
+        nonce, nonce + title, f"{nonce}.sub", {}, requested, tasks=tasks, withdrawals=(Withdrawal("dq3v81kx0mza", 1),)
     )
     queries = [Query(nonce, "4211"), Query(new_nonce(), "")]
     account = scheduler.account(queries, place)

@@ -24,6 +24,7 @@ from dispatcher.core.ports import (
     Rejection,
     Reply,
     SubmitRequest,
+    Withdrawal,
 )
 from dispatcher.schedulers.yarn.answers import STATES
 from dispatcher.schedulers.yarn.dialect import DistributedShellDialect
@@ -80,9 +81,9 @@ def test_shellcheck_has_no_complaint(name: str) -> None:
 
 
 def request(nonce: str = "dn1", **what: Any) -> SubmitRequest:
-    revoke = what.pop("revoke", ())
+    withdrawals = what.pop("withdrawals", ())
     files = what.pop("files", {f"{nonce}.sub": "#!/bin/bash\ntrue\n"})
-    return SubmitRequest(nonce, f"{nonce}-relax", f"{nonce}.sub", files, resources(**what), revoke=revoke)
+    return SubmitRequest(nonce, f"{nonce}-relax", f"{nonce}.sub", files, resources(**what), withdrawals=withdrawals)
 
 
 @pytest.mark.slow
@@ -118,7 +119,7 @@ def test_docker_only_when_an_image_is_named_and_no_queue_when_none_is() -> None:
 
 def test_earlier_attempts_are_withdrawn_and_large_scripts_sent_before_anything_is_asked() -> None:
     files = {"dn2.sub": "x", "dn2.run": "y"}
-    text = YARN.submit([request("dn2", revoke=(("dn1", 1),), files=files)], PLACE).text
+    text = YARN.submit([request("dn2", withdrawals=(Withdrawal("dn1", 1),), files=files)], PLACE).text
     parsed(text)
     sent = text.index('hadoop fs -put -f dn2.run dn1.withdrawn "$dsp_far/jobs/"')
     assert sent < text.index("dsp_revoke dn1 1 dn2\n") < text.index("dsp_start dn2 ")

@@ -19,7 +19,7 @@ from dispatcher.schedulers.pbs import dialect as pbs
 from dispatcher.schedulers.pbs.dialect import PBSDialect
 from dispatcher.schedulers.pbs.torque import TorqueDialect
 from tests.simulation.cluster import Conditions
-from tests.simulation.simulation import submission
+from tests.simulation.simulated import submission
 
 HERE = Path(__file__).parent
 NOTES = HERE.parents[1] / "fixtures" / "transcripts" / "openpbs" / "README.txt"

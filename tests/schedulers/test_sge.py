@@ -22,6 +22,7 @@ from dispatcher.core.ports import (
     Rejection,
     Reply,
     SubmitRequest,
+    Withdrawal,
 )
 from dispatcher.schedulers.sge.array import SGEArrayDialect
 from dispatcher.schedulers.sge.dialect import SGEDialect
@@ -147,7 +148,9 @@ def test_the_outcome_is_open(text: str) -> None:
 
 def test_the_attempt_before_is_deleted_before_the_next() -> None:
     """W28: Eqw is resubmitted without deleting the stuck job."""
-    request = SubmitRequest("dn2", "dn2-x", "dn2.sub", {}, ResourcesSpec(1, 1, 0, "", 1), revoke=(("dn1", 0),))
+    request = SubmitRequest(
+        "dn2", "dn2-x", "dn2.sub", {}, ResourcesSpec(1, 1, 0, "", 1), withdrawals=(Withdrawal("dn1"),)
+    )
     lines = SGEDialect().submit_line(request, PLACE).split("\n")
     assert ("qdel 'dn1*'" in lines[0], "qsub -terse -N dn2-x dn2.sub" in lines[1]) == (True, True)
 

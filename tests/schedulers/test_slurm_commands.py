@@ -24,6 +24,7 @@ from dispatcher.core.ports import (
     Reply,
     ShellText,
     SubmitRequest,
+    Withdrawal,
 )
 from dispatcher.schedulers.slurm.array import SlurmArrayDialect
 from dispatcher.schedulers.slurm.dialect import SlurmDialect
@@ -61,13 +62,17 @@ class Site:
             (self.bin / name).chmod(0o755)
         self.place = Place(str(top / "local"), str(top / "R"), str(self.home))
 
-    def submit(self, *nonces: str, tasks: int = 1, revoke: tuple[str, ...] = (), **kwargs: Any) -> dict[str, Answer]:
+    def submit(
+        self, *nonces: str, tasks: int = 1, withdrawals: tuple[Withdrawal, ...] = (), **kwargs: Any
+    ) -> dict[str, Answer]:
         resources = ResourcesSpec(1, 1, 0, "", tasks, kwargs=kwargs)
         listed = tuple((n, TaskSpec("true", f"t{n}")) for n in range(tasks))
         requests = []
         for nonce in nonces:
             script = render(JobScript("5f1c", nonce, nonce, self.place, resources, listed), self.dialect)
-            requests.append(SubmitRequest(nonce, nonce, f"{nonce}.sub", script.files(nonce), resources, tasks, revoke))
+            requests.append(
+                SubmitRequest(nonce, nonce, f"{nonce}.sub", script.files(nonce), resources, tasks, withdrawals)
+            )
         return dict(self.dialect.submitted(self.run(self.dialect.submit(requests, self.place)), requests))
 
     def observe(self, *queries: Query) -> Observations:
@@ -341,7 +346,7 @@ def test_a_retry_withdraws_every_element(arrays: Site) -> None:
     """Also those that have not begun: they look for the claim of the whole."""
     element(arrays, 0, "task 0 0 1790000000 .", "end 0 1790000001 .")
     element(arrays, 1, "task 1 0 1790000000 .")
-    arrays.submit("db", tasks=2, revoke=(("da", 5),))
+    arrays.submit("db", tasks=2, withdrawals=(Withdrawal("da", 5),))
     assert (arrays.home / "da.claim").read_text() == "revoked\n"
     assert (arrays.home / "da.1.claim").read_text() == "revoked\n"
     assert (arrays.home / "da.0.claim").read_text().startswith("claim 101")

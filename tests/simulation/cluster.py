@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dispatcher.core.events import Cause
+from dispatcher.core.events import Cause, CauseKind
 from dispatcher.core.ports import Claim, Native
 
 from .conditions import Conditions
@@ -165,7 +165,7 @@ class Cluster:
         claim = self.claims[self.fence(copy)]
         if fate == "killed":
             self.mishaps[copy.job] += 1
-            copy.cause = Cause("node", "the node went down", native="NODE_FAIL")
+            copy.cause = Cause(CauseKind.node, "the node went down", native="NODE_FAIL")
         elif claim.owner == copy.id:
             self.write(self.fence(copy), self._marked(copy, claim))
 
@@ -198,7 +198,7 @@ class Cluster:
         rows = []
         for request in requests:
             nonce = request["nonce"]
-            if turned := [old for old, lines in request["revoke"] if not self._revoked(old, lines)]:
+            if turned := [old for old, lines in request["withdrawals"] if not self._revoked(old, lines)]:
                 rows.append([nonce, "earlier", turned[0]])
                 continue
             self.scripts[nonce] = request["script"]
@@ -268,4 +268,4 @@ class Cluster:
         for copy in (self.known(id, nonce) for nonce, id in ids.items()):
             if copy and copy.state is not Native.ended:
                 copy.began = copy.began if copy.state is Native.running else None
-                copy.state, copy.cause = Native.ended, Cause("scheduler", "killed")
+                copy.state, copy.cause = Native.ended, Cause(CauseKind.scheduler, "killed")

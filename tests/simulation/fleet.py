@@ -16,7 +16,7 @@ from journal.lock import unlock
 
 from .faults import Faulty
 from .hosts import BrokenPromise, Host, Process
-from .simulation import Simulated
+from .simulated import Simulated
 from .turns import Turn, Turns
 
 #: Lives and rounds after which a run that has not ended is a broken promise.

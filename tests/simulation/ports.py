@@ -69,7 +69,10 @@ class SimulatedQueue:
 
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """All requests in one call."""
-        rows = [{"nonce": a.nonce, "script": "".join(a.files.values()), "revoke": list(a.revoke)} for a in requests]
+        rows = [
+            {"nonce": a.nonce, "script": "".join(a.files.values()), "withdrawals": list(a.withdrawals)}
+            for a in requests
+        ]
         return _call("submit", requests=rows)
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:

@@ -16,7 +16,7 @@ from dispatcher.core.ports import Claim, Native, Observation, Observations
 from dispatcher.run import engine, observer, recorder, session
 from dispatcher.run import opening as beginning
 from journal import errors, segment, takeover, writer
-from tests.simulation import cluster, faults, hosts, ports, shrink, simulation
+from tests.simulation import cluster, faults, hosts, ports, shrink, simulated, simulation
 from tests.simulation.dialects import KITS
 from tests.simulation.faults import Faulty
 
@@ -103,7 +103,7 @@ def intent_not_durable(patch: pytest.MonkeyPatch) -> None:
 def a_lost_answer_is_asked_again_under_a_new_nonce(patch: pytest.MonkeyPatch) -> None:
     request = engine.Engine._request
     patch.setattr(engine.Engine, "_request", lambda self, job: request(self, msgspec.structs.replace(job, nonce="")))
-    patch.setattr(lifecycle, "_unsubmitted_allows", lambda progress, event: True)
+    patch.setitem(lifecycle._FITS, events.Submitting, lambda job, event: True)
 
 
 @mutant
@@ -126,7 +126,9 @@ def the_claim_is_skipped(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def earlier_attempts_are_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
     request = engine.Engine._request
-    patch.setattr(engine.Engine, "_request", lambda self, job: msgspec.structs.replace(request(self, job), revoke=()))
+    patch.setattr(
+        engine.Engine, "_request", lambda self, job: msgspec.structs.replace(request(self, job), withdrawals=())
+    )
 
 
 @mutant
@@ -327,7 +329,7 @@ def one_that_was_taken_over_still_asks(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_secret_is_kept(patch: pytest.MonkeyPatch) -> None:
     as_json = beginning._as_json
-    patch.setattr(beginning, "_as_json", lambda value: {**as_json(value), "password": simulation.SECRETS[0]})
+    patch.setattr(beginning, "_as_json", lambda value: {**as_json(value), "password": simulated.SECRETS[0]})
 
 
 @mutant
@@ -432,7 +434,7 @@ def test_a_failing_seed_becomes_a_short_script(monkeypatch: pytest.MonkeyPatch) 
     script = shrink.shortest(seed, simulation.simulate)
     first, call, said, *faults = script.splitlines()
     assert first == "from tests.simulation.simulation import simulate"
-    with pytest.raises(simulation.BrokenPromise) as broken:
+    with pytest.raises(hosts.BrokenPromise) as broken:
         exec(script, {})
     assert said == f"# {broken.value}"
     assert len(faults) < len(shrink_faults(seed)), call
@@ -440,6 +442,6 @@ def test_a_failing_seed_becomes_a_short_script(monkeypatch: pytest.MonkeyPatch) 
 
 
 def shrink_faults(seed: int) -> list[Any]:
-    with pytest.raises(simulation.BrokenPromise) as broken:
+    with pytest.raises(hosts.BrokenPromise) as broken:
         simulation.simulate(seed)
     return broken.value.faults

@@ -63,7 +63,7 @@ class Submitter:
         return reported
 
     def _one(self, job: CloudJob) -> tuple[str, str]:
-        for nonce, lines in job.revoke:
+        for nonce, lines in job.withdrawals:
             if self._turned_up(nonce, lines, job.nonce):
                 self._drop(job.nonce)
                 return "earlier", nonce

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ...core.errors import Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind
 from ...core.keys import Key
 from ...core.model import ResourcesSpec
 from ...core.ports import (
@@ -131,7 +131,7 @@ class CloudDialect:
             common=request.common,
             outputs=(*dict.fromkeys(pattern or "." for pattern in request.backward), CLAIM.format(nonce=request.nonce)),
             log=request.log,
-            revoke=request.revoke,
+            withdrawals=request.withdrawals,
             pause=request.resources.wait_time,
         )
 
@@ -178,7 +178,7 @@ class CloudDialect:
         if "open" in reported:
             return msgspec.structs.replace(found, native=Native.unknown, hint=f"its results: {reported['open']}")
         if "bad" in reported:
-            return msgspec.structs.replace(found, cause=Cause("lost", reported["bad"], native=found.code))
+            return msgspec.structs.replace(found, cause=Cause(CauseKind.lost, reported["bad"], native=found.code))
         claim = _owned(read_claim(reported.get("claim", [])), reported["id"])
         if found.native is Native.ended:
             found = msgspec.structs.replace(found, cause=_cause(reported))
@@ -216,7 +216,12 @@ def _cause(reported: Mapping[str, Any]) -> Cause:
     code = reported.get("exit")
     reason = "the container ended without an exit marker"
     return Cause(
-        "lost", reason, code, native=str(reported["status"]), stderr=reported.get("log", ""), source="accounting"
+        CauseKind.lost,
+        reason,
+        code,
+        native=str(reported["status"]),
+        stderr=reported.get("log", ""),
+        source="accounting",
     )
 
 

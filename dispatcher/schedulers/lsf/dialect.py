@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ...core.errors import Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind
 from ...core.keys import Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import (
@@ -83,14 +83,16 @@ _DEFERRED = re.compile(
 _REJECTED = re.compile(r"[Jj]ob not submitted|^[bj]sub: |Request aborted|[Bb]ad |No such|not found", re.M)
 
 #: The kinds of cause by LSF's termination reasons; others are named as they are.
-_KINDS: Mapping[str, str] = {
-    **dict.fromkeys(("RUNLIMIT", "CPULIMIT", "DEADLINE"), "timeout"),
-    **dict.fromkeys(("MEMLIMIT", "SWAP"), "memory"),
+_KINDS: Mapping[str, CauseKind] = {
+    **dict.fromkeys(("RUNLIMIT", "CPULIMIT", "DEADLINE"), CauseKind.timeout),
+    **dict.fromkeys(("MEMLIMIT", "SWAP"), CauseKind.memory),
     **dict.fromkeys(
         ("PREEMPT", "LOAD", "WINDOW", "OTHER", "REQUEUE_ADMIN", "REQUEUE_OWNER", "REQUEUE_RC", "RC", "MC_RECALL"),
-        "preempted",
+        CauseKind.preempted,
     ),
-    **dict.fromkeys(("ZOMBIE", "REMOVE_HUNG_JOB", "RMS", "SLURM", "CSM_ALLOC", "PRE_EXEC_FAIL", "KUBE"), "node"),
+    **dict.fromkeys(
+        ("ZOMBIE", "REMOVE_HUNG_JOB", "RMS", "SLURM", "CSM_ALLOC", "PRE_EXEC_FAIL", "KUBE"), CauseKind.node
+    ),
 }
 _TERM = re.compile(r"TERM_(\w+)")
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -276,7 +278,7 @@ class LSFDialect(CommandDialect):
 def accounted_cause(code: str, reason: str, node: str = "", elapsed: str = "", memory: str = "") -> Cause:
     """Why a job has exited: its exit code (128 and more: a signal) and LSF's reason."""
     term = _TERM.search(reason)
-    kind = _KINDS.get(term[1], "scheduler") if term else "scheduler"
+    kind = _KINDS.get(term[1], CauseKind.scheduler) if term else CauseKind.scheduler
     status = int(code) if code.isdigit() else None
     signal = status - 128 if status is not None and status > 128 else None
     why = reason.partition(":")[2].strip() if term else ""

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ...core.errors import Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind, worst_of
 from ...core.ports import Answer, Deferral, Native, Observation, Query, Rejection
 from ..command_line import QueueRow
 
@@ -42,8 +42,6 @@ STATES: Mapping[str, Native] = {
     "X": Native.ended,  # an array element that has ended
 }
 
-#: Of several causes: what the user has to act on first.
-_URGENCY = ("memory", "timeout", "scheduler", "node")
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
 _QUEUE_LINE = re.compile(r"(\d\S*)\s+\S+\s+\S+\s+(\S+)(?:\s+\S+){5}\s+([A-Z])\s+\S+.*")
 _HEAD = re.compile(r"Job Id: (\S+)")
@@ -68,16 +66,16 @@ _DEFERRED = re.compile(
 _REJECTED = re.compile(r"^\[?qsub: ?|^\[.* is not a valid option|^usage: qsub", re.M)
 
 #: Exit codes that are PBS's own: OpenPBS has -24 to -29, Torque -10 to -12.
-_OWN: Mapping[int, tuple[str, str]] = {
-    -10: ("memory", "its memory limit was exceeded"),
-    -11: ("timeout", "its wall time limit was exceeded"),
-    -12: ("timeout", "its cpu time limit was exceeded"),
-    -24: ("scheduler", "it used more cpus than it asked for"),
-    -25: ("scheduler", "it used more cpus than it asked for"),
-    -26: ("memory", "its virtual memory limit was exceeded"),
-    -27: ("memory", "its memory limit was exceeded"),
-    -28: ("timeout", "its cpu time limit was exceeded"),
-    -29: ("timeout", "its wall time limit was exceeded"),
+_OWN: Mapping[int, tuple[CauseKind, str]] = {
+    -10: (CauseKind.memory, "its memory limit was exceeded"),
+    -11: (CauseKind.timeout, "its wall time limit was exceeded"),
+    -12: (CauseKind.timeout, "its cpu time limit was exceeded"),
+    -24: (CauseKind.scheduler, "it used more cpus than it asked for"),
+    -25: (CauseKind.scheduler, "it used more cpus than it asked for"),
+    -26: (CauseKind.memory, "its virtual memory limit was exceeded"),
+    -27: (CauseKind.memory, "its memory limit was exceeded"),
+    -28: (CauseKind.timeout, "its cpu time limit was exceeded"),
+    -29: (CauseKind.timeout, "its wall time limit was exceeded"),
 }
 _EXCEEDED = re.compile(r"exceeded\s+(?:resource )?(walltime|cput|mem|pmem|vmem|pvmem)")
 _BY = re.compile(r"terminated by (\S+)")
@@ -168,21 +166,15 @@ def from_accounting(query: Query, known: Mapping[str, Record]) -> Observation | 
     if native is not Native.ended:
         return Observation(native, state, id, "accounting", node)
     elements = [each for known_id, each in mine.items() if "[" in id and "[]" not in known_id]
-    cause = _worst(elements) if elements else accounted_cause(job)
+    cause = worst_of(map(accounted_cause, elements)) if elements else accounted_cause(job)
     return Observation(native, cause.native if cause else state, id, "accounting", node, cause=cause)
-
-
-def _worst(elements: Sequence[Record]) -> Cause | None:
-    """Of the causes of an array's elements what the user has to act on first."""
-    causes = filter(None, map(accounted_cause, elements))
-    return min(causes, key=lambda cause: _URGENCY.index(cause.kind), default=None)
 
 
 def accounted_cause(job: Record) -> Cause | None:
     """Why a job ended; None when as far as PBS knows it went well. Exit_status alone is not enough."""
     status = _number(job.get("exit_status"))
     kind, reason = _verdict(job, status)
-    if not kind:
+    if kind is None:
         return None
     signal = None if status is None or status <= 128 else status - (256 if status > 256 else 128)
     return Cause(
@@ -198,22 +190,23 @@ def accounted_cause(job: Record) -> Cause | None:
     )
 
 
-def _verdict(job: Record, status: int | None) -> tuple[str, str]:
+def _verdict(job: Record, status: int | None) -> tuple[CauseKind | None, str]:
     comment = job.get("comment", "")
     if exceeded := _EXCEEDED.search(comment):
         what = exceeded[1]
-        return ("memory" if "mem" in what else "timeout"), f"its {what} limit was exceeded"
+        return (CauseKind.memory if "mem" in what else CauseKind.timeout), f"its {what} limit was exceeded"
     if job.get("substate") == "91":  # set by qdel, whatever the exit status is: 271, 143, 265, even 0
         by = _BY.search(comment)
-        return "scheduler", f"deleted{f' by {by[1]}' if by else ''}, not by the dispatcher"
+        return CauseKind.scheduler, f"deleted{f' by {by[1]}' if by else ''}, not by the dispatcher"
     if status is None:
-        return "scheduler", "it never ran: deleted before its start, or a job it depends on failed"
+        return CauseKind.scheduler, "it never ran: deleted before its start, or a job it depends on failed"
     if status < 0:
-        return _OWN.get(status, ("node", "it could not be started (prologue, staging or the node itself failed)"))
+        unnamed = CauseKind.node, "it could not be started (prologue, staging or the node itself failed)"
+        return _OWN.get(status, unnamed)
     accounted_runs = _number(job.get("run_count") or job.get("start_count")) or 1
     if status == 0:
-        return ("node", f"run again by the site ({accounted_runs} times)") if accounted_runs > 1 else ("", "")
-    return "scheduler", _ended(status)
+        return (CauseKind.node, f"run again by the site ({accounted_runs} times)") if accounted_runs > 1 else (None, "")
+    return CauseKind.scheduler, _ended(status)
 
 
 def _ended(status: int) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ...core.errors import Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind, worst_of
 from ...core.ports import Answer, Deferral, Native, Observation, Rejection
 from ..command_line import QueueRow
 
@@ -38,8 +38,6 @@ STATES: Mapping[str, Native] = {
 
 #: Of several elements of an array, or a job in error and its twin, the first of these says how the whole is.
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
-#: Of several causes: what the user has to act on first.
-_URGENCY = ("memory", "timeout", "scheduler", "node")
 
 _JOB = re.compile(r"<job_list[^>]*>(.*?)</job_list>", re.S)
 _FIELD = re.compile(r"<(\w+)>([^<]*)</\1>")
@@ -90,7 +88,7 @@ def observation_of(listed: Sequence[QueueRow], join: bool) -> Observation:
     ids = sorted({each.id for each in listed}, key=int) if join else [row.id]
     cause = None
     if row.code in ERROR:
-        cause = Cause("scheduler", "it could not be started: in error", native=row.code, source="queue")
+        cause = Cause(CauseKind.scheduler, "it could not be started: in error", native=row.code, source="queue")
     return Observation(native, row.code, ",".join(ids), "queue", row.node, cause=cause)
 
 
@@ -146,7 +144,7 @@ def _stuck(lines: Iterable[str]) -> dict[str, Observation]:
     for line in lines:
         if line.startswith("stuck ") and line.count(" ") >= 3:
             _, id, nonce, reason = line.split(" ", 3)
-            cause = Cause("scheduler", f"it could not be started: {reason}", native="Eqw", source="queue")
+            cause = Cause(CauseKind.scheduler, f"it could not be started: {reason}", native="Eqw", source="queue")
             found[nonce] = Observation(Native.ended, "Eqw", id, "accounting", cause=cause)
     return found
 
@@ -154,8 +152,7 @@ def _stuck(lines: Iterable[str]) -> dict[str, Observation]:
 def _ended(records: Sequence[Record]) -> Observation:
     """The records of one job as one: the worst cause of its elements."""
     ids = ",".join(sorted({record.id for record in records}, key=int))
-    causes = filter(None, map(accounted_cause, records))
-    worst = min(causes, key=lambda cause: _URGENCY.index(cause.kind), default=None)
+    worst = worst_of(map(accounted_cause, records))
     if worst is None:
         return Observation(Native.ended, "failed 0, exit 0", ids, "accounting", records[0].host)
     if records[0].task != "undefined":
@@ -171,7 +168,7 @@ def _elements(records: Sequence[Record]) -> str:
 def accounted_cause(record: Record) -> Cause | None:
     """Why a life ended; None when it went well."""
     kind, reason = _verdict(record)
-    if not kind:
+    if kind is None:
         return None
     code = record.code
     return Cause(
@@ -187,31 +184,31 @@ def accounted_cause(record: Record) -> Cause | None:
     )
 
 
-def _verdict(record: Record) -> tuple[str, str]:
+def _verdict(record: Record) -> tuple[CauseKind | None, str]:
     """The kind of cause, and the reason; the numbers are those of sge_status(5)."""
     step = record.step
     if step == "0":
         if record.code > 128:
-            return "scheduler", "ended by a signal"
-        return ("scheduler", "its script ended without an exit marker") if record.code else ("", "")
+            return CauseKind.scheduler, "ended by a signal"
+        return (CauseKind.scheduler, "its script ended without an exit marker") if record.code else (None, "")
     if step in ("37", "44"):
         return _limit(record)
     if step == "100":
-        return "scheduler", "killed: deleted, or by its node"
+        return CauseKind.scheduler, "killed: deleted, or by its node"
     if step in ("26", "27", "28"):
-        return "scheduler", f"it could not be started: {record.why}"
-    return "node", record.why
+        return CauseKind.scheduler, f"it could not be started: {record.why}"
+    return CauseKind.node, record.why
 
 
-def _limit(record: Record) -> tuple[str, str]:
+def _limit(record: Record) -> tuple[CauseKind | None, str]:
     """Which of three limits it was is not said: memory when it used what it had asked for, or had time left."""
     requested = {name: _bytes(value) for name, value in _ASKED.findall(record.category)}
     memory, seconds = requested.get("h_vmem"), requested.get("h_rt")
     used, slots, elapsed = _bytes(record.maxvmem) or 0, _number(record.slots) or 1, _number(record.wallclock)
     early = seconds is not None and elapsed is not None and elapsed < seconds
     if memory and (used >= memory * slots or early):
-        return "memory", f"its h_vmem limit was exceeded: it used {record.maxvmem}"
-    return "timeout", record.why
+        return CauseKind.memory, f"its h_vmem limit was exceeded: it used {record.maxvmem}"
+    return CauseKind.timeout, record.why
 
 
 def _number(text: str) -> float | None:

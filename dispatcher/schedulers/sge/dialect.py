@@ -177,7 +177,7 @@ class SGEDialect(CommandDialect):
 
 def leftovers(request: SubmitRequest) -> str:
     """Commands that delete what is left of earlier attempts."""
-    return "".join(f"dsp_within 30 qdel '{nonce}*' > /dev/null 2>&1 || :\n" for nonce, _ in request.revoke)
+    return "".join(f"dsp_within 30 qdel '{nonce}*' > /dev/null 2>&1 || :\n" for nonce, _ in request.withdrawals)
 
 
 def _slots(resources: ResourcesSpec) -> list[str]:

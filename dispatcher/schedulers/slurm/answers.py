@@ -13,12 +13,12 @@ somebody else who got the id of one that a controller forgot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from ...core.errors import Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind, worst_of
 from ...core.ports import Answer, Deferral, Native, Observation, Query, Rejection
 from ..command_line import QueueRow
 
@@ -27,34 +27,34 @@ QUEUE_FORMAT = "%i|%t|%N|%r|%j"
 #: sacct -o; the name is last.
 ACCOUNT_FIELDS = "JobID,State,ExitCode,DerivedExitCode,ElapsedRaw,MaxRSS,NodeList,JobName"
 
-_WORDS: tuple[tuple[str, str, Native, str], ...] = (
+_WORDS: tuple[tuple[str, str, Native, CauseKind | None], ...] = (
     # short, long, what it is to us, and the kind of cause when it is the end
-    ("BF", "BOOT_FAIL", Native.ended, "node"),
-    ("CA", "CANCELLED", Native.ended, "scheduler"),
-    ("CD", "COMPLETED", Native.ended, ""),
-    ("CF", "CONFIGURING", Native.waiting, ""),
-    ("CG", "COMPLETING", Native.completing, ""),
-    ("DL", "DEADLINE", Native.ended, "timeout"),
-    ("F", "FAILED", Native.ended, "scheduler"),
-    ("LF", "LAUNCH_FAILED", Native.waiting, ""),  # the site puts it back into the queue, or holds it there
-    ("NF", "NODE_FAIL", Native.ended, "node"),
-    ("OOM", "OUT_OF_MEMORY", Native.ended, "memory"),
-    ("PD", "PENDING", Native.waiting, ""),
-    ("PO", "POWER_UP_NODE", Native.waiting, ""),
-    ("PR", "PREEMPTED", Native.ended, "preempted"),
-    ("R", "RUNNING", Native.running, ""),
-    ("RD", "RESV_DEL_HOLD", Native.waiting, ""),
-    ("RF", "REQUEUE_FED", Native.waiting, ""),
-    ("RH", "REQUEUE_HOLD", Native.waiting, ""),
-    ("RQ", "REQUEUED", Native.waiting, ""),
-    ("RS", "RESIZING", Native.running, ""),
-    ("RV", "REVOKED", Native.ended, "node"),
-    ("S", "SUSPENDED", Native.waiting, ""),
-    ("SE", "SPECIAL_EXIT", Native.waiting, ""),
-    ("SI", "SIGNALING", Native.running, ""),
-    ("SO", "STAGE_OUT", Native.completing, ""),
-    ("ST", "STOPPED", Native.waiting, ""),
-    ("TO", "TIMEOUT", Native.ended, "timeout"),
+    ("BF", "BOOT_FAIL", Native.ended, CauseKind.node),
+    ("CA", "CANCELLED", Native.ended, CauseKind.scheduler),
+    ("CD", "COMPLETED", Native.ended, None),
+    ("CF", "CONFIGURING", Native.waiting, None),
+    ("CG", "COMPLETING", Native.completing, None),
+    ("DL", "DEADLINE", Native.ended, CauseKind.timeout),
+    ("F", "FAILED", Native.ended, CauseKind.scheduler),
+    ("LF", "LAUNCH_FAILED", Native.waiting, None),  # the site puts it back into the queue, or holds it there
+    ("NF", "NODE_FAIL", Native.ended, CauseKind.node),
+    ("OOM", "OUT_OF_MEMORY", Native.ended, CauseKind.memory),
+    ("PD", "PENDING", Native.waiting, None),
+    ("PO", "POWER_UP_NODE", Native.waiting, None),
+    ("PR", "PREEMPTED", Native.ended, CauseKind.preempted),
+    ("R", "RUNNING", Native.running, None),
+    ("RD", "RESV_DEL_HOLD", Native.waiting, None),
+    ("RF", "REQUEUE_FED", Native.waiting, None),
+    ("RH", "REQUEUE_HOLD", Native.waiting, None),
+    ("RQ", "REQUEUED", Native.waiting, None),
+    ("RS", "RESIZING", Native.running, None),
+    ("RV", "REVOKED", Native.ended, CauseKind.node),
+    ("S", "SUSPENDED", Native.waiting, None),
+    ("SE", "SPECIAL_EXIT", Native.waiting, None),
+    ("SI", "SIGNALING", Native.running, None),
+    ("SO", "STAGE_OUT", Native.completing, None),
+    ("ST", "STOPPED", Native.waiting, None),
+    ("TO", "TIMEOUT", Native.ended, CauseKind.timeout),
 )
 #: Every state code of squeue(1) and sacct(1), short and long.
 STATES: Mapping[str, Native] = {code: native for short, long, native, _ in _WORDS for code in (short, long)}
@@ -66,8 +66,6 @@ _BY_REASON = {"OutOfMemory": "OUT_OF_MEMORY", "TimeLimit": "TIMEOUT", "NodeDown"
 
 #: Of several elements of an array, or parts of a job, the first of these says how the whole is.
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
-#: Of several causes: what the user has to act on first.
-_URGENCY = ("memory", "timeout", "scheduler", "node", "preempted")
 
 _QUEUE_LINE = re.compile(r"(\d+)([^|]*)\|(\w+)\|([^|]*)\|([^|]*)\|(.*)")
 _COMPLAINT = re.compile(r"^(?:squeue|slurm_\w+|sacct):? (?:error|fatal)|^Slurm accounting storage is disabled", re.M)
@@ -144,7 +142,7 @@ def observation_of(listed: Sequence[QueueRow], join: bool) -> Observation:
         ",".join(ids) if join else row.id,
         "queue",
         row.node,
-        cause=_worst(ended) if native in (Native.ended, Native.completing) else None,
+        cause=worst_of(ended) if native in (Native.ended, Native.completing) else None,
         hint=_hint(row) if native is Native.waiting else "",
     )
 
@@ -162,11 +160,6 @@ def cause_of(state: str, reason: str = "", node: str = "") -> Cause | None:
         return None
     why = reason if reason not in ("", "None") else state.lower().replace("_", " ")
     return Cause(kind, why, native=state, node=node, source="queue")
-
-
-def _worst(causes: Iterable[Cause | None]) -> Cause | None:
-    known = [cause for cause in causes if cause is not None]
-    return min(known, key=lambda cause: _URGENCY.index(cause.kind), default=None)
 
 
 class AccountedRun(msgspec.Struct):
@@ -230,7 +223,7 @@ def from_accounting(query: Query, known: Sequence[AccountedRun]) -> Observation 
     found = ",".join(sorted({run.base for run in mine}, key=int))
     if first.native is not Native.ended:
         return Observation(first.native, first.state, found, "accounting")
-    worst = _worst(map(accounted_cause, mine))
+    worst = worst_of(map(accounted_cause, mine))
     if worst is not None and len(mine) > 1:
         worst = msgspec.structs.replace(worst, reason=_summary(mine))
     node = worst.node if worst else first.node

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ...core.errors import Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind
 from ...core.ports import Answer, Deferral, Native, Observation, Rejection
 from ..command_line import QueueRow
 
@@ -118,6 +118,6 @@ def observation_of(listed: Sequence[QueueRow]) -> Observation:
     if native is Native.ended and final != "SUCCEEDED":
         # also of a killed one: who wants it ended for good cancels it here, and a site that kills may let it run later
         why = row.reason or f"the application {row.code.lower()}"
-        cause = Cause("scheduler", why, native=row.code, source="queue")
+        cause = Cause(CauseKind.scheduler, why, native=row.code, source="queue")
     word = row.code if final in ("", "UNDEFINED", row.code) else f"{row.code} {final}"
     return Observation(native, word, row.id, "queue", row.node, cause=cause)

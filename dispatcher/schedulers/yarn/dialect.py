@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ...core.errors import ConfigError, Unreachable
-from ...core.events import Cause
+from ...core.events import Cause, CauseKind
 from ...core.keys import Key, at_least, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import (
@@ -219,7 +219,7 @@ class DistributedShellDialect(CommandDialect):
     def _sent(self, requests: Sequence[SubmitRequest]) -> str:
         """What HDFS must have before an application is asked for: parts of large scripts, and withdrawals."""
         runs = [name for request in requests for name in request.files if name != request.script]
-        revoked = [(nonce, lines, request.nonce) for request in requests for nonce, lines in request.revoke]
+        revoked = [(nonce, lines, request.nonce) for request in requests for nonce, lines in request.withdrawals]
         if not revoked:
             return _uploaded(runs) if runs else ""
         names = " ".join(nonce for nonce, _, _ in revoked)
@@ -300,7 +300,11 @@ class DistributedShellDialect(CommandDialect):
         self, query: Query, files: Mapping[str, list[str]], rows: list[QueueRow], answered: bool
     ) -> Observation:
         observation = super()._observation(query, files, rows, answered)
-        if observation.claim is None and observation.cause is not None and observation.cause.kind == "scheduler":
+        if (
+            observation.claim is None
+            and observation.cause is not None
+            and observation.cause.kind is CauseKind.scheduler
+        ):
             advice = f"its script did not begin; see yarn logs -applicationId {observation.id}, and kwargs/hadoop_home"
             cause: Cause = msgspec.structs.replace(observation.cause, reason=f"{observation.cause.reason}; {advice}")
             return msgspec.structs.replace(observation, cause=cause)
