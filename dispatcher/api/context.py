@@ -110,10 +110,9 @@ class BaseContext:
 
     def upload(self, submission: Submission, dereference: bool = True) -> None:
         """Send the forward files and verify them; links are always followed. Raises InputMissing, TransferFailed."""
-        from ..run.session import survey
+        from ..run.survey import survey
 
-        items, _ = survey(submission.spec())
-        self._core(submission).put(items, replace=True)
+        self._core(submission).put(survey(submission.spec()).uploads, replace=True)
 
     def download(
         self,

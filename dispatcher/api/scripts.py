@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .. import schedulers
-from ..core.errors import ConfigError
-from ..core.model import MachineSpec, ResourcesSpec
+from ..core.model import MachineSpec
+from ..core.names import control_of
 from ..core.ports import JobScript, Place
+from ..run.survey import template_of
 from ..scripts.render import Script, render
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def preview(machine: MachineSpec, job: Job) -> Script:
     dialect = schedulers.chosen(machine.batch_type, resources)
     dialect.check(resources)
     tasks = tuple((index, task.spec()) for index, task in enumerate(job.job_task_list))
-    script = JobScript(job.job_hash, "preview", "preview", _place(machine, job), resources, tasks, _template(resources))
+    script = JobScript(
+        job.job_hash, "preview", "preview", _place(machine, job), resources, tasks, template_of(resources)
+    )
     return render(script, dialect)
 
 
@@ -89,13 +92,4 @@ def _place(machine: MachineSpec, job: Job) -> Place:
         root = posixpath.join(machine.remote_root or "", name)
     if machine.context_type == "LocalContext":
         root = str(Path(root).expanduser().absolute())
-    return Place(str(local), root, f"{root}/.dispatcher/{name}/jobs")
-
-
-def _template(resources: ResourcesSpec) -> str | None:
-    name = resources.strategy.customized_script_header_template_file
-    try:
-        return None if name is None else Path(name).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        where = "resources/strategy/customized_script_header_template_file"
-        raise ConfigError(f"{where}: {name} cannot be read: {error}") from None
+    return Place(str(local), root, control_of(root, name))

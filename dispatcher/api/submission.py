@@ -22,7 +22,7 @@ import msgspec
 from ..core.errors import ConfigError, FailedJob, JobsFailed
 from ..core.failure import failed_job
 from ..core.keys import HASH
-from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
+from ..core.model import JobSpec, MachineSpec, SubmissionSpec
 from ..core.plan import plan
 from . import saved
 from .job import Job
@@ -158,11 +158,10 @@ class Submission:
 
         Raises ConfigError without a machine, InputMissing when a forward file does not exist.
         """
-        from ..run.session import survey
+        from ..run.survey import survey
 
         self._machine()
-        spec = self.spec()
-        self._hash = submission_hash(plan_hash(spec), survey(spec)[1])
+        self._hash = survey(self.spec()).submission
         return self._hash
 
     @property

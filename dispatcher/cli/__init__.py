@@ -72,7 +72,9 @@ def _obey(given: Sequence[str]) -> int:
     parser = _parser(next((word for word in given if not word.startswith("-")), ""))
     args = parser.parse_args(given)
     if args.version:
-        say(f"dispatcher {_version()}\n")
+        from ..run.store import version
+
+        say(f"dispatcher {version()}\n")
         return 0
     if args.run is None:
         say(parser.format_help())
@@ -105,15 +107,6 @@ def _parser(chosen: str) -> Parser:
             module.arguments(verb)
             verb.set_defaults(run=module.run)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("dispatcher")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0"
 
 
 def _stand_in_for_closed_streams() -> None:

@@ -15,11 +15,12 @@ import journal as journals
 from ..core import events as ev
 from ..core.errors import DispatcherError, Interrupted
 from ..core.lifecycle import NO_RETRIES, OVER, State
+from ..core.names import CANCEL
 from ..run.session import Session
 from . import report
 from .execute import chosen, seconds
 from .find import journal_of
-from .monitor import REQUEST, Monitor
+from .monitor import Monitor
 from .reopen import reopened_session
 from .requested import read_profile
 from .say import flush, say
@@ -72,8 +73,9 @@ def _end(session: Session, monitor: Monitor) -> int:
     """Kill what lives and look until it is gone; how many jobs were ended."""
     live = [job.job for job in session.progress.values() if job.state not in OVER]
     session.kill()
-    session.engine.policy = NO_RETRIES  # what failed earlier is not tried again either
-    session.engine.run(check_interval=5.0)
+    engine = session.connect()
+    engine.policy = NO_RETRIES  # what failed earlier is not tried again either
+    engine.run(check_interval=5.0)
     if not session.finished():
         kind, why = (
             (Interrupted, "interrupted") if monitor.signum else (DispatcherError, "not all jobs are gone in time")
@@ -87,7 +89,7 @@ def _end(session: Session, monitor: Monitor) -> int:
 
 def _request(path: Path, holder: str, end: float) -> bool:
     """Ask the dispatcher at work, wait until every job is over; False when it let go before."""
-    request = path.parent / REQUEST
+    request = path.parent / CANCEL
     say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
     flush()
     request.touch(mode=0o600)

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
 from ..run import reuse
 from ..run.session import Session, open_session
-from ..run.store import CONTROL
 from .display import JsonLines, PlainLines
 from .monitor import Display, Monitor
 from .report import Tally, count, duration, pairs, tally
@@ -105,11 +104,11 @@ def _outcome_of(error: DispatcherError) -> str:
 def _account(session: Session, outcome: str, seconds: float, args: Namespace) -> None:
     """The summary, for people or for programs."""
     seen = tally(session.progress.values())
-    stored = session.local / CONTROL / session.submission
+    stored = session.journal.path.parent
     facts = {
         "submission": session.submission,
         "results": str(session.local),
-        "journal": str(stored / "journal"),
+        "journal": str(session.journal.path),
         "position": str(session.journal.position),
     }
     if args.dry_run and outcome == "dry run":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..core.errors import ConfigError
-from ..files.local import OURS
+from ..core.names import CONTROL, JOURNAL
 
 #: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
 DEPTH, HUGE = 4, 10_000
@@ -43,7 +43,7 @@ def journals_of(name: str) -> list[Path]:
     else:
         raise ConfigError(f"{name}: there is no such directory, and it is not the start of a submission's hash")
     if not found:
-        for place in (path, path / OURS):
+        for place in (path, path / CONTROL):
             if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
                 raise ConfigError(f"{place} is closed to you; ask its owner, who alone can look into it")
         where = f"below {path}" if path.is_dir() else f"with the hash {name}… below the current directory"
@@ -53,14 +53,14 @@ def journals_of(name: str) -> list[Path]:
 
 def _at(path: Path) -> list[Path]:
     """The journals that a directory is, holds, or keeps as a work directory."""
-    for candidate in (path, path / "journal"):
+    for candidate in (path, path / JOURNAL):
         if (candidate / _FIRST).is_file():
             return [candidate]
-    return _stored(path / OURS if path.name != OURS else path, "*")
+    return _stored(path / CONTROL if path.name != CONTROL else path, "*")
 
 
 def _stored(ours: Path, pattern: str) -> list[Path]:
-    return sorted((first.parent for first in ours.glob(f"{pattern}/journal/{_FIRST}")), key=_age)
+    return sorted((first.parent for first in ours.glob(f"{pattern}/{JOURNAL}/{_FIRST}")), key=_age)
 
 
 def _below(start: Path, pattern: str) -> Iterator[Path]:
@@ -68,7 +68,7 @@ def _below(start: Path, pattern: str) -> Iterator[Path]:
     level = [start]
     for _ in range(DEPTH + 1):
         for place in level:
-            yield from _stored(place / OURS, pattern)
+            yield from _stored(place / CONTROL, pattern)
         level = [below for place in level for below in _directories(place)]
 
 

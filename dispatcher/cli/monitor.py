@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from ..core.lifecycle import State
+from ..core.names import CANCEL
 from .report import Tally, tally
 from .say import OutputLost
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ..run.environment import Environment
     from ..run.session import Session
 
-#: The file beside a journal that asks the dispatcher at work to cancel (`session.open_session` heeds it).
-REQUEST = "cancel"
 #: What the first signal is answered with.
 STOPPING = "stopping when what is under way is done; the jobs run on (again: stop at once)"
 
@@ -107,14 +106,14 @@ class Monitor:
 
     def environment(self) -> Environment:
         """What the engine is handed."""
-        from ..run.session import real_environment
+        from ..run.environment import real_environment
 
         return real_environment(sleep=self._sleep, stop=self._stop, show=self._show)
 
     def follow(self, session: Session) -> None:
         """Tell what was opened; from now on a request to cancel ends a pause."""
         stored = session.journal.path.parent
-        self.request = stored / REQUEST
+        self.request = stored / CANCEL
         begun = tally(session.progress.values())
         self._safely(lambda: self.display.opened(session.submission, str(stored), begun))
 

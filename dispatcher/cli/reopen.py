@@ -19,13 +19,12 @@ import msgspec
 import journal as journals
 
 from .. import contexts, schedulers
-from ..core import events as ev
 from ..core.errors import ConfigError, JournalDamaged
 from ..core.history import History
 from ..core.model import JobSpec, MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from ..run.environment import Environment
-from ..run.session import Session, real_environment, version
-from ..run.store import RULES
+from ..run.environment import Environment, real_environment
+from ..run.session import Session
+from ..run.store import open_journal
 from .report import Replay
 
 
@@ -42,13 +41,7 @@ def reopened_session(
     def fold(frame: journals.Frame[Any]) -> None:
         replay.fold([frame])
 
-    log = journals.Journal.open(
-        path,
-        ev.Event,
-        application=f"dispatcher {version()}",
-        rules=RULES,
-        replay=fold,
-    )
+    log = open_journal(path, fold)
     try:
         session = _session(path, log, replay, profile, environment or real_environment())
     except BaseException:

@@ -85,6 +85,6 @@ def _clean(session: Session) -> None:
     home = session.history.downloaded
     if any(job.done & ~job.reused & ~home.get(job.job, 0) for job in session.progress.values()):
         raise DispatcherError("not cleaned: there are results that were not fetched; add --download-finished-task")
-    session.context.remove()
+    session.connect().context.remove()
     session.record(ev.Cleaned())
     say(f"removed what was made in {session.context.place.remote_root}\n")

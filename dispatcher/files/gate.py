@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import TransferFailed
-from .local import OURS, failed
+from ..core.names import CONTROL
+from .local import failed
 
 
 def inside(name: str, source: str, doing: str = "write") -> str:
@@ -54,8 +55,8 @@ class Way:
     def name(self, name: str) -> str:
         """The path as `inside` gives it; one of the dispatcher's own files is refused, too."""
         path = inside(name, "the other side")
-        if any(part.startswith(OURS) for part in path.split("/")):
-            raise refused(name, "the other side", f"names that begin with {OURS!r} are the dispatcher's own")
+        if any(part.startswith(CONTROL) for part in path.split("/")):
+            raise refused(name, "the other side", f"names that begin with {CONTROL!r} are the dispatcher's own")
         return path
 
     def to(self, name: str) -> str:

@@ -23,9 +23,10 @@ from pathlib import Path
 from secrets import token_hex
 
 from ..core.errors import TransferFailed, Unreachable
+from ..core.names import CONTROL
 from ..core.ports import Item
 from .gate import Way, make_directory
-from .local import OURS, SINGLY, Content, content_of, digest, failed, pieces
+from .local import SINGLY, Content, content_of, digest, failed, pieces
 
 #: Files at least as large are gone on with where they broke off.
 LARGE = 1 << 20
@@ -127,7 +128,7 @@ def _umask() -> int:
 
 def beside() -> str:
     """A new name for something that is on its way to its own name; short, for names may have 255 bytes."""
-    return f"{OURS}-{token_hex(6)}.tmp"
+    return f"{CONTROL}-{token_hex(6)}.tmp"
 
 
 @lru_cache(maxsize=65536)
@@ -138,7 +139,7 @@ def _sweep(directory: str) -> None:
     """
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(f"{OURS}-") and entry.name.endswith(".tmp"):
+            if entry.name.startswith(f"{CONTROL}-") and entry.name.endswith(".tmp"):
                 with suppress(OSError):
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
                         os.unlink(entry.path)  # noqa: PTH108 (as above)

@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..core.errors import DispatcherError, InputMissing, TransferFailed
+from ..core.names import CONTROL
 from ..core.ports import FileEntry
-
-#: What a name that belongs to the dispatcher itself starts with.
-OURS = ".dispatcher"
 
 #: So many files are made durable one by one; more of them all at once.
 SINGLY = 64
@@ -94,7 +92,9 @@ def _walk(root: str, top: str, above: _Above, found: dict[str, int], error: type
         path, above = stack.pop()
         try:
             with os.scandir(f"{root}/{path}") as entries:
-                listed = sorted((entry for entry in entries if not entry.name.startswith(OURS)), key=lambda e: e.name)
+                listed = sorted(
+                    (entry for entry in entries if not entry.name.startswith(CONTROL)), key=lambda e: e.name
+                )
         except OSError as why:
             _must_be_absence(why, f"{root}/{path}", error)
             continue

@@ -24,6 +24,7 @@ from functools import lru_cache
 
 from ..core.errors import ConfigError, InputMissing
 from ..core.model import SubmissionSpec, TaskSpec
+from ..core.names import CONTROL
 from ..core.ports import FileEntry, Item
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -31,8 +32,6 @@ _MAGIC = re.compile(r"[*?[]")
 _ESCAPED = re.compile(r"\[([*?[])\]")
 _UNSAFE = re.compile(r"[^\w.-]")
 _STRANGE = re.compile(r"[^A-Za-z0-9._/-]")
-#: Names that start so are the dispatcher's own and never travel.
-_OURS = ".dispatcher"
 
 
 def clean(path: str, key: str) -> str:
@@ -56,7 +55,10 @@ def _judged(path: str) -> tuple[str, str]:
         (posix.startswith("/"), "it is absolute"),
         (parts and _DRIVE.match(parts[0]), "it begins with a drive letter"),
         (".." in parts, "'..' would leave the directory"),
-        (any(part.startswith(_OURS) for part in parts), f"names that begin with {_OURS!r} belong to the dispatcher"),
+        (
+            any(part.startswith(CONTROL) for part in parts),
+            f"names that begin with {CONTROL!r} belong to the dispatcher",
+        ),
     )
     return "/".join(parts), next((why for bad, why in faults if bad), "")
 
@@ -232,7 +234,7 @@ class Listing:
     def __init__(self, entries: Iterable[FileEntry]) -> None:
         self._top = _Directory()
         for entry in entries:
-            if not (entry.path.startswith(_OURS) or f"/{_OURS}" in entry.path):
+            if not (entry.path.startswith(CONTROL) or f"/{CONTROL}" in entry.path):
                 self._add(entry)
 
     def _add(self, entry: FileEntry) -> None:

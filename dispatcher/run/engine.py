@@ -16,14 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..core import events as ev
 from ..core.errors import Unreachable
-from ..core.history import History
 from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
 from ..scripts.render import job_script, render
 from .environment import Environment
 from .observer import Observer, understood
-from .recorder import Log, Recorder
+from .recorder import Recorder
 
 
 class Engine:
@@ -33,19 +32,18 @@ class Engine:
         self,
         spec: SubmissionSpec,
         jobs: Sequence[JobSpec],
-        history: History,
-        log: Log,
+        recorder: Recorder,
         scheduler: Scheduler,
         context: Context,
         environment: Environment,
         template: str | None = None,
     ) -> None:
-        self.spec, self.history, self.scheduler, self.context = spec, history, scheduler, context
+        self.spec, self.recorder, self.scheduler, self.context = spec, recorder, scheduler, context
         self.environment, self.template = environment, template
         self.tasks = {job.hash: job.tasks for job in jobs}
         self.policy = Policy(retries=spec.machine.retry_count)
-        self.recorder = Recorder(history, log, lambda: environment.show(self))
-        self.observer = Observer(self.recorder, scheduler, context, environment)
+        recorder.changed = lambda: environment.show(self)
+        self.observer = Observer(recorder, scheduler, context, environment)
         self.next_query = 0.0
         self._pause = scheduler.min_poll_interval
         self._burst = scheduler.max_submit_batch
@@ -55,7 +53,7 @@ class Engine:
     @property
     def jobs(self) -> Mapping[str, Progress]:
         """The progress of every job, by hash."""
-        return self.history.jobs
+        return self.recorder.history.jobs
 
     @property
     def trouble(self) -> str:

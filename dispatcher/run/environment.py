@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,3 +26,18 @@ class Environment(msgspec.Struct, frozen=True):
     stop: Callable[[], bool] = lambda: False
     cancelled: Callable[[], bool] = lambda: False
     show: Callable[[Any], None] = lambda engine: None
+
+
+def real_environment(**extra: Any) -> Environment:
+    """The real clock, the real sleep, random nonces."""
+    return Environment(
+        **{"now": time.time, "elapsed": time.monotonic, "sleep": time.sleep, "nonce": new_nonce, **extra}
+    )
+
+
+def new_nonce() -> str:
+    """Twelve characters that are safe in every scheduler's job name, new for every attempt."""
+    return "d" + "".join(secrets.choice(_ALPHABET) for _ in range(11))
+
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"

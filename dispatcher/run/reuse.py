@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 
 from ..core.errors import ConfigError
-from ..core.model import JobSpec, ResourcesSpec, SubmissionSpec, plan_hash, submission_hash
+from ..core.model import JobSpec, ResourcesSpec, SubmissionSpec
+from ..core.names import CONTROL
 from .opening import Reuse
-from .session import Session, open_session, survey
-from .store import CONTROL, local_directory, read_history, settled
+from .session import Session, open_session
+from .store import journal_of, local_directory, read_history, settled
+from .survey import survey
 
 _KEY = "submission/previous_submission_hash"
 
@@ -35,12 +37,12 @@ def of(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str | None) -
 
 
 def _harvest(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str) -> Reuse:
-    path = local_directory(spec) / CONTROL / previous / "journal"
+    path = journal_of(local_directory(spec), previous)
     history = read_history(path) if path.is_dir() else None
     if history is None or history.opened is None:
         raise ConfigError(f"{_KEY}: there is no journal of {previous} in {local_directory(spec) / CONTROL}")
     old = _with_resources(spec, history.opened.resources)
-    if submission_hash(plan_hash(old), survey(old)[1]) != previous:
+    if survey(old).submission != previous:
         raise ConfigError(
             f"{_KEY}: {previous} differs in more than its resources (tasks, files, machine or the bytes of its "
             "inputs); leave the key out to run everything anew"

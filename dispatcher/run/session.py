@@ -1,19 +1,18 @@
 """A submission opened for work: what was asked, its journal, its history, its scheduler and its context, joined.
 
-    with open_session(spec, profile) as session:
+    with open_session(spec, profile) as session:       check ─▶ survey ─▶ open ─▶ begin, each once
         session.run(check_interval=30)
 
     <local_root>/<work_base>/.dispatcher/<submission>/journal/    the journal (see docs/journal-format.md)
     <remote root>/.dispatcher/<submission>/jobs/                  scripts, receipts and claims, where the jobs run
 
 Opening takes the lock of the journal and folds what it holds: whatever died
-before, the session starts where the records end.
+before, the session starts where the records end. The place where the jobs run
+is reached when `connect` is called, by the first verb that needs it.
 """
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,43 +23,30 @@ import msgspec
 
 import journal as journals
 
-from .. import contexts, schedulers
 from ..core import events as ev
 from ..core.errors import ConfigError, FailedJob, Interrupted, JobsFailed, ResultMissing
 from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State, Todo, todo
-from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash, submission_hash
-from ..core.plan import plan
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.names import CANCEL
 from ..core.ports import Context, Item, Scheduler
-from ..files import local, patterns
 from ..files.incoming import write_atomic
-from ..scripts.render import check_header, job_script, render
+from ..scripts.render import job_script, render
 from . import results
 from .engine import Engine
-from .environment import Environment
+from .environment import Environment, real_environment
 from .fencing import Fenced
 from .opening import Reuse, first_records
 from .recorder import Recorder
-from .store import CONTROL, RULES, fold, journal_errors, local_directory, refuse_changed
-
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-
-
-def new_nonce() -> str:
-    """Twelve characters that are safe in every scheduler's job name, new for every attempt."""
-    return "d" + "".join(secrets.choice(_ALPHABET) for _ in range(11))
-
-
-def real_environment(**extra: Any) -> Environment:
-    """The real clock, the real sleep, random nonces."""
-    return Environment(
-        **{"now": time.time, "elapsed": time.monotonic, "sleep": time.sleep, "nonce": new_nonce, **extra}
-    )
+from .store import fold, journal_errors, journal_of, local_directory, open_journal, refuse_changed
+from .survey import Asked, Surveyed, check, survey, template_of
 
 
 class Session:
-    """One submission, open for work in this process. Use `open_session`."""
+    """One submission, open for work in this process. Use `open_session`; `engine` is there once it has connected."""
+
+    engine: Engine
 
     def __init__(
         self,
@@ -78,9 +64,9 @@ class Session:
         self.scheduler, self.journal, self.history = scheduler, log, history
         self.environment, self.uploads = environment, uploads
         self.local = local_directory(spec)
-        self._recorder = Recorder(history, log)
+        self.recorder = Recorder(history, log)
         self._open_context = open_context
-        self._engine: Engine | None = None
+        self._connected = False
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -89,39 +75,34 @@ class Session:
         """The progress of every job, by hash."""
         return self.history.jobs
 
-    @property
-    def engine(self) -> Engine:
-        """The loop; made, and the context opened, when it is first needed."""
-        if self._engine is None:
-            self._engine = Engine(
-                self.spec,
-                self.planned,
-                self.history,
-                self.journal,
-                self.scheduler,
-                Fenced(self._open_context(), self.journal),
-                self.environment,
-                _template(self.spec),
+    def connect(self) -> Engine:
+        """The loop; the place where the jobs run is reached when this is first called."""
+        if not self._connected:
+            context = Fenced(self._open_context(), self.journal)
+            template = template_of(self.spec.resources)
+            self.engine = Engine(
+                self.spec, self.planned, self.recorder, self.scheduler, context, self.environment, template
             )
-        return self._engine
+            self._connected = True
+        return self.engine
 
     @property
     def context(self) -> Context:
-        """The place where the jobs run."""
+        """The place where the jobs run, once it was reached."""
         return self.engine.context
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._engine is not None:
-            self._engine.context.close()
+        if self._connected:
+            self.engine.context.close()
         self.journal.__exit__(kind, error, None)
 
     def record(self, *events: ev.Event) -> None:
         """Check, journal, believe; durable on return."""
-        self._recorder.record(*events)
-        self._recorder.commit()
+        self.recorder.record(*events)
+        self.recorder.commit()
 
     # -- verbs --------------------------------------------------------------------------------------------------
 
@@ -151,7 +132,7 @@ class Session:
 
     def _go_round(self, check_interval: float, exit_on_submit: bool, stop_on_failure: bool) -> None:
         try:
-            self.engine.run(check_interval, exit_on_submit, stop_on_failure)
+            self.connect().run(check_interval, exit_on_submit, stop_on_failure)
         except KeyboardInterrupt:
             self.record(ev.Note("interrupted; the jobs were left running"))
             raise
@@ -173,8 +154,9 @@ class Session:
 
     def observe(self) -> None:
         """Look at everything that is in the queue until what is missing is settled; nothing is submitted."""
+        engine = self.connect()
         self._observe_once()
-        while (wait := self.engine.observer.unsettled()) is not None:
+        while (wait := engine.observer.unsettled()) is not None:
             self.environment.sleep(wait)
             self._observe_once()
 
@@ -183,30 +165,29 @@ class Session:
 
     def finished(self) -> bool:
         """Nothing is due any more for any job."""
-        return self.engine.over()
+        return self.connect().over()
 
     def upload(self) -> None:
         """Stage the forward files and verify them; later sessions send only what is not there any more."""
-        self.context.put(self.uploads, replace=not self.history.staged)
+        self.connect().context.put(self.uploads, replace=not self.history.staged)
         if not self.history.staged:
             files = [item for item in self.uploads if item.size >= 0]
             self.record(ev.Staged(len(files), sum(item.size for item in files)))
 
     def write_scripts(self) -> Path:
         """What a dry run shows: the script of every job, as it would be submitted, in a folder on the local side."""
-        folder = self.local / CONTROL / self.submission / "dry-run"
+        folder = self.journal.path.parent / "dry-run"
+        place, template = self.connect().context.place, template_of(self.spec.resources)
         for job in self.planned:
             tasks = dict(enumerate(job.tasks))
-            script = job_script(
-                self.spec, job.hash, "dryrun", "dryrun", tasks, self.context.place, _template(self.spec)
-            )
+            script = job_script(self.spec, job.hash, "dryrun", "dryrun", tasks, place, template)
             for name, text in render(script, self.scheduler).files(job.hash).items():
                 write_atomic(folder / name, text.encode())
         return folder
 
     def download(self) -> None:
         """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
-        reported = results.fetch(self.spec, self.planned, self.history, self.context, self.local)
+        reported = results.fetch(self.spec, self.planned, self.history, self.connect().context, self.local)
         self.record(reported)
         if reported.missing:
             raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))
@@ -245,13 +226,13 @@ class Session:
         """Remove what is ours on the execution side; only what was verified on this side ever goes."""
         if self.history.cleaned or self.history.concluded is None or self.history.concluded.outcome != "finished":
             return
-        self.context.remove()
+        self.connect().context.remove()
         self.record(ev.Cleaned())
 
     def kill(self, *jobs: str) -> None:
         """Ask for these jobs (all when none is named) to be ended; `run` sees it through."""
         chosen = [self.progress[job] for job in jobs] if jobs else list(self.progress.values())
-        self.engine.stop_jobs(chosen, ev.CauseKind.cancelled)
+        self.connect().stop_jobs(chosen, ev.CauseKind.cancelled)
 
 
 @contextmanager
@@ -262,72 +243,39 @@ def open_session(
     environment: Environment | None = None,
     reuse: Callable[[], Reuse] = Reuse,
 ) -> Iterator[Session]:
-    """Check everything that was asked, take the journal's lock, fold its history.
+    """Check what is asked, survey what lies here, open the journal, begin it when it is new.
 
     `reuse` is called once, when a journal is begun: which tasks need not be run.
     Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
     this submission, JournalDamaged when its journal cannot be trusted.
     """
-    scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
-    scheduler.check(spec.resources)
-    check_header(spec.resources, scheduler, _template(spec))
-    patterns.check_paths(spec)
-    planned = tuple(jobs) if jobs else plan(spec)
-    uploads, inputs = survey(spec)
-    submission = submission_hash(plan_hash(spec), inputs)
-    place = local_directory(spec)
-    refuse_changed(spec, submission, inputs)
-    kind = contexts.load(spec.machine.context_type)
-    check_pair(spec.machine, scheduler, kind)
-
-    def open_context() -> Context:
-        return kind.open(spec.machine, profile, submission, spec.work_base)
-
-    history = History()
-    with journal_errors(place / CONTROL / submission / "journal"):
-        log = journals.Journal.open(
-            place / CONTROL / submission / "journal",
-            ev.Event,
-            application=f"dispatcher {version()}",
-            rules=RULES,
-            replay=lambda frame: fold(history, frame),
-        )
-    request = place / CONTROL / submission / "cancel"
-    request.unlink(missing_ok=True)  # one that nobody obeyed was meant for a dispatcher that is gone
-    environment = msgspec.structs.replace(environment or real_environment(), cancelled=request.exists)
-    session = Session(spec, planned, submission, scheduler, open_context, log, history, environment, uploads)
-    with session:
-        begin(session, inputs, reuse)
+    asked = check(spec, profile, jobs)
+    found = survey(spec)
+    refuse_changed(spec, found.submission, found.inputs)
+    with open_asked(asked, found, environment or real_environment()) as session:
+        begin(session, found.inputs, reuse)
         yield session
 
 
-def check_pair(machine: MachineSpec, scheduler: Scheduler, kind: type[contexts.Opens]) -> None:
-    """Refuse a batch system in a place where it does not run."""
-    if scheduler.context and scheduler.context != contexts.canonical(machine.context_type):
-        raise ConfigError(
-            f"machine/context_type: {machine.batch_type} works with {scheduler.context} only, not with "
-            f"{machine.context_type}"
-        )
-    if kind.batch_type and kind.batch_type != scheduler.name:
-        raise ConfigError(
-            f"machine/batch_type: {machine.context_type} works with {kind.batch_type} only, not with "
-            f"{machine.batch_type}"
-        )
-
-
-def survey(spec: SubmissionSpec) -> tuple[list[Item], dict[str, str]]:
-    """Every forward file with its digest, and those digests that enter the submission's identity."""
-    place = local_directory(spec)
-    if not place.is_dir():
-        raise ConfigError(
-            f"machine/local_root + work_base: {place} is not a directory; create it with the tasks' files in it"
-        )
-    entries = local.tree(place, patterns.roots(patterns.sources(spec)))
-    items = patterns.uploads(spec, entries, str(place))
-    digests = local.digests(place, [item.source for item in items if item.size >= 0])
-    known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
-    counted = patterns.inputs(spec, known)
-    return known, {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
+def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Session:
+    """Take the lock of the journal and fold what it holds."""
+    spec, submission = asked.spec, found.submission
+    path, history = journal_of(local_directory(spec), submission), History()
+    with journal_errors(path):
+        log = open_journal(path, lambda frame: fold(history, frame))
+    request = path.with_name(CANCEL)
+    request.unlink(missing_ok=True)  # one that nobody obeyed was meant for a dispatcher that is gone
+    return Session(
+        spec,
+        asked.planned,
+        submission,
+        asked.scheduler,
+        lambda: asked.kind.open(spec.machine, asked.profile, submission, spec.work_base),
+        log,
+        history,
+        msgspec.structs.replace(environment, cancelled=request.exists),
+        found.uploads,
+    )
 
 
 def begin(session: Session, inputs: Mapping[str, str], reuse: Callable[[], Reuse] = Reuse) -> None:
@@ -343,26 +291,3 @@ def begin(session: Session, inputs: Mapping[str, str], reuse: Callable[[], Reuse
     first = first_records(session.spec, session.planned, session.submission, str(session.local), inputs, reuse())
     with journal_errors(session.journal.path):
         session.record(*first)
-
-
-def _template(spec: SubmissionSpec) -> str | None:
-    name = spec.resources.strategy.customized_script_header_template_file
-    if name is None:
-        return None
-    try:
-        return Path(name).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"resources/strategy/customized_script_header_template_file: {name} cannot be read: {error}"
-        ) from None
-
-
-def version() -> str:
-    """The version of this package."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("dispatcher")
-    except PackageNotFoundError:
-        return "0"

@@ -7,7 +7,7 @@ read_history(path).jobs["5f1c…"].state   ->  State.running
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, Submis
 from ..core.history import History
 from ..core.lifecycle import TRANSITIONS, Progress
 from ..core.model import SubmissionSpec, digest, plan_hash, work_hash
+from ..core.names import CONTROL, JOURNAL
 
-#: The journal's directory below the local side, by submission hash.
-CONTROL = ".dispatcher"
 #: Digest of the table of transitions, stored in every journal it rules.
 RULES = digest([(row.event, [source.value for source in row.sources], row.target, row.pending) for row in TRANSITIONS])
 
@@ -31,6 +30,28 @@ _OF_THE_JOURNAL = frozenset({journals.Open, journals.Close, journals.Unknown})
 def local_directory(spec: SubmissionSpec) -> Path:
     """The local side of a submission: local_root/work_base, absolute."""
     return Path(spec.machine.local_root).expanduser().absolute() / spec.work_base
+
+
+def journal_of(place: Path, submission: str) -> Path:
+    """Where the journal of a submission of this local side lies."""
+    return place / CONTROL / submission / JOURNAL
+
+
+def open_journal(path: Path, replay: Callable[[journals.Frame[Any]], None]) -> journals.Journal[Any]:
+    """Take the lock of a journal and fold what it holds; made when it is not there. Raises as Journal.open."""
+    application = f"dispatcher {version()}"
+    return journals.Journal.open(path, ev.Event, application=application, rules=RULES, replay=replay)
+
+
+def version() -> str:
+    """The version of this package; "0" in a source tree that was never installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("dispatcher")
+    except PackageNotFoundError:
+        return "0"
 
 
 def fold(history: History, frame: journals.Frame[Any]) -> None:
@@ -46,7 +67,7 @@ def fold(history: History, frame: journals.Frame[Any]) -> None:
 
 def stored_journals(place: Path) -> list[Path]:
     """The journals below a local side, oldest first."""
-    found = [path.parent for path in (place / CONTROL).glob("*/journal/00000001.jsonl")]
+    found = [path.parent for path in (place / CONTROL).glob(f"*/{JOURNAL}/00000001.jsonl")]
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 

@@ -159,7 +159,7 @@ def live(plan: Plan, nth: int) -> None:
     with open_session(spec, profile) as session:
         if session.history.cleaned:
             return
-        engine, calls = session.engine, plan.calls(nth)
+        engine, calls = session.connect(), plan.calls(nth)
         note(calls, f"root {engine.context.place.remote_root}")
         engine.context = engine.observer.context = Counted(engine.context, calls, _PLACE)
         engine.scheduler = engine.observer.scheduler = Counted(engine.scheduler, calls, _TEXT)

@@ -157,7 +157,7 @@ def _requested(work: Any, **changes: Any) -> None:
         ({"machine__batch_type": "Slrum"}, "did you mean"),
         ({"machine__retry_count": "3"}, "submission.json: submission/machine/retry_count: "),
         ({"task_list": []}, "task_list"),
-        ({"work_base": "elsewhere"}, "is no directory"),
+        ({"work_base": "elsewhere"}, "is not a directory"),
         ({"machine__context_type": "OpenAPI"}, "works with OpenAPI only"),
         ({"task_list": [{"command": "true", "task_work_path": "../up"}]}, "'..' would leave the directory"),
     ],

@@ -26,7 +26,8 @@ from dispatcher.core import events as ev
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.run.engine import Engine
-from dispatcher.run.session import Session, open_session, real_environment
+from dispatcher.run.environment import real_environment
+from dispatcher.run.session import Session, open_session
 from journal import frames
 
 from ..groups import started as servers

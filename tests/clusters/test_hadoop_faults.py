@@ -18,7 +18,8 @@ from dispatcher.core.errors import TransferFailed, Unreachable
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import MachineSpec, SubmissionSpec
 from dispatcher.run.engine import Engine
-from dispatcher.run.session import Session, open_session, real_environment
+from dispatcher.run.environment import real_environment
+from dispatcher.run.session import Session, open_session
 
 if TYPE_CHECKING:
     from .conftest import Hadoop, Work

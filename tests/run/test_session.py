@@ -10,7 +10,7 @@ from dispatcher import contexts, schedulers
 from dispatcher.contexts.local.local import LocalConnection
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import MachineSpec
-from dispatcher.run.session import check_pair
+from dispatcher.run.survey import check_pair
 from dispatcher.schedulers.shell import ShellDialect
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, TaskSpec
 from dispatcher.core.ports import JobScript, Place, Query, SubmitRequest, Withdrawal
-from dispatcher.run.session import new_nonce
+from dispatcher.run.environment import new_nonce
 from dispatcher.schedulers import chosen, load
 from dispatcher.scripts.render import render
 

@@ -22,7 +22,8 @@ from dispatcher.core import events as ev
 from dispatcher.core.errors import JobsFailed
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.core.ports import Place, Query, ShellText
-from dispatcher.run.session import Session, open_session, real_environment
+from dispatcher.run.environment import real_environment
+from dispatcher.run.session import Session, open_session
 from dispatcher.testing.batch import install
 from journal import frames
 

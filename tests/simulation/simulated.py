@@ -18,7 +18,8 @@ from dispatcher.core.history import History
 from dispatcher.core.model import SubmissionSpec
 from dispatcher.core.plan import plan
 from dispatcher.core.ports import Context, Item, Scheduler
-from dispatcher.run.session import Session, begin, real_environment
+from dispatcher.run.environment import real_environment
+from dispatcher.run.session import Session, begin
 from dispatcher.run.store import fold
 from journal import Journal, frames
 
@@ -85,7 +86,7 @@ class Simulated:
             "elapsed": lambda: cluster.now + host.up,
             "sleep": self.sleep,
             "nonce": lambda: next(self.nonces),
-            "show": lambda engine: self.auditor.committed(process, engine.history),
+            "show": lambda engine: self.auditor.committed(process, engine.recorder.history),
         }
         session = Session(
             self.spec,

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError, InputMissing
+from ...core.names import CONTROL
 from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudQuery, CloudSubmit, FileEntry, Item, Place, Reply
-from ...files import local
 from ...files.gate import Way
 from ...files.patterns import Listing
 from ..local.this_machine import is_file, remove_tree
@@ -51,7 +51,7 @@ class CloudConnection:
     """One submission's place in a cloud."""
 
     def __init__(self, api: CloudApi, local_path: str, submission: str, habits: Habits) -> None:
-        stored = Path(local_path) / local.OURS / submission
+        stored = Path(local_path) / CONTROL / submission
         self.place = Place(local=local_path, remote_root=local_path, control=str(stored / "cloud"))
         self._api, self._habits, self._stored = api, habits, stored
         self._receipts = Receipts(stored / "cloud")

@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 
 from ...core.errors import TransferFailed, Unreachable
-from ...files import local
+from ...core.names import CONTROL
 from ...files.gate import make_directory
 from ...files.incoming import Incoming
 from .http import Http, Lost, pieces
@@ -42,7 +42,7 @@ def fetch(
     trouble: Unreachable | TransferFailed = Lost("not tried")
     for nth in range(_TRIES):
         try:
-            with Incoming(target, f"{local.OURS}-{target.name}.part") as file:
+            with Incoming(target, f"{CONTROL}-{target.name}.part") as file:
                 _go_on(http, url, file, dict(headers or {}))
                 whole(Path(file.path))
                 file.publish(0o600)

@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ...core.errors import TransferFailed
+from ...core.names import CONTROL
 from ...core.ports import FileEntry, Item
 from ...files import local
 from ...files.archive import safe
@@ -140,7 +141,7 @@ class ResultArchives:
             with checked(path) as archive:
                 found.update((name, (path, -1)) for name in archive.directories)
                 found.update((name, (path, info.file_size)) for name, info in archive.members.items())
-        ours = (local.OURS, f"{local.OURS}/")
+        ours = (CONTROL, f"{CONTROL}/")
         return {name: where for name, where in found.items() if name != ours[0] and not name.startswith(ours[1])}
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:

@@ -23,8 +23,8 @@ import msgspec
 from ...core.errors import ConfigError, TransferFailed
 from ...core.keys import Key
 from ...core.model import MachineSpec
+from ...core.names import CONTROL, control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
-from ...files import local
 from ...files.gate import Way, make_directory
 from ..local import shell_call
 from ..local.this_machine import joined, remove_tree
@@ -44,7 +44,7 @@ class HDFSConnection:
 
     def __init__(self, place: Place, hadoop: Hadoop) -> None:
         self.place, self._hadoop = place, hadoop
-        self._ours = f"{place.remote_root}/{local.OURS}"
+        self._ours = f"{place.remote_root}/{CONTROL}"
         self._home, self._stage = Path(place.control), Path(place.control).with_name("hdfs")
         self._results = hdfs_results.HdfsResults(hadoop, self._ours, self._stage)
         for private in (self._home.parent.parent, self._home.parent, self._home):
@@ -60,8 +60,7 @@ class HDFSConnection:
         if _UNFIT.search(root) or ".." in root.split("/") or ":" in path.partition("/")[2]:
             raise ConfigError(f"machine/remote_root: {root!r} holds wildcards, '..', or another sign HDFS cannot take")
         here = joined(machine.local_root, work_base)
-        home = f"{here}/{local.OURS}/{submission}/jobs"
-        return cls(Place(here, f"{root}/{submission}", home), Hadoop(_environment(profile)))
+        return cls(Place(here, f"{root}/{submission}", control_of(here, submission)), Hadoop(_environment(profile)))
 
     def run(self, call: Call) -> Reply:
         """Run it on this machine, in home, with the site's Hadoop; Unreachable after its time-out."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import ConfigError, InputMissing, TransferFailed
+from ...core.names import CONTROL, control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
 from ...files.gate import make_directory
@@ -29,7 +30,7 @@ def place(local_path: str, root: str, submission: str) -> Place:
     """Where things are for a submission whose tasks run in `root`; its name must be that of one directory."""
     if submission in ("", ".", "..") or "/" in submission:
         raise ConfigError(f"submission: {submission!r} is no name for a directory; use the submission's hash")
-    return Place(local=local_path, remote_root=root, control=f"{root}/{local.OURS}/{submission}/jobs")
+    return Place(local=local_path, remote_root=root, control=control_of(root, submission))
 
 
 def joined(root: str, name: str) -> str:
@@ -44,7 +45,7 @@ class ThisMachine:
         self.place = place
         self._root, self._local = Path(place.remote_root), Path(place.local)
         make_directory(self._root)
-        for private in (self._root / local.OURS, Path(place.control).parent, Path(place.control)):
+        for private in (self._root / CONTROL, Path(place.control).parent, Path(place.control)):
             make_directory(private, 0o700)
 
     def run(self, call: Call) -> Reply:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...core.errors import ConfigError, Unreachable
 from ...core.keys import Key
 from ...core.model import MachineSpec
+from ...core.names import CONTROL
 from ...core.ports import Call, FileEntry, Item, Place, Reply
-from ...files import local
 from ...files.gate import Way
 from ..local.shell_call import as_shell
 from ..local.this_machine import joined, place
@@ -144,7 +144,7 @@ def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
     root = quote(posixpath.join(remote_root, submission))
     if remote_root.startswith("~"):
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
-    home = quote(f"{local.OURS}/{submission}/jobs")
+    home = quote(f"{CONTROL}/{submission}/jobs")
     script = f'{_DOOR}r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
     stream, out = patiently(link, lambda: ssh_shell.output_of(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
     if stream.code == _LACKS:

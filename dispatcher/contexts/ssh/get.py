@@ -18,8 +18,8 @@ from pathlib import Path
 from shlex import quote
 
 from ...core.errors import TransferFailed
+from ...core.names import CONTROL
 from ...core.ports import Item
-from ...files import local
 from ...files.archive import Cut, Member, members
 from ...files.gate import refused
 from ...files.incoming import LARGE, Arrivals, copy
@@ -172,7 +172,7 @@ class Download:
     def _part(self, item: Item) -> str:
         """Name of a file that is not whole: known again after a break, by what it will be."""
         name = sha256(f"{item.target}\n{self._announced(item)}".encode(errors="surrogateescape")).hexdigest()
-        return f"{local.OURS}-{name[:16]}.part"
+        return f"{CONTROL}-{name[:16]}.part"
 
     def _has_part(self, item: Item) -> bool:
         return Path(self._arrivals.path(item)).with_name(self._part(item)).exists()

@@ -21,6 +21,7 @@ from pathlib import Path
 from shlex import quote
 
 from ...core.errors import TransferFailed
+from ...core.names import CONTROL
 from ...core.ports import Item
 from ...files import local
 from ...files.archive import ArchiveEntry, changed, missing, packed
@@ -59,7 +60,7 @@ class Upload:
 
     def __init__(self, far: Far, submission: str, items: Sequence[Item], replace: bool, compress: bool) -> None:
         self._far, self._replace, self._compress = far, replace, compress
-        self._staging = f"{local.OURS}/{submission}/in"
+        self._staging = f"{CONTROL}/{submission}/in"
         self._directories = [item.target for item in items if item.size < 0]
         self._files = {item.target: item for item in items if item.size >= 0}
         self._tries: dict[str, int] = {}

@@ -21,6 +21,7 @@ from ...core.errors import Unreachable
 from ...core.events import Cause, CauseKind
 from ...core.keys import Key
 from ...core.model import ResourcesSpec
+from ...core.names import CONTROL
 from ...core.ports import (
     Accepted,
     Answer,
@@ -48,7 +49,7 @@ from ..command_line import read_claim
 from ..limits import JOB_NAME
 
 #: Where our files lie in a container, below the directory that the job starts in.
-HOME = ".dispatcher/jobs"
+HOME = f"{CONTROL}/jobs"
 CLAIM = f"{HOME}/{{nonce}}.claim"
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ...core.names import CONTROL
 from ...core.ports import JobScript
 from ...files.patterns import encoded
 from ...scripts.render import quoted
@@ -144,7 +145,7 @@ exit "$dsp_failed"
 
 def far(root: str) -> str:
     """Where all that is ours lies on HDFS."""
-    return f"{root}/.dispatcher"
+    return f"{root}/{CONTROL}"
 
 
 def head(job: JobScript) -> str:

@@ -360,7 +360,7 @@ class Aimed:
 
     def at(self, session: Session) -> None:
         """Stand between the engine and its context."""
-        engine = session.engine
+        engine = session.connect()
         self._port, engine.context = engine.context, self  # type: ignore[assignment]
         engine.observer.context = self  # type: ignore[assignment]
         self._thread.start()

@@ -1,0 +1,18 @@
+"""The names of what is ours, on both sides; each is written here and nowhere else.
+
+runs/.dispatcher/<submission>/journal     what happened
+runs/.dispatcher/<submission>/cancel      somebody asks the dispatcher at work to cancel
+R/.dispatcher/<submission>/jobs           scripts, receipts and claims, where the jobs run
+"""
+
+from __future__ import annotations
+
+#: The directory that holds all of ours; whatever begins so never travels.
+CONTROL = ".dispatcher"
+#: The directory of a submission's journal, and the file beside it that asks to cancel.
+JOURNAL, CANCEL = "journal", "cancel"
+
+
+def control_of(root: str, submission: str) -> str:
+    """The control directory below a remote root."""
+    return f"{root}/{CONTROL}/{submission}/jobs"
