@@ -8,6 +8,7 @@ python -m journal unlock runs/journal             process 4242 on login1 since 2
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (JournalError, OSError) as error:
-        sys.stderr.write(f"journal: {error}\n")
+        sys.stderr.write(f"journal: {_printable(str(error))}\n")
         return 2
     return code
 
@@ -76,6 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _printable(text: str) -> str:
+    """What a terminal only shows: who wrote it is not known."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
+def _json(data: bytes) -> str:
+    """The same JSON, with an escape in the place of each letter that a terminal would not only show."""
+    text = data.decode(errors="replace")
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+
+
 def _position(text: str) -> str:
     if not re.fullmatch("[0-9]+:[0-9a-f]{32}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no position: number:digest, as verify prints it")
@@ -85,7 +97,9 @@ def _position(text: str) -> str:
 def _verify(asked: argparse.Namespace) -> int:
     report = verify(asked.path, expect=asked.expect)
     unknown = [kind for kind in report.needs if kind not in asked.knows.split(",")]
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if asked.json else _in_words(report, unknown))
+    sys.stdout.write(
+        _json(msgspec.json.encode(report)) + "\n" if asked.json else _printable(_in_words(report, unknown))
+    )
     code = _CODES[report.status]
     return _NEEDS if unknown and code < 2 else code
 
@@ -109,7 +123,7 @@ def _cat(asked: argparse.Namespace) -> int:
     for frame in found:
         skip = max(asked.first - frame.first, 0)
         for nth, record in enumerate(frame.records[skip:], frame.first + skip):
-            sys.stdout.write(f'{{"n":{nth},"t":{frame.at:.6f},"r":{bytes(record).decode()}}}\n')
+            sys.stdout.write(f'{{"n":{nth},"t":{frame.at:.6f},"r":{_json(bytes(record))}}}\n')
         if asked.follow:
             sys.stdout.flush()
     return 0
@@ -117,7 +131,8 @@ def _cat(asked: argparse.Namespace) -> int:
 
 def _unlock(asked: argparse.Namespace) -> int:
     holder = unlock(Path(asked.path).absolute())
-    sys.stdout.write(f"{holder or 'whoever wrote it'} is shut out: it can write no more; what it began runs on\n")
+    who = _printable(str(holder or "whoever wrote it"))
+    sys.stdout.write(f"{who} is shut out: it can write no more; what it began runs on\n")
     return 0
 
 

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from ..core.errors import ConfigError, DispatcherError
-from .say import OutputLost, complain, flush, say
+from .say import OutputLost, complain, flush, say, warn
 
 #: Every verb and what it does, in the order of a first acquaintance. Its module has the same name.
 VERBS = {
@@ -53,13 +53,20 @@ class Parser(ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
+class _Warnings(logging.Handler):
+    """What modules log, to stderr as everything else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        warn(f"{self.format(record)}\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Obey the command line; the exit code. Raises nothing."""
     given = sys.argv[1:] if argv is None else list(argv)
     _stand_in_for_closed_streams()
-    if "--debug" not in given:
-        # what the journal warns of is told once, as the error that follows from it
-        logging.lastResort = logging.NullHandler()
+    # what the journal warns of is told once, as the error that follows from it
+    logging.lastResort = _Warnings() if "--debug" in given else logging.NullHandler()
     try:
         code = _obey(given)
         flush()
@@ -129,7 +136,7 @@ def _report_error(error: BaseException, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        warn("".join(traceback.format_exception(error)))
     message, code = _judged(error)
     complain(message)
     return code

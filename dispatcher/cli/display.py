@@ -13,7 +13,7 @@ import msgspec
 
 from .monitor import STOPPING, Monitor, Snapshot
 from .report import Tally, clock, count
-from .say import flush, harmless, say, say_json
+from .say import flush, say, say_json
 
 
 def line_of(seen: Snapshot) -> str:
@@ -57,7 +57,7 @@ class PlainLines:
         """Nothing is open."""
 
     def _say(self, text: str) -> None:
-        say(f"{clock(time.time())}  {harmless(text)}".replace("\n", " ") + "\n")
+        say(f"{clock(time.time())}  {text}".replace("\n", " ") + "\n")
         flush()
 
 

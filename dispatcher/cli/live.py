@@ -18,9 +18,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ..core.printable import harmless
 from .monitor import STOPPING, Monitor, Snapshot
 from .report import SHORT, Tally, duration
-from .say import harmless
 
 _STYLES = {"finished": "green", "terminated": "red", "running": "cyan", "completing": "cyan", "waiting": "yellow"}
 

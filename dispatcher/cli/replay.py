@@ -13,9 +13,10 @@ import journal as journals
 
 from ..core.errors import ConfigError, IllegalTransition
 from ..core.events import Event
+from ..core.printable import escaped
 from . import report, table
 from .find import journal_of
-from .say import flush, harmless, paint, say, width
+from .say import flush, paint, say, width
 
 EXAMPLES = """\
 examples:
@@ -92,7 +93,7 @@ def _table(rows: Iterator[report.ReplayRow], replay: report.Replay) -> None:
 
 
 def _head(replay: report.Replay) -> str:
-    return harmless(report.pairs(report.requested(replay.history))) + "\n" + paint(table.head(), "strong")
+    return report.pairs(report.requested(replay.history)) + "\n" + paint(table.head(), "strong")
 
 
 def _json(rows: Iterator[report.ReplayRow], replay: report.Replay) -> None:
@@ -108,7 +109,7 @@ def _jsonl(rows: Iterator[report.ReplayRow], replay: report.Replay) -> None:
 
 
 def _text(value: object) -> str:
-    return _encode(value).decode()
+    return escaped(_encode(value).decode())
 
 
 _encode = msgspec.json.Encoder().encode

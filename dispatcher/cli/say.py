@@ -4,8 +4,9 @@
     complain("no such file: a.json")     dispatcher: error: no such file: a.json       on stderr
     paint("finished", "finished")        in colour, on a terminal that wants it
 
-What a job wrote may hold escape sequences; nothing here lets them through to a
-terminal. Where the terminal has no UTF-8, arrows and lines become ASCII.
+What is said may come from a job, a site or a stranger's file: whatever it holds, no
+control character gets through but the colours of `paint`, which carry a word that
+is new in every process. Where the terminal has no UTF-8, arrows and lines become ASCII.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import os
 import re
 import shutil
 import sys
+from secrets import token_hex
 from typing import TextIO
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from ..core.printable import escaped, harmless
+
+_WORD = token_hex(8)
+_PAINTED = re.compile(f"\0{_WORD}([0-9]{{1,2}})\0")
 _ASCII = str.maketrans({"→": "->", "…": "...", "─": "-", "·": "-"})
 _COLOURS = {
     "finished": "32",
@@ -39,11 +44,11 @@ class OutputLost(Exception):
 
 
 def say(text: str) -> None:
-    """Write to stdout, as it is."""
+    """Write to stdout, without anything that does something to a terminal."""
     if sys.stdout is None:
         return
     try:
-        sys.stdout.write(_fitting(text, sys.stdout))
+        sys.stdout.write(_fitting(_coloured(text), sys.stdout))
     except OSError as error:
         raise OutputLost(error) from error
 
@@ -62,7 +67,7 @@ def say_json(value: object) -> None:
     """One line of JSON, at once."""
     import msgspec  # help texts do without
 
-    say(msgspec.json.encode(value).decode() + "\n")
+    say(escaped(msgspec.json.encode(value).decode()) + "\n")
     flush()
 
 
@@ -81,9 +86,12 @@ def warn(text: str) -> None:
         return
 
 
-def harmless(text: str) -> str:
-    """The text without control characters (but line ends and tabs): it may come from a job."""
-    return _CONTROL.sub("?", text)
+def _coloured(text: str) -> str:
+    """Harmless, but for the colours that were put in by `paint`."""
+    if _WORD not in text:
+        return harmless(text)
+    parts = _PAINTED.split(text)
+    return "".join(f"\x1b[{part}m" if nth % 2 else harmless(part) for nth, part in enumerate(parts))
 
 
 def _fitting(text: str, stream: TextIO) -> str:
@@ -103,7 +111,7 @@ def paint(text: str, word: str) -> str:
     colour = _COLOURS.get(word)
     if not colour or not on_terminal() or os.environ.get("NO_COLOR"):
         return text
-    return f"\x1b[{colour}m{text}\x1b[0m"
+    return f"\0{_WORD}{colour}\0{text}\0{_WORD}0\0"
 
 
 def width() -> int:

@@ -33,7 +33,7 @@ from ..core.model import SubmissionSpec
 from ..run.store import local_directory, read_history, stored_journals
 from .execute import seconds
 from .report import count, duration, pairs, tally
-from .say import flush, harmless, paint, say, say_json, warn
+from .say import flush, paint, say, say_json, warn
 
 if TYPE_CHECKING:
     from ..testing.selftest import Plan, Ran
@@ -321,7 +321,6 @@ def _lines(plan: Plan, spec: SubmissionSpec, ran: Ran, found: Found, passed: boo
     lines += [("problem", ran.problem)] if ran.problem else []
     lines += [("found", "\n".join(found.facts[:20]))] if found.facts else []
     lines += [] if passed else [("where", "\n".join([f"{plan.work} (kept)", *found.roots]))]
-    lines = [(word, harmless(reported)) for word, reported in lines]
     return [*lines, ("verdict", paint(_verdict(found, passed), "finished" if passed else "terminated"))]
 
 

@@ -25,7 +25,7 @@ from ..core.events import Event
 from ..core.lifecycle import State
 from . import report
 from .find import journals_of
-from .say import harmless, say, say_json
+from .say import say, say_json
 
 EXAMPLES = """\
 examples:
@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
         if args.json:
             say_json(_facts(path, replay, problem))
         else:
-            say(("\n" if nth else "") + harmless(report.pairs(_lines(path, replay, problem))))
+            say(("\n" if nth else "") + report.pairs(_lines(path, replay, problem)))
     return 4 if damaged else 0
 
 

@@ -16,7 +16,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from .report import SHORT, ReplayRow, clock, codes, count, date
-from .say import harmless
 
 #: Columns of the event and of the states.
 _EVENT, _STATES = 10, 24
@@ -70,17 +69,17 @@ def _together(first: ReplayRow, number: int) -> ReplayRow:
 
 
 def _ruled(text: str, width: int, paint: Paint) -> str:
-    line = f"── {harmless(text)} "
+    line = f"── {text} "
     return paint(line.ljust(min(width or 80, 80), "─"), "faint") + "\n"
 
 
 def _line(row: ReplayRow, width: int, paint: Paint) -> str:
     attempt = str(row.attempt) if row.attempt else ""
-    job, event = (harmless(word).replace("\n", " ") for word in (row.job[:SHORT], row.event))
+    job, event = (word.replace("\n", " ") for word in (row.job[:SHORT], row.event))
     left = f"{clock(row.at)}  {job:{SHORT}}  {attempt:>3}  {event:{_EVENT}}"
     ended = codes(row.tasks)
     parts = (row.id, row.why, "" if ended and ended in row.why else ended)
-    what = harmless("; ".join(part for part in parts if part)).replace("\n", " ")
+    what = "; ".join(part for part in parts if part).replace("\n", " ")
     if not row.target:
         return _wrapped(f"{left}  ", what, width)
     states = row.target if row.source in ("", row.target) else f"{row.source} → {row.target}"

@@ -19,7 +19,7 @@ from ..core.errors import ConfigError, IllegalTransition
 from ..core.events import Event
 from . import report
 from .find import journal_of
-from .say import harmless, paint, say, say_json
+from .say import paint, say, say_json
 
 EXAMPLES = """\
 examples:
@@ -87,10 +87,8 @@ def _lines(found: Any, problem: str) -> list[tuple[str, str]]:
     held = f"{report.count(found.records, 'record')} in {frames} and {segments}, {report.size(found.bytes)}"
     torn = f"; an unfinished write of {report.count(found.torn_bytes, 'byte')} is set aside" if found.torn_bytes else ""
     lines = [("whole", paint(found.status, "finished" if good else "terminated") + f", {held}{torn}")]
-    lines += [("problem", harmless(found.problem))] if found.problem else []
-    lines += [("warning", harmless(warning)) for warning in found.warnings]
+    lines += [("problem", found.problem)] if found.problem else []
+    lines += [("warning", warning) for warning in found.warnings]
     if good:
-        lines.append(
-            ("illegal", harmless(problem)) if problem else ("legal", "every record follows from those before it")
-        )
+        lines.append(("illegal", problem) if problem else ("legal", "every record follows from those before it"))
     return [*lines, ("position", found.position), ("journal", found.path)]

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .printable import harmless
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,6 +34,10 @@ class DispatcherError(RuntimeError):
     """Base of every error raised by this package; `exit_code` is what the command line returns."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """What went wrong; printable, though it may repeat what a job, a site or a stranger's file said."""
+        return harmless(super().__str__())
 
 
 class ConfigError(DispatcherError, ValueError):

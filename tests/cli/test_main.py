@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dispatcher.cli import VERBS, main
-from dispatcher.cli.say import harmless
+from dispatcher.core.printable import harmless
 
 
 def test_without_a_verb_there_is_help(work: Any) -> None:

@@ -52,8 +52,8 @@ def judge(local: Path) -> None:
         assert code in codes, said
         assert "Traceback" not in err.getvalue() + out.getvalue(), said
         assert code in (0, 1) or err.getvalue() or "--json" in words or words == ("status",) or "verify" in words, said
-        assert "\x1b" not in out.getvalue() + err.getvalue() or "json" in words, (
-            f"an escape sequence gets through: {said}"
+        assert all(letter.isprintable() or letter in "\n\t" for letter in out.getvalue() + err.getvalue()), (
+            f"a control character gets through: {said}"
         )
 
 
