@@ -9,7 +9,15 @@
 The format is docs/journal-format.md. This package knows nothing about jobs.
 """
 
-from .errors import JournalBusy, JournalCorrupt, JournalError, JournalFenced, JournalMissing, JournalPoisoned
+from .errors import (
+    JournalBusy,
+    JournalCorrupt,
+    JournalError,
+    JournalFenced,
+    JournalMissing,
+    JournalNotOurs,
+    JournalPoisoned,
+)
 from .format import Close, Entry, Frame, Open, Position, Unknown
 from .lock import read_holder, unlock
 from .reader import follow, frames, read
@@ -26,6 +34,7 @@ __all__ = [
     "JournalError",
     "JournalFenced",
     "JournalMissing",
+    "JournalNotOurs",
     "JournalPoisoned",
     "Open",
     "Position",

@@ -2,6 +2,7 @@
 
 JournalError
 ├── JournalMissing     no journal there
+├── JournalNotOurs     somebody else made it, or may write there: nothing in it is obeyed
 ├── JournalBusy        another process writes it: wait, or stop that one
 ├── JournalCorrupt     bytes that no torn write explains: look, restore, never go on by itself
 ├── JournalPoisoned    an fsync failed: what is on the disk is unknown; open it anew
@@ -19,6 +20,14 @@ class JournalError(Exception):
 
 class JournalMissing(JournalError):
     """There is no journal at this path."""
+
+
+class JournalNotOurs(JournalError):
+    """The directory, or something in it, is not what only its owner, who asks, can have put there."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is not used: {why}")
 
 
 class JournalBusy(JournalError):

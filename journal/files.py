@@ -11,23 +11,41 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from contextlib import suppress
+from pathlib import Path
+
+from .errors import JournalNotOurs
+from .ownership import doubt, make_private, strange_entry
 
 #: Tenths of a second for which a file that is listed may be remembered as absent.
 _LAG = 50
+#: Bytes of a file that is read whole at most: a segment has 64 MiB and one frame more.
+LARGEST = 1 << 30
+_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class NotAFile(OSError):
+    """A name under which no plain file of a sensible size lies: a link, a pipe, a device, a giant."""
 
 
 class Files:
     """The real thing. Paths are strings; every call may raise OSError."""
 
     def make_dir(self, path: str) -> None:
-        """A directory for its owner only, with a durable name; it may exist, its parents need not."""
+        """A directory for its owner only, with a durable name; its parents need not exist.
+
+        It may exist; JournalNotOurs when it is somebody else's, or holds what is no file.
+        """
         parent = path.rpartition("/")[0] or "/"
         if not os.path.isdir(parent):  # noqa: PTH112 (paths are strings here)
             self.make_parent(parent)
-        with suppress(FileExistsError):
-            os.mkdir(path, 0o700)  # noqa: PTH102
+        made = make_private(path)
+        if why := "" if made else doubt(path):
+            raise JournalNotOurs(Path(path), why)
+        if name := "" if made else strange_entry(path):
+            raise JournalNotOurs(Path(path), f"{name} in it is not a file: remove it")
         with suppress(PermissionError):  # somebody else's directory: its names are his to keep
             self.sync_dir(parent)
 
@@ -43,15 +61,15 @@ class Files:
 
     def create(self, path: str) -> int:
         """A new file to append to."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _SAFELY, 0o600)
 
     def touch(self, path: str) -> None:
         """An empty file; it may exist."""
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | _SAFELY, 0o600))
 
     def update(self, path: str, make: bool = False) -> int:
         """A file to be written at any position."""
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0), 0o600)
+        return os.open(path, os.O_RDWR | _SAFELY | (os.O_CREAT if make else 0), 0o600)
 
     def write(self, fd: int, data: bytes) -> int:
         """May write less than given."""
@@ -86,9 +104,16 @@ class Files:
         os.close(fd)
 
     def read(self, path: str, size: int = -1) -> bytes:
-        """The whole file, or at most its first bytes; waits a moment for one that is listed and cannot be found."""
+        """The whole file, or at most its first bytes; waits a moment for one that is listed and cannot be found.
+
+        Raises NotAFile for anything but a plain file.
+        """
         for _ in range(_LAG):
-            with suppress(FileNotFoundError), open(path, "rb") as file:  # noqa: PTH123
+            with suppress(FileNotFoundError), open(_opened(path), "rb") as file:
+                if size < 0 and (found := os.fstat(file.fileno()).st_size) > LARGEST:
+                    raise NotAFile(
+                        errno.EFBIG, f"{found} bytes are more than the {LARGEST} of any journal's file", path
+                    )
                 return file.read(size)
             if not self.exists(path):
                 break
@@ -133,3 +158,17 @@ class Files:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _opened(path: str) -> int:
+    """To be read; never waits for what is no file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _SAFELY)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotAFile(errno.ELOOP, "is a link, and links are not followed here", path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotAFile(errno.EINVAL, "is not a plain file", path)
+    return fd

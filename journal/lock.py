@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import JournalBusy
+from .errors import JournalBusy, JournalNotOurs
+from .files import Files
+from .ownership import doubt
 from .reader import Reader
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-    from .files import Files
-
 #: FUSE mounts whose programs hand flock on to their servers; with all others (sshfs, bindfs, rclone) the kernel keeps
 #: it to itself (fuse.h, FUSE_FLOCK_LOCKS).
 _HANDED_ON = frozenset({"fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.juicefs"})
+#: Bytes of the text that says who holds the lock, at most.
+_LONGEST = 4096
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +92,8 @@ class Lock:
     def _introduce(self, holder: Holder) -> None:
         """For whoever finds the lock held; a full disk is no reason to give the lock back."""
         try:
-            fd = os.open(self.path / "LOCK.holder", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(self.path / "LOCK.holder", how, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(msgspec.json.encode(holder))
         except OSError as error:
@@ -117,7 +120,7 @@ class Lock:
 def read_holder(path: Path) -> Holder | None:
     """Who last took the lock of the journal at `path` and has not given it back in order."""
     try:
-        return msgspec.json.decode((path / "LOCK.holder").read_bytes(), type=Holder)
+        return msgspec.json.decode(Files().read(f"{path}/LOCK.holder", _LONGEST), type=Holder)
     except (OSError, ValueError):
         return None
 
@@ -127,12 +130,14 @@ def unlock(path: Path, files: Files | None = None) -> Holder | None:
 
     For a holder that cannot be stopped: its host is out of reach, or it hangs. The last segment is frozen, so that it
     can acknowledge nothing more and asks nothing more once it looks; then its locks are taken away. Safe at any time:
-    at worst a healthy run is ended, and the same command goes on. Raises JournalMissing.
+    at worst a healthy run is ended, and the same command goes on. Raises JournalMissing, JournalNotOurs.
     """
     from filelock import StrictSoftFileLock
 
     holder, reader = read_holder(path), Reader(path, files)
     frozen = 0
+    if reader.segments() and (why := doubt(str(path))):
+        raise JournalNotOurs(path, why)
     while (segments := reader.segments()) and segments[-1] != frozen:  # it may begin another one meanwhile
         frozen = segments[-1]
         reader.files.touch(f"{path}/{frozen:08d}.frozen")

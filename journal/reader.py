@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from .errors import JournalCorrupt, JournalMissing
-from .files import Files
-from .format import VERSION, ZERO, Bad, Codec, Entry, Frame, Header, Open, later_frame, parse_frame
+from .files import Files, NotAFile
+from .format import SECTOR, VERSION, ZERO, Bad, Codec, Entry, Frame, Header, Open, later_frame, parse_frame
 from .head import Head, decode_head
 
 E = TypeVar("E")
@@ -78,7 +78,7 @@ class Reader:
     def read_head(self) -> Head | None:
         """The acknowledged watermark, None when it cannot be read."""
         try:
-            return decode_head(self.files.read(f"{self.path}/HEAD"))
+            return decode_head(self.files.read(f"{self.path}/HEAD", 2 * SECTOR))
         except OSError:
             return None
 
@@ -129,7 +129,7 @@ class Reader:
         data = b""
         for judge in (False, True):
             try:
-                data = self.files.read(self.name(segment))
+                data = self._bytes(segment)
             except FileNotFoundError:
                 if judge:
                     raise JournalCorrupt(self.path, segment, 0, "the segment is missing") from None
@@ -137,12 +137,18 @@ class Reader:
                 break
         return data if seal is None else self._sealed(segment, data, seal)
 
+    def _bytes(self, segment: int, size: int = -1) -> bytes:
+        try:
+            return self.files.read(self.name(segment), size)
+        except NotAFile as error:
+            raise JournalCorrupt(self.path, segment, 0, str(error.strerror)) from None
+
     def _seal(self, segment: int) -> Open:
         """The opening record of the next segment: it says where this one ends."""
         why: Exception | None = None
         for size in (_OPENING, -1):
             try:
-                return _read_open(parse_frame(self.files.read(self.name(segment + 1), size), 0)[1])
+                return _read_open(parse_frame(self._bytes(segment + 1, size), 0)[1])
             except (Bad, ValueError, FileNotFoundError) as error:
                 why = error
         raise JournalCorrupt(self.path, segment + 1, 0, f"the opening frame: {why}")

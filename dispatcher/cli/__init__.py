@@ -157,7 +157,7 @@ def _judged(error: BaseException) -> tuple[str, int]:
 
 def _journal_code(journal: Any, error: BaseException) -> int:
     """As the errors of this package that stand for them."""
-    codes = {journal.JournalBusy: 3, journal.JournalMissing: 2, journal.JournalCorrupt: 4}
+    codes = {journal.JournalBusy: 3, journal.JournalMissing: 2, journal.JournalNotOurs: 2, journal.JournalCorrupt: 4}
     return codes.get(type(error), 1)
 
 

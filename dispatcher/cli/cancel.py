@@ -6,6 +6,7 @@ a dispatcher is     lay an empty file `cancel` beside its journal; it does the s
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -92,7 +93,7 @@ def _request(path: Path, holder: str, end: float) -> bool:
     request = path.parent / CANCEL
     say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
     flush()
-    request.touch(mode=0o600)
+    os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     replay = report.Replay()
 
     def over() -> bool:  # not as soon as no job runs: one that has failed may be about to be tried again

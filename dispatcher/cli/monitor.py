@@ -22,6 +22,7 @@ import msgspec
 
 from ..core.lifecycle import State
 from ..core.names import CANCEL
+from ..files.ours import is_ours
 from .report import Tally, tally
 from .say import OutputLost
 
@@ -130,7 +131,7 @@ class Monitor:
             time.sleep(min(_TICK, left))
 
     def _news(self) -> bool:
-        if self._heard or self.request is None or not self.request.exists():
+        if self._heard or self.request is None or not is_ours(self.request):
             return False
         self._heard = True
         return True

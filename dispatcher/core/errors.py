@@ -7,6 +7,7 @@
     ├── InputsChanged      an unfinished run was started with other inputs: continue or cancel it
     ├── ResultMissing      a finished task did not write what it promised (also a FileNotFoundError)
     ├── TransferFailed     what arrived is not what was sent; nothing was removed
+    ├── NotOurs            somebody else made this, or may change it: look at it, remove it, or go elsewhere
     ├── Unreachable        the other side gave no good answer: ask again later
     ├── SubmissionBusy     another process is running this submission
     ├── JournalDamaged     the journal cannot be trusted: look at it with `dispatcher verify`
@@ -68,6 +69,12 @@ class ResultMissing(DispatcherError, FileNotFoundError):
 
 class TransferFailed(DispatcherError):
     """A transfer did not verify, or the disk is full, or permission is denied."""
+
+
+class NotOurs(DispatcherError):
+    """A directory found in place that is not ours alone; nothing in it was believed, and nothing was written."""
+
+    exit_code = 2
 
 
 class Unreachable(DispatcherError):

@@ -32,6 +32,7 @@ from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CANCEL
 from ..core.ports import Context, Item, Scheduler
 from ..files.incoming import write_atomic
+from ..files.ours import is_ours
 from ..scripts.render import job_script, render
 from . import results
 from .engine import Engine
@@ -273,7 +274,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
         lambda: asked.kind.open(spec.machine, asked.profile, submission, spec.work_base),
         log,
         history,
-        msgspec.structs.replace(environment, cancelled=request.exists),
+        msgspec.structs.replace(environment, cancelled=lambda: is_ours(request)),
         found.uploads,
     )
 

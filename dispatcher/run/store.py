@@ -15,11 +15,12 @@ from typing import Any
 import journal as journals
 
 from ..core import events as ev
-from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, SubmissionBusy
+from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, NotOurs, SubmissionBusy
 from ..core.history import History
 from ..core.lifecycle import TRANSITIONS, Progress
 from ..core.model import SubmissionSpec, digest, plan_hash, work_hash
 from ..core.names import CONTROL, JOURNAL
+from ..files.ours import own
 
 #: Digest of the table of transitions, stored in every journal it rules.
 RULES = digest([(row.event, [source.value for source in row.sources], row.target, row.pending) for row in TRANSITIONS])
@@ -38,7 +39,13 @@ def journal_of(place: Path, submission: str) -> Path:
 
 
 def open_journal(path: Path, replay: Callable[[journals.Frame[Any]], None]) -> journals.Journal[Any]:
-    """Take the lock of a journal and fold what it holds; made when it is not there. Raises as Journal.open."""
+    """Take the lock of a journal and fold what it holds; made when it is not there.
+
+    Raises as Journal.open, and NotOurs when a directory of ours above it is not.
+    """
+    path = path.absolute()
+    for private in (path.parents[1], path.parent):
+        own(private)
     application = f"dispatcher {version()}"
     return journals.Journal.open(path, ev.Event, application=application, rules=RULES, replay=replay)
 
@@ -140,6 +147,8 @@ def journal_errors(path: Path) -> Iterator[None]:
         raise SubmissionBusy(f"{error}; this process has stopped, the jobs run on") from error
     except journals.JournalCorrupt as error:
         raise JournalDamaged(str(error)) from error
+    except journals.JournalNotOurs as error:
+        raise NotOurs(str(error)) from error
     except journals.JournalError as error:
         raise DispatcherError(str(error)) from error
     except OSError as error:

@@ -5,6 +5,9 @@
     …                                              environment and tasks
     end 0 1790000200 .                             the exit marker, in the same file
 
+The directories above them are made, or known to be ours, by OWN (see `files.ours`,
+which says the same in Python for this machine).
+
 A batch system that runs its jobs elsewhere (a container with a file system of
 its own) has another head and foot: `Scheduler.fence` and `Scheduler.closing`.
 """
@@ -14,6 +17,36 @@ from __future__ import annotations
 from ..core.ports import JobScript, Scheduler
 from . import bash
 from .render import quoted
+
+#: What `dsp_own` ends with when a directory is not ours.
+NOT_OURS = 96
+#: Shell functions: `dsp_own DIR` makes a directory for us alone, or sees that it is ours; else it says why, and fails.
+#: Where the file system shows another owner than us for what we make, ours is what has that owner.
+OWN = rf"""
+dsp_owner() {{ set -- $(LC_ALL=C ls -ldn -- "$1" 2> /dev/null); echo "$3"; }}
+dsp_is_mine() {{ # directory $1, whose owner is $2
+  [ "$2" != "$(id -u)" ] || return 0
+  dsp_probe=$1/.dispatcher-$$.tmp dsp_made=none
+  ! mkdir -- "$dsp_probe" 2> /dev/null || dsp_made=$(dsp_owner "$dsp_probe")
+  rmdir -- "$dsp_probe" 2> /dev/null
+  [ "$2" = "$dsp_made" ]
+}}
+dsp_own() {{
+  if dsp_why=$( (umask 077; mkdir -- "$1") 2>&1); then chmod 700 "$1"; return; fi
+  case $(LC_ALL=C ls -ldn -- "$1" 2> /dev/null) in
+    '') echo "$dsp_why" >&2; return 1 ;;
+    l*) dsp_why='it is a link, and whoever made it chooses where we write: remove it' ;;
+    d????-??-*)
+      dsp_by=$(dsp_owner "$1")
+      ! dsp_is_mine "$1" "$dsp_by" || return 0
+      dsp_why="it belongs to user $dsp_by, not to you: have it removed, or use another directory" ;;
+    d*) dsp_why="others may write there, and may have: look at what it holds, then chmod 700 $1" ;;
+    *) dsp_why='it is not a directory: move it away' ;;
+  esac
+  echo "$1 is not used: $dsp_why" >&2
+  return {NOT_OURS}
+}}
+"""
 
 
 def shared_fence(job: JobScript, dialect: Scheduler, elements: int) -> str:

@@ -25,7 +25,8 @@ from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.names import CONTROL, control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
-from ...files.gate import Way, make_directory
+from ...files.gate import Way
+from ...files.ours import own
 from ..local import shell_call
 from ..local.this_machine import joined, remove_tree
 from . import put as hdfs_put
@@ -48,7 +49,7 @@ class HDFSConnection:
         self._home, self._stage = Path(place.control), Path(place.control).with_name("hdfs")
         self._results = hdfs_results.HdfsResults(hadoop, self._ours, self._stage)
         for private in (self._home.parent.parent, self._home.parent, self._home):
-            make_directory(private, 0o700)
+            own(private)
 
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> HDFSConnection:

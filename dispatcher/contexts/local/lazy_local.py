@@ -21,6 +21,7 @@ from .this_machine import ThisMachine, joined, must_exist, place, remove_tree
 class LazyLocalConnection(ThisMachine):
     """The execution side is the local side."""
 
+    owns_root: ClassVar[bool] = False
     batch_type: ClassVar[str] = ""
     profile_keys: ClassVar[tuple[Key, ...]] = LAZY_LOCAL.keys
 

@@ -37,6 +37,7 @@ from .this_machine import (
 class LocalConnection(ThisMachine):
     """The execution side is <remote_root>/<submission> on this machine."""
 
+    owns_root: ClassVar[bool] = True
     batch_type: ClassVar[str] = ""
     profile_keys: ClassVar[tuple[Key, ...]] = LOCAL.keys
 

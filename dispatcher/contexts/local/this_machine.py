@@ -13,13 +13,14 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ...core.errors import ConfigError, InputMissing, TransferFailed
-from ...core.names import CONTROL, control_of
+from ...core.names import control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files import local
-from ...files.gate import make_directory
 from ...files.incoming import Arrivals, copy
+from ...files.ours import own
 from . import shell_call
 
 #: Tries to remove a directory: on NFS, files still open elsewhere leave `.nfs…` behind for a moment.
@@ -41,12 +42,15 @@ def joined(root: str, name: str) -> str:
 class ThisMachine:
     """A context whose remote root is a directory of this machine."""
 
+    #: Whether the remote root itself is ours, and nobody else's.
+    owns_root: ClassVar[bool]
+
     def __init__(self, place: Place) -> None:
         self.place = place
         self._root, self._local = Path(place.remote_root), Path(place.local)
-        make_directory(self._root)
-        for private in (self._root / CONTROL, Path(place.control).parent, Path(place.control)):
-            make_directory(private, 0o700)
+        control = Path(place.control)
+        for private in (*([self._root] if self.owns_root else []), control.parents[1], control.parent, control):
+            own(private)
 
     def run(self, call: Call) -> Reply:
         """Run it in the remote root and wait; Unreachable after its time-out."""

@@ -19,12 +19,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...core.errors import ConfigError, Unreachable
+from ...core.errors import ConfigError, NotOurs, Unreachable
 from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.names import CONTROL
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...files.gate import Way
+from ...scripts.shared_directory import NOT_OURS, OWN
 from ..local.shell_call import as_shell
 from ..local.this_machine import joined, place
 from . import config as ssh_config
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _LACKS = 94
 #: What nothing can be done without; where `find` cannot print sizes, a `stat` that knows -c must.
 _DOOR = rf"""m=
-for p in cat find grep ln mkdir mv rm sed sleep tail wc xargs; do
+for p in cat chmod dirname find grep id ln ls mkdir mv rm sed sleep tail wc xargs; do
   command -v $p > /dev/null 2>&1 || m="$m $p"
 done
 find / -prune -printf '' > /dev/null 2>&1 || [ -n "$(stat -L -c %F / 2> /dev/null)" ] ||
@@ -144,12 +145,16 @@ def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
     root = quote(posixpath.join(remote_root, submission))
     if remote_root.startswith("~"):
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
-    home = quote(f"{CONTROL}/{submission}/jobs")
-    script = f'{_DOOR}r={root}; mkdir -p -- "$r" && cd "$r" && (umask 077; mkdir -p -- {home}) && printf \'%s\' "$r"'
+    names = (CONTROL, f"{CONTROL}/{submission}", f"{CONTROL}/{submission}/jobs")
+    owned = " && ".join(f"dsp_own {quote(name)}" for name in names)
+    begin = f'r={root}; mkdir -p -- "$(dirname -- "$r")" && dsp_own "$r" && cd "$r"'
+    script = f"{_DOOR}{OWN}\n{begin} && {owned} && printf '%s' \"$r\""
     stream, out = patiently(link, lambda: ssh_shell.output_of(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
     if stream.code == _LACKS:
         lacks = out.decode(errors="replace").strip()
         raise ConfigError(f"{link} cannot be used: these programs are missing there, or not in PATH: {lacks}")
+    if stream.code == NOT_OURS:
+        raise NotOurs(f"on {link}: {stream.err.strip()}")
     if stream.code:
         raise failed(Far(link, remote_root), "make the directory of the submission in", stream.err)
     return out.decode(errors="surrogateescape")
