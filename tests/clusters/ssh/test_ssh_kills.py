@@ -131,10 +131,8 @@ def test_killed_in_the_middle_of(
     spec = tasks.spec(8, "sleep 0.5", big, {"max_running": 8}, wait_time=0.5)
     with open_session(spec, profile) as session:
         phase, far_enough = moment(where, session)
-        shot = aimed(sessions, manner, phase, far_enough)
+        shot = aimed(sessions, manner, phase, far_enough, lambda rate: proxy.tell("rate", str(rate)))
         shot.at(session)
-        if big:  # slow enough to be caught on the way
-            proxy.tell("rate", str(16 * MIB))
         session.run(check_interval=1)
         assert session.context._context._link.logins == 2
     assert shot.hit
