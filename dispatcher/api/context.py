@@ -22,11 +22,12 @@ from ..core.errors import ConfigError, DispatcherError, ResultMissing
 from ..core.model import MachineSpec
 from ..core.ports import Context, Reply, ShellText
 from ..schema import profiles, rules
+from ..schema.reading import absolute
+from .roles import Bound
 from .streams import LONGEST, Output, Started
 
 if TYPE_CHECKING:
     from ..schema import Argument
-    from .submission import Submission
 
 
 class BaseContext:
@@ -56,9 +57,9 @@ class BaseContext:
         self.init_local_root = _directory(local_root, "machine/local_root")
         self.init_remote_root = None if remote_root is None else _directory(remote_root, "machine/remote_root")
         self.remote_profile: dict[str, Any] = deepcopy(dict(remote_profile))
-        self.submission: Submission | None = None
+        self.submission: Bound | None = None
         # fixed now: a later change of the working directory does not move the project
-        self._local = str(Path(self.init_local_root).expanduser().absolute())
+        self._local = absolute(self.init_local_root)
         self._opened: Context | None = None
 
     @classmethod
@@ -72,7 +73,7 @@ class BaseContext:
             context_dict.get("remote_profile") or {},
         )
 
-    def bind_submission(self, submission: Submission) -> None:
+    def bind_submission(self, submission: Bound) -> None:
         """Work in the directories of this submission from now on."""
         self.close()
         self.submission = submission
@@ -108,7 +109,7 @@ class BaseContext:
 
     # -- files --------------------------------------------------------------------------------------------------
 
-    def upload(self, submission: Submission, dereference: bool = True) -> None:
+    def upload(self, submission: Bound, dereference: bool = True) -> None:
         """Send the forward files and verify them; links are always followed. Raises InputMissing, TransferFailed."""
         from ..run.survey import survey
 
@@ -116,7 +117,7 @@ class BaseContext:
 
     def download(
         self,
-        submission: Submission,
+        submission: Bound,
         check_exists: bool = False,
         mark_failure: bool = True,
         back_error: bool = False,
@@ -227,7 +228,7 @@ class BaseContext:
 
     # -- the context behind -------------------------------------------------------------------------------------
 
-    def _core(self, submission: Submission | None = None) -> Context:
+    def _core(self, submission: Bound | None = None) -> Context:
         """Opened for the bound submission."""
         kind = contexts.load(type(self).__name__)
         if submission is not None and submission is not self.submission:

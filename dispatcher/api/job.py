@@ -17,12 +17,12 @@ from ..core.errors import ConfigError
 from ..core.model import job_hash, task_keys
 from ..schema import rules
 from .resources import Resources
+from .roles import JobOwner
 from .status import JobStatus
 from .task import Task
 
 if TYPE_CHECKING:
     from .machine import Machine
-    from .submission import Submission
 
 _KEYS = ("job_task_list", "resources", "job_state", "job_id", "fail_count", "failure_reason", "task_states")
 
@@ -56,10 +56,10 @@ class Job:
         self.job_state: JobStatus | None = None
         self.job_id = ""
         self.fail_count = 0
-        self.submission: Submission | None = None
+        self.submission: JobOwner | None = None
         self._hash = self._uuid = ""
 
-    def planned_as(self, job_hash: str, submission: Submission) -> Job:
+    def planned_as(self, job_hash: str, submission: JobOwner) -> Job:
         """The same job as a part of a submission, which gives it its hash."""
         self._hash, self.submission = job_hash, submission
         return self
@@ -81,7 +81,7 @@ class Job:
         return f"{self.job_hash}.sub"
 
     @property
-    def owner(self) -> Submission:
+    def owner(self) -> JobOwner:
         """The submission it belongs to. Raises ConfigError for a job on its own, of which no journal knows."""
         if self.submission is None:
             raise ConfigError(
@@ -167,4 +167,4 @@ def _status(value: Any) -> JobStatus:
         return JobStatus(value)
     except ValueError:
         known = ", ".join(f"{status.value} {status.name}" for status in JobStatus)
-        raise ConfigError(f"job/job_state: {value!r} is no state (known: {known})") from None
+        raise ConfigError(f"job/job_state: {value!r} is not a state (known: {known})") from None

@@ -22,13 +22,12 @@ from ..core.keys import Profile
 from ..core.model import MachineSpec
 from ..schema import profiles, rules
 from .context import BaseContext, find
+from .roles import JobMember, JobOwner
 from .scripts import Scripts
 from .status import JobStatus
 
 if TYPE_CHECKING:
     from ..schema import Argument
-    from .job import Job
-    from .submission import Submission
 
 #: The keys of the serialized form, in their order; `max_running` follows when it is set.
 KEYS = (
@@ -210,32 +209,32 @@ class Machine(Scripts):
 
     # -- live jobs ----------------------------------------------------------------------------------------------
 
-    def do_submit(self, job: Job) -> str:
+    def do_submit(self, job: JobMember) -> str:
         """Submit what is due of the job's submission, this job with it; returns its native id ("" when postponed).
 
         One call of the scheduler submits many jobs, and a job that is already submitted is not submitted again.
         """
         job.owner.handle_unexpected_submission_state()
-        return job.job_id
+        return str(job.job_id)
 
-    def check_status(self, job: Job) -> JobStatus:
+    def check_status(self, job: JobMember) -> JobStatus:
         """Look once, at all jobs of the job's submission; the state of this one."""
         job.owner.update_submission_state()
         return job.job_state or JobStatus.unsubmitted
 
-    def check_finish_tag(self, job: Job) -> bool:
+    def check_finish_tag(self, job: JobMember) -> bool:
         """True when every task of the job has ended with code 0, by its exit marker."""
         return self.check_status(job) is JobStatus.finished
 
-    def kill(self, job: Job) -> None:
+    def kill(self, job: JobMember) -> None:
         """End this job with everything it started; one that is over is no error."""
         job.owner.kill(job)
 
-    def get_exit_code(self, job: Job) -> int | None:
+    def get_exit_code(self, job: JobMember) -> int | None:
         """Exit code of the job's last attempt, None while it is not over or when nobody knows."""
         return job.owner.exit_code(job)
 
-    def check_if_recover(self, submission: Submission) -> bool:
+    def check_if_recover(self, submission: JobOwner) -> bool:
         """True when there is a journal of this submission to go on from."""
         return bool(submission.refresh())
 

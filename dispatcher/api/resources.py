@@ -15,8 +15,9 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
-from ..core.model import ResourcesSpec, Strategy
+from ..core.model import ResourcesSpec
 from ..schema import rules
+from ..schema.reading import resources_spec
 
 if TYPE_CHECKING:
     from ..schema import Argument
@@ -104,11 +105,11 @@ class Resources:
         self.strategy = {**_STRATEGY, **self.strategy}
         self.check()
 
-    def check(self, path: str = "resources") -> None:
-        """Raise ConfigError for the first value, named by its path, that is not allowed, or not with the others."""
+    def check(self, path: str = "resources") -> dict[str, Any]:
+        """All parameters; ConfigError for the first one, by its path, that is not allowed, or not with the others."""
         from ..schema import check, resources_arginfo
 
-        check(self.serialize(), resources_arginfo(detail_kwargs=False), path)
+        return check(self.serialize(), resources_arginfo(detail_kwargs=False), path)
 
     @classmethod
     def load_from_json(cls, json_file: str | PathLike[str]) -> Resources:
@@ -158,11 +159,7 @@ class Resources:
 
     def spec(self) -> ResourcesSpec:
         """A frozen copy. Raises ConfigError when an attribute was changed to something that is not allowed."""
-        self.check()
-        found: dict[str, Any] = self.serialize()
-        found |= {key: tuple(found[key]) for key in _TEXTS}
-        found["strategy"] = Strategy(**found["strategy"])
-        return ResourcesSpec(**found)
+        return resources_spec(self.check())
 
     def __eq__(self, other: object) -> bool:
         return self.serialize() == other.serialize() if isinstance(other, Resources) else NotImplemented

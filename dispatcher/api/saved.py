@@ -11,9 +11,9 @@ a file are not believed: they are computed anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from ..core.errors import ConfigError
 from ..core.model import JobSpec, SubmissionSpec
@@ -22,10 +22,10 @@ from ..schema import rules
 from .job import Job
 from .machine import Machine
 from .resources import Resources
+from .roles import Whole
 from .task import Task
 
-if TYPE_CHECKING:
-    from .submission import Submission
+_Made = TypeVar("_Made", bound=Whole)
 
 _KEYS = (
     "work_base",
@@ -42,7 +42,7 @@ _KEYS = (
 )
 
 
-def written(submission: Submission, if_static: bool, secrets: bool = True) -> dict[str, Any]:
+def written(submission: Whole, if_static: bool, secrets: bool = True) -> dict[str, Any]:
     """The dictionary; without `secrets` the remote_profile is left out."""
     machine, resources = submission.machine, submission.resources
     found: dict[str, Any] = {
@@ -63,7 +63,7 @@ def written(submission: Submission, if_static: bool, secrets: bool = True) -> di
     return found
 
 
-def read(kind: type[Submission], data: Mapping[str, Any], machine: Machine | None) -> Submission:
+def read(kind: Callable[..., _Made], data: Mapping[str, Any], machine: Machine | None) -> _Made:
     """The submission that a dictionary describes."""
     rules.only(data, _KEYS, "submission")
     for key in ("work_base", "resources"):
@@ -97,7 +97,7 @@ def _content(job: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _with_jobs(submission: Submission, contents: list[Mapping[str, Any]]) -> None:
+def _with_jobs(submission: Whole, contents: list[Mapping[str, Any]]) -> None:
     """Bring back the order of the tasks, which the file has as they were shuffled, and the jobs."""
     groups = [[Task.deserialize(task) for task in content["job_task_list"]] for content in contents]
     shuffled = [task for group in groups for task in group]
@@ -114,7 +114,7 @@ def _with_jobs(submission: Submission, contents: list[Mapping[str, Any]]) -> Non
         job.resume(content)
 
 
-def _as_grouped(submission: Submission, spec: SubmissionSpec, groups: list[list[Task]]) -> tuple[JobSpec, ...]:
+def _as_grouped(submission: Whole, spec: SubmissionSpec, groups: list[list[Task]]) -> tuple[JobSpec, ...]:
     """Jobs as the file has them, which no plan of ours makes: some were removed, or group_size was another."""
     planned, start = [], 0
     for group in groups:

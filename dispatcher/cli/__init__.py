@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from .. import __version__
+from ..core import companion
 from ..core.errors import ConfigError, DispatcherError
 from .say import OutputLost, complain, flush, say, warn
 
@@ -30,7 +32,7 @@ VERBS = {
     "cancel": "end the jobs of a submission",
     "submission": "fetch logs and results, clean, or reset, after a run",
     "schedulers": "the batch systems, and how their states are read",
-    "gui": "fill in machine, resources and submission files in the browser (extra dispatcher[gui])",
+    "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",
     "selftest": "try a cluster with small tasks: nothing twice, nothing lost, whatever is killed",
 }
 
@@ -76,12 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _obey(given: Sequence[str]) -> int:
+    companion.require()
     parser = _parser(next((word for word in given if not word.startswith("-")), ""))
     args = parser.parse_args(given)
     if args.version:
-        from ..run.store import version
-
-        say(f"dispatcher {version()}\n")
+        say(f"dispatcher {__version__}\n")
         return 0
     if args.run is None:
         say(parser.format_help())

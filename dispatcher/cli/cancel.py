@@ -18,12 +18,12 @@ from ..core.errors import DispatcherError, Interrupted
 from ..core.lifecycle import NO_RETRIES, OVER, State
 from ..core.names import CANCEL
 from ..run.session import Session
+from ..schema.reading import read_profile
 from . import report
 from .execute import chosen, seconds
 from .find import journal_of
 from .monitor import Monitor
 from .reopen import reopened_session
-from .requested import read_profile
 from .say import flush, say
 from .status import holder_of
 

@@ -16,10 +16,10 @@ from contextlib import AbstractContextManager
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
 from ..run import reuse
 from ..run.session import Session, open_session
+from ..schema.reading import Requested
 from .display import JsonLines, PlainLines
 from .monitor import Display, Monitor
 from .report import Tally, count, duration, pairs, tally
-from .requested import Loaded
 from .say import on_terminal, paint, say, say_json, warn
 
 
@@ -58,7 +58,7 @@ def chosen(json: bool) -> Display:
     return PlainLines()
 
 
-def execute(requested: Loaded, args: Namespace) -> int:
+def execute(requested: Requested, args: Namespace) -> int:
     """Run it to its end, or as far as the options say; raises what went wrong after the account was given."""
     monitor = Monitor(chosen(args.json))
     session: Session | None = None
@@ -84,7 +84,7 @@ def execute(requested: Loaded, args: Namespace) -> int:
     return 0
 
 
-def _opened(requested: Loaded, monitor: Monitor) -> AbstractContextManager[Session]:
+def _opened(requested: Requested, monitor: Monitor) -> AbstractContextManager[Session]:
     finished = reuse.of(requested.spec, requested.profile, requested.previous)
     return open_session(requested.spec, requested.profile, environment=monitor.environment(), reuse=finished)
 

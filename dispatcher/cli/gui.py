@@ -2,7 +2,7 @@
 
 serving the forms at http://127.0.0.1:6042/ until Ctrl-C
 
-The page is that of DP-GUI (extra `dispatcher[gui]`), which asks every installed
+The page is that of DP-GUI (extra `dispatcher-hpc[gui]`), which asks every installed
 package for its schemas: entry-point group `dpgui`.
 """
 
@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
     try:
         from dpgui import start_dpgui
     except ModuleNotFoundError as missing:
-        raise Unsupported(f"gui: the package {missing.name} is missing; pip install 'dispatcher[gui]'") from None
+        raise Unsupported(f"gui: the package {missing.name} is missing; pip install 'dispatcher-hpc[gui]'") from None
     say(f"serving the forms at http://127.0.0.1:{args.port}/ until Ctrl-C\n")
     flush()
     start_dpgui(port=args.port, bind_all=args.bind_all)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError, InputMissing
-from .requested import Loaded, submission
+from ..schema.reading import Requested, read
 
 EXAMPLES = """\
 examples:
@@ -57,7 +57,7 @@ def run(args: Namespace) -> int:
     return execute(read_script(args.script, args.allow_ref), args)
 
 
-def read_script(name: str, allow_ref: bool) -> Loaded:
+def read_script(name: str, allow_ref: bool) -> Requested:
     """What a script asks for; its copy for the execution side is written to the local side."""
     from ..schema.documents import resolve_refs
 
@@ -65,7 +65,7 @@ def read_script(name: str, allow_ref: bool) -> Loaded:
     table = dict(resolve_refs(metadata(text, name), allow_ref, Path(name).parent))
     staged = f"script_{sha1(text.encode(), usedforsecurity=False).hexdigest()}.py"
     local = _local(table)
-    requested = submission(completed(table, staged, local), name)
+    requested = read(completed(table, staged, local), f"{name}: submission")
     _stage(local / staged, text)
     return requested
 

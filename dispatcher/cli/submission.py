@@ -12,10 +12,10 @@ from ..core import events as ev
 from ..core.errors import ConfigError, DispatcherError
 from ..core.lifecycle import State
 from ..run.session import Session
+from ..schema.reading import read_profile
 from . import report
 from .find import journal_of
 from .reopen import reopened_session
-from .requested import read_profile
 from .say import say
 
 EXAMPLES = """\

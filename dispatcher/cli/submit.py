@@ -30,7 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Carry it out."""
+    from ..schema.reading import read_file
     from .execute import execute
-    from .requested import read_submission
 
-    return execute(read_submission(args.file, args.allow_ref), args)
+    return execute(read_file(args.file, args.allow_ref), args)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 from ..core.errors import ConfigError
 from ..core.keys import Key
 from ..core.model import MachineSpec
-from ..core.ports import Context
+from ..core.ports import Context, Place
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -47,6 +47,11 @@ class Opens(Context, Protocol):
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> Context:
         """Reach the place, make the remote root and the control directory; ConfigError names the key that is wrong."""
+        ...
+
+    @classmethod
+    def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
+        """Where things would be, as far as that is known without reaching it: nothing is made."""
         ...
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import journal as journals
 
+from .. import __version__
 from ..core import events as ev
 from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, NotOurs, SubmissionBusy
 from ..core.history import History
@@ -46,19 +47,8 @@ def open_journal(path: Path, replay: Callable[[journals.Frame[Any]], None]) -> j
     path = path.absolute()
     for private in (path.parents[1], path.parent):
         own(private)
-    application = f"dispatcher {version()}"
+    application = f"dispatcher {__version__}"
     return journals.Journal.open(path, ev.Event, application=application, rules=RULES, replay=replay)
-
-
-def version() -> str:
-    """The version of this package; "0" in a source tree that was never installed."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("dispatcher")
-    except PackageNotFoundError:
-        return "0"
 
 
 def fold(history: History, frame: journals.Frame[Any]) -> None:

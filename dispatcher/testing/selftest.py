@@ -23,13 +23,13 @@ from typing import Any
 
 import msgspec
 
-from ..cli.requested import Loaded, submission
 from ..cli.say import complain
 from ..core.errors import DispatcherError, Unreachable
 from ..run.observer import understood
 from ..run.session import Session, open_session
 from ..run.store import local_directory
 from ..schema.documents import load, resolve_refs
+from ..schema.reading import Requested, read
 
 _COMMAND = (
     'dsp_line="$(cat in) ${{dsp_native:-none}} ${{dsp_restarts:-0}} ${{dsp_claim##*/}}"; '
@@ -79,7 +79,7 @@ def part(path: str, key: str, allow_ref: bool) -> dict[str, Any]:
     return dict(inner) if isinstance(inner, Mapping) else found
 
 
-def requested(plan: Plan, nth: int) -> Loaded:
+def requested(plan: Plan, nth: int) -> Requested:
     """The submission of a round: the user's machine and resources, our tasks, and none of them may be abandoned."""
     machine = part(plan.machine, "machine", plan.allow_ref) | {"local_root": plan.work}
     resources = part(plan.resources, "resources", plan.allow_ref)
@@ -95,7 +95,7 @@ def requested(plan: Plan, nth: int) -> Loaded:
         for number in range(plan.tasks)
     ]
     data = {"work_base": f"round-{nth}", "machine": machine, "resources": resources, "task_list": tasks}
-    return submission(data, f"{plan.machine}, {plan.resources}")
+    return read(data, f"{plan.machine}, {plan.resources}: submission")
 
 
 def lay_out(plan: Plan, nth: int) -> None:

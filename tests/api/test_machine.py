@@ -302,3 +302,20 @@ def test_a_job_on_its_own() -> None:
         Machine("Shell", "LazyLocal", "/proj").do_submit(job)
     with pytest.raises(ConfigError, match="job/job_task_list: is empty"):
         Job([], resources=Resources(1, 1, 0, "", 1))
+
+
+def test_a_preview_is_what_is_submitted(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/in").write_text("1")
+    (tmp_path / "common").write_text("2")
+    for batch, context, root in (("Shell", "LazyLocal", None), ("DistributedShell", "HDFS", "/user/me")):
+        machine = Machine(batch, context, str(tmp_path), root)
+        task = Task("run", "t", ["in"], ["out"])
+        submission = Submission("./", machine, Resources(1, 1, 0, "", 1), ["common"], ["all"], task_list=[task])
+        submission.generate_jobs()
+        script = machine.gen_script(submission.belonging_jobs[0])
+        assert submission.submission_hash in script
+        if batch == "DistributedShell":
+            for name in ("common", "t/in", "t/out", "all"):
+                assert name in script, f"{name} travels with the job"
+    assert not (tmp_path / ".dispatcher").exists(), "a preview makes nothing"

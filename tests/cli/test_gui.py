@@ -57,7 +57,7 @@ def fetched(url: str) -> bytes:
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "dpgui", None)
     assert main(["gui"]) == 2
-    assert "pip install 'dispatcher[gui]'" in capsys.readouterr().err
+    assert "pip install 'dispatcher-hpc[gui]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "x"])

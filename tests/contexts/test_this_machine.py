@@ -43,12 +43,12 @@ def test_where_things_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("remote_root", [None, ""])
 def test_local_needs_a_remote_root(remote_root: str | None) -> None:
-    with pytest.raises(ConfigError, match=r"machine\.remote_root: missing"):
+    with pytest.raises(ConfigError, match=r"machine/remote_root: missing"):
         LocalConnection.open(MachineSpec("Shell", "Local", "/nowhere", remote_root), {}, "s", "runs")
 
 
 def test_symlink_must_be_a_boolean(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"machine\.remote_profile\.symlink: 'no' is no boolean"):
+    with pytest.raises(ConfigError, match=r"machine/remote_profile/symlink: 'no' is not a boolean"):
         local(tmp_path, symlink="no")
 
 

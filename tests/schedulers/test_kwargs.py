@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from dispatcher import Machine, Resources, Submission, Task, schedulers
-from dispatcher.cli.requested import submission
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, TaskSpec, plan_hash
 from dispatcher.core.ports import JobScript, Place, SubmitRequest
 from dispatcher.schedulers import limits
+from dispatcher.schema.reading import read
 from dispatcher.scripts.render import render
 
 PLACE = Place("/local", "/R", "/R/.dispatcher/s/jobs")
@@ -83,14 +83,14 @@ def whole(batch: str, **kwargs: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_documented_is_taken(batch: str, kwargs: dict[str, Any]) -> None:
-    assert submission(whole(batch, **kwargs), "s.json").spec.resources.kwargs == kwargs
+    assert read(whole(batch, **kwargs), "s.json: submission").spec.resources.kwargs == kwargs
 
 
 @pytest.mark.parametrize("batch", ["Slurm", "PBS", "Torque", "LSF", "SGE", "Fugaku", "JH_UniScheduler"])
 @pytest.mark.parametrize(("key", "value"), [("walltime", "2 days"), ("walltime", "soon"), ("memory", "much")])
 def test_nonsense_is_refused_by_name_on_every_system(batch: str, key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"resources/kwargs/{key}"):
-        submission(whole(batch, **{key: value}), "s.json")
+        read(whole(batch, **{key: value}), "s.json: submission")
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_walltime_has_one_meaning(value: object, seconds: int | None) -> None:
 def test_a_file_and_python_ask_for_the_same(name: str) -> None:
     data = whole(name)
     made = Submission("w", Machine(**data["machine"]), Resources(1, 1, 1, "", 1), task_list=[Task("true", "t0")])
-    assert plan_hash(submission(data, "s.json").spec) == plan_hash(made.spec())
+    assert plan_hash(read(data, "s.json: submission").spec) == plan_hash(made.spec())

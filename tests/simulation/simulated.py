@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dispatcher.cli.requested import submission as as_asked
+from dispatcher.schema.reading import read
 from dispatcher.core import events as ev
 from dispatcher.core.history import History
 from dispatcher.core.model import SubmissionSpec
@@ -149,4 +149,4 @@ def submission(tasks: int = 5, group_size: int = 2, retries: int = 2, max_runnin
             for i in range(tasks)
         ],
     }
-    return as_asked(data, "simulation").spec
+    return read(data, "simulation").spec

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError, InputMissing
 from ...core.names import CONTROL
+from ...core.model import MachineSpec
 from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudQuery, CloudSubmit, FileEntry, Item, Place, Reply
 from ...files.gate import Way
 from ...files.patterns import Listing
-from ..local.this_machine import is_file, remove_tree
+from ..local.this_machine import is_file, joined, remove_tree
 from .jobs import CloudApi
 from .observe import CloudObserver
 from .packs import name_of, pack
@@ -47,12 +48,16 @@ class Habits(NamedTuple):
         return cls(keep is not False, ignore is not False, bool(data.get("output_log", False)))
 
 
+def _place(local_path: str, submission: str) -> Place:
+    return Place(local_path, local_path, str(Path(local_path, CONTROL, submission, "cloud")))
+
+
 class CloudConnection:
     """One submission's place in a cloud."""
 
     def __init__(self, api: CloudApi, local_path: str, submission: str, habits: Habits) -> None:
         stored = Path(local_path) / CONTROL / submission
-        self.place = Place(local=local_path, remote_root=local_path, control=str(stored / "cloud"))
+        self.place = _place(local_path, submission)
         self._api, self._habits, self._stored = api, habits, stored
         self._receipts = Receipts(stored / "cloud")
         self._results = ResultArchives(stored / "results", Path(local_path))
@@ -60,6 +65,11 @@ class CloudConnection:
             api, self._receipts, self._results, stored / "logs" if habits.output_log else None
         )
         self._outgoing = Outgoing(stored / "sent", ())
+
+    @classmethod
+    def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
+        """The remote root is in each job's container; what is ours lies on this side."""
+        return _place(joined(machine.local_root, work_base), submission)
 
     def run(self, call: Call) -> Reply:
         """Ask the API; ConfigError for shell text. Raises Unreachable when there is no good answer."""

@@ -54,6 +54,11 @@ class HDFSConnection:
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> HDFSConnection:
         """Make home; ConfigError for a remote_root that is missing or no path of HDFS. HDFS itself is not asked yet."""
+        return cls(cls.place_of(machine, submission, work_base), Hadoop(_environment(profile)))
+
+    @classmethod
+    def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
+        """<remote_root>/<submission> on HDFS; what is ours lies on this side. ConfigError for another path."""
         root = (machine.remote_root or "").rstrip("/")
         if not re.match(r"(?:[a-z][a-z0-9+.-]*://[^/]*)?/", f"{root}/"):
             raise ConfigError(f"machine/remote_root: {root!r} is no absolute path on HDFS (/user/… or hdfs://HOST/…)")
@@ -61,7 +66,7 @@ class HDFSConnection:
         if _UNFIT.search(root) or ".." in root.split("/") or ":" in path.partition("/")[2]:
             raise ConfigError(f"machine/remote_root: {root!r} holds wildcards, '..', or another sign HDFS cannot take")
         here = joined(machine.local_root, work_base)
-        return cls(Place(here, f"{root}/{submission}", control_of(here, submission)), Hadoop(_environment(profile)))
+        return Place(here, f"{root}/{submission}", control_of(here, submission))
 
     def run(self, call: Call) -> Reply:
         """Run it on this machine, in home, with the site's Hadoop; Unreachable after its time-out."""

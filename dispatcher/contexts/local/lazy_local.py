@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ...core.keys import Key
 from ...core.model import MachineSpec
-from ...core.ports import Item
+from ...core.ports import Item, Place
 from ...files.gate import make_directory
 from .profile import LAZY_LOCAL
 from .this_machine import ThisMachine, joined, must_exist, place, remove_tree
@@ -30,8 +30,13 @@ class LazyLocalConnection(ThisMachine):
         cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str
     ) -> LazyLocalConnection:
         """Make the remote root and the control directory where they are missing."""
+        return cls(cls.place_of(machine, submission, work_base))
+
+    @classmethod
+    def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
+        """Tasks run where their files are."""
         here = joined(machine.local_root, work_base)
-        return cls(place(here, here, submission))
+        return place(here, here, submission)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Make directories that are missing and see that the files are there; InputMissing names one that is not."""

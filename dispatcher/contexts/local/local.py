@@ -48,16 +48,21 @@ class LocalConnection(ThisMachine):
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> LocalConnection:
         """Make the remote root and the control directory where they are missing; ConfigError without remote_root."""
-        if not machine.remote_root:
-            raise ConfigError("machine.remote_root: missing; LocalContext needs a directory to run tasks in")
         symlink = profile.get("symlink", True)
         if not isinstance(symlink, bool):
-            raise ConfigError(f"machine.remote_profile.symlink: {symlink!r} is no boolean; write true or false")
+            raise ConfigError(f"machine/remote_profile/symlink: {symlink!r} is not a boolean; write true or false")
+        return cls(cls.place_of(machine, submission, work_base), symlink)
+
+    @classmethod
+    def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
+        """<remote_root>/<submission>; ConfigError without remote_root, and where it would hold the local side."""
+        if not machine.remote_root:
+            raise ConfigError("machine/remote_root: missing; LocalContext needs a directory to run tasks in")
         root = joined(machine.remote_root, submission)
         here = joined(machine.local_root, work_base)
         if Path(here).is_relative_to(root):
-            raise ConfigError(f"machine.remote_root: {root} would hold {here} and is removed at the end; name another")
-        return cls(place(here, root, submission), symlink)
+            raise ConfigError(f"machine/remote_root: {root} would hold {here} and is removed at the end; name another")
+        return place(here, root, submission)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Link or copy what differs (`replace`) or is not there, and verify.

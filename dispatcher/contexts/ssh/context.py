@@ -84,6 +84,12 @@ class SSHConnection:
         context._in_background = machine.clean_asynchronously
         return context
 
+    @classmethod
+    def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
+        """<remote_root>/<submission>; a leading ~ stands for the home directory there, which nobody has asked for."""
+        root = posixpath.join(_absolute(machine.remote_root), submission)
+        return place(joined(machine.local_root, work_base), root, submission)
+
     def run(self, call: Call) -> Reply:
         """Run it in the remote root and wait, never twice; Unreachable when the link breaks or after its time-out."""
         return ssh_shell.run_call(self._link, as_shell(call, type(self).__name__), self.place.remote_root)
@@ -122,21 +128,21 @@ def _check(profile: Mapping[str, Any]) -> None:
     known = {key.name: key for key in SSH.keys}
     for name, value in profile.items():
         if name not in known:
-            raise ConfigError(f"machine.remote_profile.{name}: unknown; SSH knows {', '.join(known)}")
+            raise ConfigError(f"machine/remote_profile/{name}: unknown; SSH knows {', '.join(known)}")
         kinds = tuple(kind for kind in known[name].kinds if kind is not None)
         right = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
         if value is not None and not right:
             # never the value: it may be a secret in the wrong place
-            raise ConfigError(f"machine.remote_profile.{name}: has the wrong type; {known[name].doc}")
+            raise ConfigError(f"machine/remote_profile/{name}: has the wrong type; {known[name].doc}")
     if profile.get("host_key_policy") not in (None, "reject", "accept-new"):
-        raise ConfigError("machine.remote_profile.host_key_policy: write reject or accept-new")
+        raise ConfigError("machine/remote_profile/host_key_policy: write reject or accept-new")
 
 
 def _absolute(remote_root: str | None) -> str:
     if not remote_root:
-        raise ConfigError("machine.remote_root: missing; SSHContext needs a directory to run tasks in")
+        raise ConfigError("machine/remote_root: missing; SSHContext needs a directory to run tasks in")
     if not remote_root.startswith(("/", "~/")) and remote_root != "~":
-        raise ConfigError(f"machine.remote_root: {remote_root!r} is not absolute; begin with / or ~/")
+        raise ConfigError(f"machine/remote_root: {remote_root!r} is not absolute; begin with / or ~/")
     return posixpath.normpath(remote_root)
 
 

@@ -56,7 +56,7 @@ def totp(secret: str, moment: float) -> str:
     try:
         key = b32decode(bare + "=" * (-len(bare) % 8))
     except NotBase32:
-        raise ConfigError("machine.remote_profile.totp_secret: is not base32; copy it again from the site") from None
+        raise ConfigError("machine/remote_profile/totp_secret: is not base32; copy it again from the site") from None
     mac = hmac.new(key, struct.pack(">Q", int(moment) // _STEP), sha1).digest()
     at = mac[-1] & 15
     number = struct.unpack(">I", mac[at : at + 4])[0] & 0x7FFFFFFF
@@ -238,7 +238,7 @@ def _named(path: Path, login: Login) -> PKey | None:
                 key.load_certificate(certificate)
         return key
     if login.must_exist:
-        raise ConfigError(f"machine.remote_profile.key_filename: {_why_not(path, login.passphrase)}")
+        raise ConfigError(f"machine/remote_profile/key_filename: {_why_not(path, login.passphrase)}")
     return None
 
 

@@ -1,0 +1,90 @@
+"""What a configuration asks for, as frozen values: read once, with nothing in between.
+
+    {"work_base": "runs", "machine": {…}, "resources": {…}, "task_list": [{…}, …]}
+      ->  Requested(spec=SubmissionSpec(…), profile={"hostname": …}, previous=None)
+
+The profile of the context stays apart: it may hold secrets and goes nowhere else. A relative local_root starts from
+the current directory; only `$ref` starts from the directory of the file that holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..core.errors import ConfigError
+from ..core.model import MachineSpec, ResourcesSpec, Strategy, SubmissionSpec, TaskSpec
+from . import profiles
+from .documents import load, resolve_refs
+
+
+class Requested(NamedTuple):
+    """A submission, the profile of its context, and the submission whose finished tasks it takes over."""
+
+    spec: SubmissionSpec
+    profile: Mapping[str, Any]
+    previous: str | None = None
+
+
+def read_file(path: str | Path, allow_ref: bool = False) -> Requested:
+    """The submission in a JSON or YAML file. Raises ConfigError that names the file and the key."""
+    return read(resolve_refs(load(path), allow_ref, Path(path).parent), f"{path}: submission")
+
+
+def read(data: Mapping[str, Any], where: str = "submission") -> Requested:
+    """The submission that a mapping describes; `where` it stood begins every message. Raises ConfigError."""
+    from . import check, submission_arginfo
+
+    checked = check(data, submission_arginfo(), where)
+    spec = SubmissionSpec(
+        work_base=checked["work_base"],
+        machine=machine_spec(checked["machine"]),
+        resources=resources_spec(checked["resources"]),
+        tasks=tuple(task_spec(task) for task in checked["task_list"]),
+        forward_common_files=tuple(sorted(checked["forward_common_files"])),
+        backward_common_files=tuple(sorted(checked["backward_common_files"])),
+    )
+    return Requested(spec, _profile(data["machine"], checked["machine"]), checked.get("previous_submission_hash"))
+
+
+def read_profile(path: str | Path, allow_ref: bool = False) -> Mapping[str, Any]:
+    """The profile in a machine file, or in the machine of a submission file; it is checked first."""
+    from . import check, machine_arginfo
+
+    data = resolve_refs(load(path), allow_ref, Path(path).parent)
+    if "machine" in data and "batch_type" not in data:
+        data = data["machine"]
+    return _profile(data, check(data, machine_arginfo(), f"{path}: machine"))
+
+
+def machine_spec(checked: Mapping[str, Any]) -> MachineSpec:
+    """A machine that was checked, without its profile."""
+    if checked["local_root"] is None:
+        raise ConfigError("machine/local_root: expected the name of a directory, got null")
+    known = {name: checked[name] for name in MachineSpec.__struct_fields__ if name in checked}
+    return MachineSpec(**{**known, "local_root": absolute(checked["local_root"])})
+
+
+def absolute(local_root: str) -> str:
+    """A directory on this side; fixed now: a later change of the working directory does not move the project."""
+    return str(Path(local_root).expanduser().absolute())
+
+
+def resources_spec(checked: Mapping[str, Any]) -> ResourcesSpec:
+    """Resources that were checked."""
+    known = {name: _frozen(checked[name]) for name in ResourcesSpec.__struct_fields__ if name in checked}
+    return ResourcesSpec(**{**known, "strategy": Strategy(**checked.get("strategy", {}))})
+
+
+def task_spec(checked: Mapping[str, Any]) -> TaskSpec:
+    """A task that was checked."""
+    return TaskSpec(**{name: _frozen(value) for name, value in checked.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _profile(given: Mapping[str, Any], checked: Mapping[str, Any]) -> Mapping[str, Any]:
+    return profiles.as_given(checked["context_type"], given.get("remote_profile", {}), checked["remote_profile"])
