@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dispatcher.schema.reading import read
 from dispatcher.core import events as ev
 from dispatcher.core.history import History
 from dispatcher.core.model import SubmissionSpec
@@ -21,6 +20,7 @@ from dispatcher.core.ports import Context, Item, Scheduler
 from dispatcher.run.environment import real_environment
 from dispatcher.run.session import Session, begin
 from dispatcher.run.store import fold
+from dispatcher.schema.reading import read
 from journal import Journal, frames
 
 from .cluster import Cluster
