@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError, InputMissing
-from ...core.names import CONTROL
 from ...core.model import MachineSpec
+from ...core.names import CONTROL
 from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudQuery, CloudSubmit, FileEntry, Item, Place, Reply
 from ...files.gate import Way
 from ...files.patterns import Listing
