@@ -42,6 +42,12 @@ class Strategy(msgspec.Struct, frozen=True, omit_defaults=True):
     ratio_unfinished: float = 0.0
     customized_script_header_template_file: str | None = None
 
+    def __post_init__(self) -> None:
+        """What equals a default is it: `omit_defaults` asks whether they are one object, and 0.0 of a file is not."""
+        for name, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True):
+            if getattr(self, name) == default:
+                msgspec.structs.force_setattr(self, name, default)
+
 
 class ResourcesSpec(msgspec.Struct, frozen=True):
     """What each job asks of the scheduler (manual, section "Resources parameters")."""

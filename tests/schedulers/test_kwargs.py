@@ -107,5 +107,6 @@ def test_walltime_has_one_meaning(value: object, seconds: int | None) -> None:
 @pytest.mark.parametrize("name", ["Slurm", "SlurmJobArray", "SGE", "LSF", "JH_UniScheduler"])
 def test_a_file_and_python_ask_for_the_same(name: str) -> None:
     data = whole(name)
+    data["resources"]["strategy"] = {"ratio_unfinished": float("0")}
     made = Submission("w", Machine(**data["machine"]), Resources(1, 1, 1, "", 1), task_list=[Task("true", "t0")])
     assert plan_hash(read(data, "s.json: submission").spec) == plan_hash(made.spec())
