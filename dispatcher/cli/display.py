@@ -1,7 +1,8 @@
 """How a run is shown: lines for people without a terminal, lines of JSON for programs; `live` has the terminal.
 
 04:12:05  2 of 7 tasks done; jobs: 1 waiting, 1 running, 1 finished
-04:12:31  no good answer: squeue: error: Unable to contact slurm controller; asking again
+04:12:31  no good answer since 04:12:31 (0s): Unable to contact slurm controller; asked again in 30s, the jobs run on
+04:12:41  37 jobs failed: python: command not found; first c13, attempt 1 of 4, next try in 30s
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import time
 import msgspec
 
 from .monitor import STOPPING, Monitor, Snapshot
+from .notices import Told, as_json
+from .notices import line_of as notice_line
 from .report import Tally, clock, count
 from .say import flush, say, say_json
 
@@ -28,7 +31,8 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._last = ""
-        self._trouble = ""
+        self._told = Told()
+        self._out = False
 
     def start(self, monitor: Monitor) -> None:
         """Nothing to say yet."""
@@ -41,10 +45,15 @@ class PlainLines:
         )
 
     def update(self, seen: Snapshot) -> None:
-        """The line, unless it is the one that was written last."""
-        if seen.trouble != self._trouble:
-            self._trouble = seen.trouble
-            self._say(f"no good answer: {seen.trouble}; asking again" if seen.trouble else "answers are good again")
+        """What is new to be known, and the line, unless it is the one that was written last."""
+        now, out = time.time(), any(notice.kind == "outage" for notice in seen.notices)
+        if self._out and not out:
+            self._say("answers are good again")
+        self._out = out
+        for notice in self._told.news(list(seen.notices)):
+            self._say(notice_line(notice, now, seen.next_query - time.monotonic()))
+            if notice.advice:
+                self._say(f"  {notice.advice}")
         if line_of(seen) != self._last:
             self._last = line_of(seen)
             self._say(self._last)
@@ -62,7 +71,7 @@ class PlainLines:
 
 
 class JsonLines(PlainLines):
-    """One JSON object a line: {"event":"progress", "at":…, "jobs":{…}, "tasks":…, "done":…, "trouble":…}."""
+    """One JSON object a line: {"event":"progress", "at":…, "jobs":{…}, "tasks":…, "done":…, "notices":[…]}."""
 
     every = 0.25
 
@@ -73,8 +82,11 @@ class JsonLines(PlainLines):
 
     def update(self, seen: Snapshot) -> None:
         """An object, unless it says what the last one said."""
-        facts = {"jobs": seen.tally.jobs, "tasks": seen.tally.tasks, "done": seen.tally.done, "trouble": seen.trouble}
-        text = msgspec.json.encode(facts).decode()
+        trouble = next((notice.what for notice in seen.notices if notice.kind == "outage"), "")
+        facts = {"jobs": seen.tally.jobs, "tasks": seen.tally.tasks, "done": seen.tally.done, "trouble": trouble}
+        told = {**facts, "notices": [as_json(notice) for notice in seen.notices]}
+        text = msgspec.json.encode(told).decode()
         if text != self._last:
             self._last = text
-            say_json({"event": "progress", "at": round(time.time(), 3), **facts})
+            at = {"at": round(time.time(), 3), "next_look": round(max(seen.next_query - time.monotonic(), 0.0), 1)}
+            say_json({"event": "progress", **at, **told})

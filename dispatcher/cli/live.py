@@ -2,7 +2,7 @@
 
     ⠹ 1f2e3d4c5b6a  ━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━  12/40 tasks  3m 12s
       3 waiting, 2 running, 5 finished             next look in 12s
-      no good answer: Unable to contact slurm controller; asking again
+      no good answer since 04:12:05 (3m 12s): Unable to contact slurm controller; asked again in 12s, the jobs run on
 
 This is the only module that imports rich.
 """
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ..core.printable import harmless
 from .monitor import STOPPING, Monitor, Snapshot
+from .notices import line_of
 from .report import SHORT, Tally, duration
 
 _STYLES = {"finished": "green", "terminated": "red", "running": "cyan", "completing": "cyan", "waiting": "yellow"}
@@ -65,12 +66,21 @@ class Live:
         lines: list[RenderableType] = [self._bar(seen)]
         if seen is not None:
             lines.append(Text.assemble("  ", *self._states(seen), no_wrap=True, overflow="ellipsis"))
-            if seen.trouble:
-                why = harmless(f"  no good answer: {seen.trouble}; asking again").replace("\n", " ")
-                lines.append(Text(why, style="yellow", no_wrap=True, overflow="ellipsis"))
+            lines += self._notices(seen)
         if self._monitor is not None and self._monitor.signum:
             lines.append(Text(f"  {STOPPING}", style="bold", no_wrap=True, overflow="ellipsis"))
         return Group(*lines)
+
+    def _notices(self, seen: Snapshot) -> list[RenderableType]:
+        """As many as leave the rest of the terminal to what was there before."""
+        room = max(self._console.height // 3, 3)
+        shown: list[RenderableType] = []
+        for notice in seen.notices[:room]:
+            text = harmless(line_of(notice, time.time(), seen.next_query - time.monotonic())).replace("\n", " ")
+            style = "red" if notice.kind == "failure" else "yellow"
+            shown.append(Text(f"  {text}", style=style, no_wrap=True, overflow="ellipsis"))
+        more = len(seen.notices) - room
+        return [*shown, Text(f"  and {more} more (dispatcher status)", style="dim")] if more > 0 else shown
 
     def _bar(self, seen: Snapshot | None) -> RenderableType:
         began = self._monitor.began if self._monitor else time.time()

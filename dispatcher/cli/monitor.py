@@ -20,10 +20,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+import journal as journals
+
+from ..core.events import Event
 from ..core.lifecycle import State
 from ..core.names import CANCEL
+from ..core.records import Chronicle
 from ..files.ours import is_ours
-from .report import Tally, tally
+from .notices import Notice, notices
+from .report import Replay, Tally, tally
 from .say import OutputLost
 
 if TYPE_CHECKING:
@@ -40,12 +45,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A run at one moment. `next_query` is on the clock of `time.monotonic`;
-    `trouble` is why the scheduler gives no good answer, or ""."""
+    """A run at one moment. `next_query` is on the clock of `time.monotonic`; `notices`: what to know of it."""
 
     tally: Tally
     failed: int
-    trouble: str
+    notices: tuple[Notice, ...]
     next_query: float
     over: bool
 
@@ -86,6 +90,7 @@ class Monitor:
         self.request: Path | None = None
         self.deadline = float("inf")
         self._engine: Engine | None = None
+        self._chronicle: Chronicle | None = None
         self._dirty = False
         self._shown = 0.0
         self._lost = self._heard = False
@@ -116,6 +121,8 @@ class Monitor:
         stored = session.journal.path.parent
         self.request = stored / CANCEL
         begun = tally(session.progress.values())
+        self._chronicle = Replay().fold(journals.frames(session.journal.path, Event)).chronicle
+        self._chronicle.follow(session.history, time.time)
         self._safely(lambda: self.display.opened(session.submission, str(stored), begun))
 
     # -- asked by the engine ------------------------------------------------------------------------------------
@@ -148,7 +155,7 @@ class Monitor:
         if self._engine is None or not self._dirty or (now - self._shown < self.display.every and not force):
             return
         self._dirty, self._shown = False, now
-        self.display.update(snapshot(self._engine))
+        self.display.update(snapshot(self._engine, self._chronicle))
 
     def _safely(self, telling: Callable[[], object]) -> None:
         """A reader that has gone is no reason to stop a run: it goes on in silence."""
@@ -168,13 +175,13 @@ class Monitor:
         self._safely(lambda: self.display.interrupted(signum))
 
 
-def snapshot(engine: Engine) -> Snapshot:
+def snapshot(engine: Engine, chronicle: Chronicle | None) -> Snapshot:
     """What there is to tell of a run now."""
     jobs = list(engine.jobs.values())
     return Snapshot(
         tally=tally(jobs, engine.done_tasks()),
         failed=sum(job.state is State.terminated for job in jobs),
-        trouble=engine.trouble,
+        notices=tuple(notices(chronicle)) if chronicle else (),
         next_query=engine.next_query,
         over=engine.over(),
     )

@@ -27,6 +27,7 @@ from ..core.errors import IllegalTransition
 from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State
+from ..core.records import Chronicle
 
 #: How many characters of a hash are shown.
 SHORT = 12
@@ -53,7 +54,7 @@ class ReplayRow(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Replay:
-    """Folds a journal and tells each record as a row; afterwards `history` is where it stands.
+    """Folds a journal and tells each record as a row; afterwards `history` is where it stands, `chronicle` since when.
 
     `ended` is the time of the last record; `since`, by job, when its state last
     changed; `closed` whether the last run ended in order; `unknown` the kinds of records nobody here knows.
@@ -61,6 +62,7 @@ class Replay:
 
     def __init__(self) -> None:
         self.history = History()
+        self.chronicle = Chronicle(self.history, lambda: self.ended)
         self.run, self.by, self._session = 0, "", ""
         self.ended = 0.0
         self.closed = False

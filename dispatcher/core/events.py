@@ -84,6 +84,8 @@ def worst_of(causes: Iterable[Cause | None]) -> Cause | None:
     return min(filter(None, causes), key=lambda cause: urgency.index(cause.kind), default=None)
 
 
+#: How a note begins that tells of an outage, and the one that ends it.
+OUTAGE, ANSWERS = "no good answer: ", "answers are good again"
 #: Position of the task in its job (from 0), its exit code, when it ended (seconds since the epoch).
 TaskResult = tuple[int, int, float]
 

@@ -21,6 +21,7 @@ class History:
 
     `began` is when its first record was written, seconds since the epoch. `downloaded`: by job, the tasks (as bits, see
     Progress.done) whose results were brought to the local side; `lacking`: what the last download did not find.
+    `heard` is called with every event after it was folded, for whoever tells of it.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class History:
         self.lacking: frozenset[str] = frozenset()
         self.cleaned = False
         self.concluded: ev.Concluded | None = None
+        self.heard: Callable[[Any], None] = _unheard
 
     def fold(self, event: Any) -> None:
         """Apply one event; raises IllegalTransition for one that cannot follow what was before."""
@@ -40,12 +42,17 @@ class History:
             self._moved(apply(self._job(event.job), event))
         else:
             self._check(event)(self, event)
+        self.heard(event)
 
     def check(self, event: Any) -> Callable[[], None]:
         """What `fold` would do, refused before anything changes when it is illegal; call it to do it."""
         if type(event) in _MOVES:
-            return partial(self._moved, apply(self._job(event.job), event))
-        return partial(self._check(event), self, event)
+            return partial(self._believe, event, partial(self._moved, apply(self._job(event.job), event)))
+        return partial(self._believe, event, partial(self._check(event), self, event))
+
+    def _believe(self, event: Any, step: Callable[[], None]) -> None:
+        step()
+        self.heard(event)
 
     def _check(self, event: Any) -> Callable[[History, Any], None]:
         step = _STEPS.get(type(event))
@@ -91,6 +98,10 @@ class History:
 
     def _noted(self, event: ev.Note) -> None:
         """A note moves nothing."""
+
+
+def _unheard(event: Any) -> None:
+    """Nobody listens."""
 
 
 _MOVES = frozenset(ev.JOB_EVENTS)

@@ -28,6 +28,8 @@ __all__ = [
 SITE = frozenset({ev.CauseKind.preempted, ev.CauseKind.node})
 #: Causes after which trying again is not wanted or cannot help.
 FINAL = frozenset({ev.CauseKind.cancelled, ev.CauseKind.abandoned, ev.CauseKind.rejected})
+#: Exit codes by which a shell says that a task's command cannot be run: trying again finds the same.
+HOPELESS = frozenset({126, 127})
 
 
 class Progress(msgspec.Struct, frozen=True, gc=False):
@@ -69,10 +71,14 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """`retries` after the first attempt; `site_retries` for attempts ended by the site itself."""
+    """`retries` after the first attempt; `site_retries` for attempts ended by the site itself.
+
+    `hopeless` are exit codes of tasks that are not worth another attempt.
+    """
 
     retries: int = 3
     site_retries: int = 20
+    hopeless: frozenset[int] = HOPELESS
 
 
 #: What has ended stays so.
@@ -324,5 +330,7 @@ def todo(progress: Progress, policy: Policy) -> Todo:
 def _may_retry(progress: Progress, policy: Policy) -> bool:
     kind = (progress.cause or ev.LOST).kind
     if kind in FINAL:
+#: Exit codes by which a shell says that a task's command cannot be run: trying again finds the same.
+HOPELESS = frozenset({126, 127})
         return False
     return progress.site <= policy.site_retries if kind in SITE else progress.fails <= policy.retries

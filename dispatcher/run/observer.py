@@ -88,7 +88,7 @@ class Observer:
     def troubled(self, trouble: str) -> None:
         """Record the beginning and the end of an outage, not every round of it."""
         if bool(trouble) != bool(self.trouble):
-            self.recorder.record(ev.Note(f"no good answer: {trouble}" if trouble else "answers are good again"))
+            self.recorder.record(ev.Note(f"{ev.OUTAGE}{trouble}" if trouble else ev.ANSWERS))
             self.recorder.commit()
         self.trouble = trouble
 
