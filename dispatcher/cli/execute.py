@@ -13,6 +13,8 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import AbstractContextManager
 
+import msgspec
+
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
 from ..run import reuse
 from ..run.session import Session, open_session
@@ -30,6 +32,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--exit-on-submit", action="store_true", help="stop watching once every job is submitted")
     parser.add_argument("--no-clean", action="store_true", help="keep what was made on the execution side")
     parser.add_argument("--stop-on-failure", action="store_true", help="stop at the first job that fails for good")
+    parser.add_argument(
+        "--retry-unrunnable", action="store_true", help="try again, too, what ends with exit code 126 or 127"
+    )
     parser.add_argument(
         "--check-interval", type=seconds, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
     )
@@ -67,6 +72,8 @@ def execute(requested: Requested, args: Namespace) -> int:
             for warning in session.journal.warnings:
                 warn(f"dispatcher: warning: {warning}\n")
             monitor.follow(session)
+            if args.retry_unrunnable:
+                session.engine.policy = msgspec.structs.replace(session.engine.policy, hopeless=frozenset())
             session.run(
                 check_interval=args.check_interval,
                 exit_on_submit=args.exit_on_submit,

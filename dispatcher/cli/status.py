@@ -25,7 +25,12 @@ from ..core.events import Event
 from ..core.lifecycle import State
 from . import report
 from .find import journals_of
+from .notices import as_json, line_of, notices
 from .say import say, say_json
+
+#: What each kind of notice is called, and how many are shown.
+_WORDS = {"failure": "failed", "waiting": "waiting", "postponed": "postponed", "outage": "no answer"}
+_SHOWN = 10
 
 EXAMPLES = """\
 examples:
@@ -94,6 +99,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
             for job in history.jobs.values()
             if job.state is State.terminated
         ],
+        "notices": [as_json(notice) for notice in notices(replay.chronicle)],
         "problem": problem,
     }
 
@@ -105,10 +111,18 @@ def _lines(path: Path, replay: report.Replay, problem: str) -> list[tuple[str, s
     running = [replay.since[name] for name, job in history.jobs.items() if job.state is State.running]
     if running:
         lines.append(("running", f"since {report.clock(min(running))} ({report.duration(time.time() - min(running))})"))
-    lines += [("failed", text) for text in report.failures(history)[:10]]
+    lines += _notices(replay, bool(held))
     lines += [("at work", held)] if held else [("last record", _ago(replay.ended))]
     lines += [("problem", problem)] if problem else []
     return [*lines, ("next", _next(path, replay, bool(held), problem))]
+
+
+def _notices(replay: report.Replay, held: bool) -> list[tuple[str, str]]:
+    """What is to be known; an outage only while somebody is there to end it."""
+    found = [notice for notice in notices(replay.chronicle) if held or notice.kind != "outage"]
+    lines = [(_WORDS[notice.kind], line_of(notice, time.time())) for notice in found[:_SHOWN]]
+    more = len(found) - _SHOWN
+    return [*lines, *([("", f"and {report.count(more, 'other cause')}: --json tells all")] if more > 0 else [])]
 
 
 def _ago(at: float) -> str:

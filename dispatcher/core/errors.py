@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .causes import pattern
 from .printable import harmless
 
 if TYPE_CHECKING:
@@ -135,6 +136,21 @@ class JobsFailed(DispatcherError):
 
     def __init__(self, jobs: Sequence[FailedJob], total: int, submission: str, resume: str) -> None:
         self.jobs, self.submission = list(jobs), submission
-        shown = "\n".join(map(str, self.jobs[:10]))
-        more = f"\n… and {len(self.jobs) - 10} more (dispatcher status {submission})" if len(self.jobs) > 10 else ""
+        groups = alike(self.jobs)
+        shown = "\n".join(map(_one_of, groups[:10]))
+        more = f"\n… and {len(groups) - 10} more causes (dispatcher status {submission})" if len(groups) > 10 else ""
         super().__init__(f"{len(self.jobs)} of {total} jobs failed.\n{shown}{more}\n{resume}")
+
+
+def alike(jobs: Sequence[FailedJob]) -> list[list[FailedJob]]:
+    """The jobs by cause: what differs only in numbers, or in the name of the task's directory, is one."""
+    groups: dict[tuple[str, str], list[FailedJob]] = {}
+    for job in jobs:
+        groups.setdefault((job.cause.kind, pattern(job.cause.title, job.where.rpartition("/")[2])), []).append(job)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _one_of(group: list[FailedJob]) -> str:
+    """The first in full, the others by name."""
+    others = ", ".join(job.job[:12] for job in group[1:4]) + (", …" if len(group) > 4 else "")
+    return f"{group[0]}\n  {len(group) - 1} more failed alike: {others}" if others else str(group[0])

@@ -18,6 +18,7 @@ from typing import Any, Union, get_args
 
 import msgspec
 
+from .causes import telling
 from .model import TaskSpec
 
 
@@ -65,6 +66,17 @@ class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     task: int | None = None
     stderr: str = ""
     source: str = ""
+
+    @property
+    def title(self) -> str:
+        """The one line that tells most: of the failing task's stderr where there is any, or of whoever said so."""
+        if self.kind is CauseKind.task and (line := telling(self.stderr.splitlines())):
+            return line
+        reason = self.reason or self.native
+        parts = [self.kind.value if not reason else f"{self.kind.value}: {reason}"]
+        parts += [f"exit code {self.code}"] if self.code is not None else []
+        parts += [f"signal {self.signal}"] if self.signal is not None else []
+        return ", ".join(parts)
 
     def __str__(self) -> str:
         parts = [f"{self.kind.value}: {self.reason}" if self.reason else self.kind.value]

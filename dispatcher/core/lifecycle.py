@@ -328,9 +328,8 @@ def todo(progress: Progress, policy: Policy) -> Todo:
 
 
 def _may_retry(progress: Progress, policy: Policy) -> bool:
-    kind = (progress.cause or ev.LOST).kind
-    if kind in FINAL:
-#: Exit codes by which a shell says that a task's command cannot be run: trying again finds the same.
-HOPELESS = frozenset({126, 127})
+    cause = progress.cause or ev.LOST
+    kind = cause.kind
+    if kind in FINAL or (kind is ev.CauseKind.task and cause.code in policy.hopeless):
         return False
     return progress.site <= policy.site_retries if kind in SITE else progress.fails <= policy.retries

@@ -11,13 +11,13 @@ The rules of what may happen are in `lifecycle`; here nothing is decided.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from . import events as ev
+from .causes import pattern
 from .failure import failing_task
 from .history import History
 from .lifecycle import Progress, State
@@ -143,14 +143,17 @@ class Chronicle:
         return sorted(found, key=lambda task: task.position)
 
     def failures(self) -> list[Failure]:
-        """Jobs whose last ended attempt failed, those that still may come to a good end included; biggest first."""
+        """Jobs whose last ended attempt failed, also if they are tried again; biggest first.
+
+        Jobs that were abandoned on purpose are no failures.
+        """
         found: dict[tuple[str, str], Failure] = {}
         for attempt in sorted(self._failed(), key=lambda attempt: attempt.ended):
             cause, job = attempt.cause or ev.LOST, self.history.jobs[attempt.job]
-            said = title(cause)
+            said = cause.title
             path = self.path_of(attempt)
             group = found.setdefault(
-                (cause.kind.value, _pattern(said, path)), Failure(said, cause.kind.value, [], path, attempt)
+                (cause.kind.value, pattern(said, path)), Failure(said, cause.kind.value, [], path, attempt)
             )
             group.jobs.append(attempt.job)
             group.retried += job.state is not State.terminated
@@ -186,7 +189,9 @@ class Chronicle:
     def _failed(self) -> Iterator[Attempt]:
         for job, attempts in self._attempts.items():
             ended = next((attempt for attempt in reversed(attempts) if attempt.cause), None)
-            if ended is not None and self.history.jobs[job].state is not State.finished:
+            if ended is None or ended.cause is None or self.history.jobs[job].state is State.finished:
+                continue
+            if ended.cause.kind is not ev.CauseKind.abandoned:
                 yield ended
 
     def _noted(self, event: ev.Note) -> None:
@@ -286,45 +291,11 @@ _HEARD: dict[type, Any] = {
 }
 
 
-# -- what a cause is called -----------------------------------------------------------------------------------------
-
-_TELLING = re.compile(
-    r"error|exception|not found|no such|cannot|can't|unable|denied|killed|fail|fault|abort|refused|invalid|memory",
-    re.IGNORECASE,
-)
-#: What a shell puts before its message: the name of the script and the line, which differ in every attempt.
-_SHELL = re.compile(r"^\S*?(?:\.sub|\.run|\.bash|bash|sh|eval)?: (?:eval: )?line \d+: ")
-
-
 def _said(cause: ev.Cause, about: bool, code: int | None) -> str:
     """What to say of a task that is not done, where its job is over: `about` it, or about another task of the job."""
     if about:
-        return title(cause)
+        return cause.title
     return f"exit code {code}" if code else f"not run to its end: {cause.kind.value} in its job"
-
-
-def title(cause: ev.Cause) -> str:
-    """The one line that tells most: of the failing task's stderr where there is any, or of whoever said so."""
-    if cause.kind is ev.CauseKind.task and (line := _telling(cause.stderr.splitlines())):
-        return line
-    reason = cause.reason or cause.native
-    parts = [cause.kind.value if not reason else f"{cause.kind.value}: {reason}"]
-    parts += [f"exit code {cause.code}"] if cause.code is not None else []
-    parts += [f"signal {cause.signal}"] if cause.signal is not None else []
-    return ", ".join(parts)
-
-
-def _telling(lines: Iterable[str]) -> str:
-    """The last line that speaks of an error; the last one when none does."""
-    said = [_SHELL.sub("", line).strip() for line in lines if line.strip()]
-    telling = [line for line in said if _TELLING.search(line)]
-    return (telling or said or [""])[-1][:200]
-
-
-def _pattern(text: str, path: str) -> str:
-    """The same for causes that differ only in numbers, or in the task's own name."""
-    named = text.replace(path, "…") if len(path) > 1 else text
-    return re.sub(r"0x[0-9a-fA-F]+|\d+", "N", named)
 
 
 def _unnamed(attempt: Attempt) -> str:

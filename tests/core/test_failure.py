@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dispatcher.core.errors import FailedJob, JobsFailed, alike
 from dispatcher.core.events import Cause, CauseKind
 from dispatcher.core.failure import failed_job
 from dispatcher.core.lifecycle import Progress, State
@@ -32,3 +33,18 @@ def test_what_is_not_known_is_not_made_up() -> None:
     found = failed_job(Progress("5f" * 20, 2, State.terminated), TASKS)
     assert (found.cause.kind, found.task, found.where) == ("lost", "", "")
     assert failed_job(Progress("5f" * 20, 2, cause=Cause(CauseKind.task, task=0)), TASKS).where == "t0"
+
+
+def test_jobs_that_failed_for_one_cause_are_told_once() -> None:
+    def job(nth: int, said: str) -> FailedJob:
+        cause = Cause(CauseKind.task, "a task failed", code=1, task=0, stderr=said)
+        return failed_job(
+            Progress(f"{nth:02d}" * 20, 1, State.terminated, 1, cause=cause), [TaskSpec("run", f"c{nth}")]
+        )
+
+    jobs = [job(nth, f"step {nth} of c{nth}: no POTCAR") for nth in range(6)] + [job(7, "another")]
+    assert [len(group) for group in alike(jobs)] == [6, 1]
+    lines = str(JobsFailed(jobs, 9, "ab" * 20, "run again")).splitlines()
+    assert lines[0] == "7 of 9 jobs failed."
+    assert "  5 more failed alike: 010101010101, 020202020202, 030303030303, …" in lines
+    assert [line for line in lines if line.startswith("  |")] == ["  | step 0 of c0: no POTCAR", "  | another"]

@@ -130,6 +130,15 @@ def test_the_sites_doing_does_not_use_up_the_users_retries(kind: ev.CauseKind) -
     assert todo(msgspec.structs.replace(ended, site=21), Policy(retries=0)) is Todo.nothing
 
 
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_command_that_cannot_be_run_is_not_tried_again_unless_asked(code: int) -> None:
+    ended = Progress("5f" * 20, 1, State.terminated, attempt=1, cause=ev.Cause(ev.CauseKind.task, code=code, task=0))
+    assert todo(ended, Policy()) is Todo.nothing
+    assert todo(ended, Policy(hopeless=frozenset())) is Todo.retry
+    other = msgspec.structs.replace(ended, cause=ev.Cause(ev.CauseKind.scheduler, code=code))
+    assert todo(other, Policy()) is Todo.retry, "only a task's own code says so"
+
+
 @pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (1, 2), (3, 4)])
 def test_retry_count_counts_the_retries_after_the_first_attempt(retries: int, attempts: int) -> None:
     progress, made = Progress("j", 1), 0
