@@ -19,8 +19,8 @@ from .errors import (
     JournalPoisoned,
 )
 from .format import Close, Entry, Frame, Open, Position, Unknown
-from .lock import read_holder, unlock
-from .reader import follow, frames, read
+from .lock import Lock, read_holder, unlock
+from .reader import fingerprint, follow, frames, read
 from .report import Report, verify
 from .writer import Journal
 
@@ -36,10 +36,12 @@ __all__ = [
     "JournalMissing",
     "JournalNotOurs",
     "JournalPoisoned",
+    "Lock",
     "Open",
     "Position",
     "Report",
     "Unknown",
+    "fingerprint",
     "follow",
     "frames",
     "read",
