@@ -210,15 +210,13 @@ class Submission:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
-        from ..run import reuse
         from ..run.session import open_session
 
         machine = self._machine()
         profile = machine.profile
         if not self.belonging_jobs:
             self.generate_jobs()
-        finished = reuse.of(self.spec(), profile, self.previous_submission_hash)
-        with open_session(self.spec(), profile, jobs=self._planned, reuse=finished) as session:
+        with open_session(self.spec(), profile, jobs=self._planned, previous=self.previous_submission_hash) as session:
             self._hash = session.submission
             try:
                 yield session

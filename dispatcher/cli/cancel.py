@@ -17,15 +17,15 @@ from ..core import events as ev
 from ..core.errors import DispatcherError, Interrupted
 from ..core.lifecycle import NO_RETRIES, OVER, State
 from ..core.names import CANCEL
+from ..run.reopen import reopened_session
 from ..run.session import Session
+from ..run.store import holder_of
 from ..schema.reading import read_profile
 from . import report
 from .execute import chosen, seconds
 from .find import journal_of
 from .monitor import Monitor
-from .reopen import reopened_session
 from .say import flush, say
-from .status import holder_of
 
 EXAMPLES = """\
 examples:

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
-from ..run import reuse
 from ..run.session import Session, open_session
 from ..schema.reading import Requested
 from .display import JsonLines, PlainLines
@@ -32,6 +31,10 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--exit-on-submit", action="store_true", help="stop watching once every job is submitted")
     parser.add_argument("--no-clean", action="store_true", help="keep what was made on the execution side")
     parser.add_argument("--stop-on-failure", action="store_true", help="stop at the first job that fails for good")
+    parser.add_argument("--rerun", action="store_true", help="run every task, also those that are finished")
+    parser.add_argument(
+        "--rerun-missing", action="store_true", help="run finished tasks again whose results were deleted since"
+    )
     parser.add_argument(
         "--retry-unrunnable", action="store_true", help="try again, too, what ends with exit code 126 or 127"
     )
@@ -68,12 +71,15 @@ def execute(requested: Requested, args: Namespace) -> int:
     monitor = Monitor(chosen(args.json))
     session: Session | None = None
     try:
-        with monitor, _opened(requested, monitor) as session:
+        with monitor, _opened(requested, monitor, args) as session:
             for warning in session.journal.warnings:
                 warn(f"dispatcher: warning: {warning}\n")
             monitor.follow(session)
             if args.retry_unrunnable:
-                session.engine.policy = msgspec.structs.replace(session.engine.policy, hopeless=frozenset())
+                engine = session.connect()
+                engine.policy = msgspec.structs.replace(engine.policy, hopeless=frozenset())
+            if args.rerun or args.rerun_missing:
+                session.rerun(everything=args.rerun)
             session.run(
                 check_interval=args.check_interval,
                 exit_on_submit=args.exit_on_submit,
@@ -91,9 +97,14 @@ def execute(requested: Requested, args: Namespace) -> int:
     return 0
 
 
-def _opened(requested: Requested, monitor: Monitor) -> AbstractContextManager[Session]:
-    finished = reuse.of(requested.spec, requested.profile, requested.previous)
-    return open_session(requested.spec, requested.profile, environment=monitor.environment(), reuse=finished)
+def _opened(requested: Requested, monitor: Monitor, args: Namespace) -> AbstractContextManager[Session]:
+    return open_session(
+        requested.spec,
+        requested.profile,
+        environment=monitor.environment(),
+        previous=requested.previous,
+        rerun=args.rerun,
+    )
 
 
 def _outcome(session: Session, args: Namespace) -> str:

@@ -169,6 +169,8 @@ _WHY: dict[type, Callable[[Any], str]] = {
     ev.Reused: lambda event: f"{count(len(event.tasks), 'task')} done by submission {event.previous}",
     ev.EarlierAttemptFound: lambda event: f"{event.nonce} had been given up and was found",
     ev.Retried: lambda event: "a new round of attempts" if event.fresh else "",
+    ev.Rerun: lambda event: f"{count(len(event.tasks), 'task')} again: {event.why}",
+    ev.Received: lambda event: count(len(event.files), "file"),
     ev.Delivered: _delivered,
     ev.Concluded: _concluded,
     ev.Note: lambda event: str(event.text),

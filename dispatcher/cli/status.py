@@ -23,6 +23,7 @@ import journal as journals
 from ..core.errors import IllegalTransition
 from ..core.events import Event
 from ..core.lifecycle import State
+from ..run.store import holder_of
 from . import report
 from .find import journals_of
 from .notices import as_json, line_of, notices
@@ -60,24 +61,6 @@ def run(args: Namespace) -> int:
         else:
             say(("\n" if nth else "") + report.pairs(_lines(path, replay, problem)))
     return 4 if damaged else 0
-
-
-def holder_of(path: Path) -> str:
-    """Who is at work on a journal, "" when nobody is as far as can be seen from here."""
-    found = journals.read_holder(path)
-    if found is None or (found.host == os.uname().nodename and not _alive(found.pid)):
-        return ""
-    return str(found)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:

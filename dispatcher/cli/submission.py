@@ -11,11 +11,11 @@ from argparse import ArgumentParser, Namespace
 from ..core import events as ev
 from ..core.errors import ConfigError, DispatcherError
 from ..core.lifecycle import State
+from ..run.reopen import reopened_session
 from ..run.session import Session
 from ..schema.reading import read_profile
 from . import report
 from .find import journal_of
-from .reopen import reopened_session
 from .say import say
 
 EXAMPLES = """\

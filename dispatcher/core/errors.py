@@ -5,6 +5,7 @@
     │   └── Unsupported    an optional package is needed for this, and is not installed
     ├── InputMissing       create the forward file that is named (also a FileNotFoundError)
     ├── InputsChanged      an unfinished run was started with other inputs: continue or cancel it
+    │   └── TaskLive       a task of this submission is live in another one: wait for that, continue or cancel it
     ├── ResultMissing      a finished task did not write what it promised (also a FileNotFoundError)
     ├── TransferFailed     what arrived is not what was sent; nothing was removed
     ├── NotOurs            somebody else made this, or may change it: look at it, remove it, or go elsewhere
@@ -59,9 +60,13 @@ class InputMissing(DispatcherError, FileNotFoundError):
 
 
 class InputsChanged(DispatcherError):
-    """The forward files differ from those an unfinished run of the same submission was started with."""
+    """What is asked for differs from what an unfinished run of the same tasks was started with."""
 
     exit_code = 2
+
+
+class TaskLive(InputsChanged):
+    """A task is in the queue, or about to be, for another submission, which the message names; it is run once."""
 
 
 class ResultMissing(DispatcherError, FileNotFoundError):

@@ -114,7 +114,6 @@ class Opened(_Event, frozen=True, gc=False):
     forward_common_files: tuple[str, ...] = ()
     backward_common_files: tuple[str, ...] = ()
     inputs: dict[str, str] = {}
-    work: str = ""
 
 
 class Planned(_Event, frozen=True, gc=False):
@@ -238,6 +237,17 @@ class Retried(_Event, frozen=True, gc=False):
     fresh: bool = False
 
 
+class Rerun(_Event, frozen=True, gc=False):
+    """These tasks are to be run again, though they had ended with code 0: their results are gone, or the user says so.
+
+    `tasks` are positions in the job.
+    """
+
+    job: str
+    tasks: tuple[int, ...]
+    why: str
+
+
 class EarlierAttemptFound(_Event, frozen=True, gc=False):
     """An earlier attempt that had been given up was found; it counts, and nothing was submitted beside it."""
 
@@ -252,6 +262,12 @@ class Delivered(_Event, frozen=True, gc=False):
     files: int
     bytes: int
     missing: tuple[str, ...] = ()
+
+
+class Received(_Event, frozen=True, gc=False):
+    """Results of finished tasks that are on the local side: SHA-256 by path below it."""
+
+    files: dict[str, str]
 
 
 class Cleaned(_Event, frozen=True, gc=False):
@@ -287,8 +303,9 @@ JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
     Stopping,
     Terminated,
     Retried,
+    Rerun,
     EarlierAttemptFound,
 ]
-Event = Union[JobEvent, Opened, Planned, Staged, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
+Event = Union[JobEvent, Opened, Planned, Staged, Received, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
 #: The structs of JobEvent: events that move a job.
 JOB_EVENTS: tuple[type, ...] = get_args(JobEvent)

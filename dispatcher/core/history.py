@@ -19,7 +19,9 @@ from .lifecycle import Progress, apply
 class History:
     """The state of a submission. `fold` is the only way it changes; refused events change nothing.
 
-    `began` is when its first record was written, seconds since the epoch. `downloaded`: by job, the tasks (as bits, see
+    `results`: what finished tasks left and was brought here, SHA-256 by path below the local side; `nonces`: of all
+    attempts that ever were. `began` is when its first record was written, seconds since the epoch.
+    `downloaded`: by job, the tasks (as bits, see
     Progress.done) whose results were brought to the local side; `lacking`: what the last download did not find.
     `heard` is called with every event after it was folded, for whoever tells of it.
     """
@@ -31,6 +33,8 @@ class History:
         self.jobs: dict[str, Progress] = {}
         self.staged = False
         self.downloaded: dict[str, int] = {}
+        self.results: dict[str, str] = {}
+        self.nonces: set[str] = set()
         self.lacking: frozenset[str] = frozenset()
         self.cleaned = False
         self.concluded: ev.Concluded | None = None
@@ -74,6 +78,7 @@ class History:
 
     def _moved(self, after: Progress) -> None:
         self.jobs[after.job] = after
+        self.nonces.add(after.nonce)
         self.concluded, self.cleaned = None, False
 
     def _opened(self, event: ev.Opened) -> None:
@@ -89,6 +94,9 @@ class History:
     def _delivered(self, event: ev.Delivered) -> None:
         self.downloaded = {name: job.done for name, job in self.jobs.items()}
         self.lacking = frozenset(event.missing)
+
+    def _received(self, event: ev.Received) -> None:
+        self.results.update(event.files)
 
     def _cleaned(self, event: ev.Cleaned) -> None:
         self.cleaned = True
@@ -109,6 +117,7 @@ _STEPS: dict[type, Callable[[History, Any], None]] = {
     ev.Opened: History._opened,
     ev.Planned: History._planned,
     ev.Staged: History._staged,
+    ev.Received: History._received,
     ev.Delivered: History._delivered,
     ev.Cleaned: History._cleaned,
     ev.Concluded: History._concluded,

@@ -102,7 +102,8 @@ def _described(progress: Progress) -> str:
 
 #: Whether an event that may come in this state is about this attempt, and these tasks.
 _FITS: dict[type, Callable[[Progress, Any], bool]] = {
-    ev.Reused: lambda job, event: job.attempt == 0 and all(0 <= index < job.size for index in event.tasks),
+    ev.Reused: lambda job, event: all(0 <= index < job.size for index in event.tasks),
+    ev.Rerun: lambda job, event: bool(event.tasks) and all(0 <= index < job.size for index in event.tasks),
     # another request for the same attempt keeps its nonce
     ev.Submitting: lambda job, event: job.nonce in ("", event.nonce) and event.attempt == max(job.attempt, 1),
     ev.EarlierAttemptFound: lambda job, event: event.nonce in dict(job.withdrawals),
@@ -173,6 +174,13 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
     )
 
 
+def _rerun(progress: Progress, event: ev.Rerun, after: State) -> Progress:
+    """As a fresh retry. An attempt that has ended well is over: nothing is withdrawn."""
+    again = sum(1 << index for index in set(event.tasks))
+    fresh = _retried(progress, ev.Retried(event.job, fresh=True), after)
+    return msgspec.structs.replace(fresh, done=progress.done & ~again, reused=progress.reused & ~again)
+
+
 def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, after: State) -> Progress:
     """The verdict on that attempt was wrong: it does not count as a failure."""
     others = (other for other in progress.withdrawals if other.nonce != event.nonce)
@@ -206,6 +214,7 @@ _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
     ev.Finished: _finished,
     ev.Terminated: _terminated,
     ev.Retried: _retried,
+    ev.Rerun: _rerun,
     ev.EarlierAttemptFound: _earlier_attempt_found,
 }
 

@@ -130,11 +130,6 @@ def _requested(resources: ResourcesSpec) -> ResourcesSpec:
     return msgspec.structs.replace(resources, wait_time=0)
 
 
-def work_hash(spec: SubmissionSpec) -> str:
-    """Identity of what is to be computed, whatever runs it and with which resources; inputs by name, not by bytes."""
-    return digest([spec.work_base, spec.tasks, spec.forward_common_files, spec.backward_common_files])
-
-
 def plan_hash(spec: SubmissionSpec) -> str:
     """Identity of what is asked, without the bytes of the input files.
 

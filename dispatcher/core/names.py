@@ -1,16 +1,20 @@
 """The names of what is ours, on both sides; each is written here and nowhere else.
 
-runs/.dispatcher/<submission>/journal     what happened
-runs/.dispatcher/<submission>/cancel      somebody asks the dispatcher at work to cancel
-R/.dispatcher/<submission>/jobs           scripts, receipts and claims, where the jobs run
+runs/.dispatcher/<submission>/journal       what happened
+runs/.dispatcher/<submission>/index.json    its tasks by identity, for other submissions; made again when missing
+runs/.dispatcher/<submission>/cancel        somebody asks the dispatcher at work to cancel
+R/.dispatcher/<submission>/owner            whose journal it is that this place belongs to
+R/.dispatcher/<submission>/jobs             scripts, receipts and claims, where the jobs run
 """
 
 from __future__ import annotations
 
 #: The directory that holds all of ours; whatever begins so never travels.
 CONTROL = ".dispatcher"
-#: The directory of a submission's journal, and the file beside it that asks to cancel.
-JOURNAL, CANCEL = "journal", "cancel"
+#: The directory of a submission's journal, the file beside it that asks to cancel, and the index of its tasks.
+JOURNAL, CANCEL, INDEX = "journal", "cancel", "index.json"
+#: The file on the execution side that says which journal a place belongs to.
+OWNER = "owner"
 
 
 def control_of(root: str, submission: str) -> str:

@@ -4,7 +4,7 @@
         ▲  │rejected              │                   │                        │
         │  ▼                      └─────────┬─────────┴────────────────────────┘
         │ terminated ◀──terminated──────────┴──finished──▶ finished
-        └─retried──┘
+        └─retried, rerun (from finished, too)
 
 Read and drawn from a machine of the library `transitions`; what follows from a move is in `lifecycle`.
 """
@@ -70,6 +70,7 @@ TRANSITIONS: tuple[Row, ...] = (
     Row("terminated", (State.unsubmitted,), State.terminated, pending=False),
     Row("terminated", IN_QUEUE, State.terminated),
     Row("retried", (State.terminated,), State.unsubmitted),
+    Row("rerun", OVER, State.unsubmitted),
     Row("earlier_attempt_found", (State.unsubmitted,), State.waiting, pending=True),
 )
 

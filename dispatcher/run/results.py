@@ -1,11 +1,13 @@
 """The end of a run: what is brought to the local side.
 
-fetch(spec, planned, history, context, local)  ->  Delivered(jobs, files=12, bytes=3400000, missing=("t1/out.nc",))
+fetch(spec, planned, history, context, local)
+  ->  [Received({"t0/out.nc": "9f86…", …})], Delivered(jobs, files=12, bytes=3400000, missing=("t1/out.nc",))
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core import events as ev
@@ -18,7 +20,7 @@ from ..files import local, patterns
 
 def fetch(
     spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, context: Context, local_path: Path
-) -> ev.Delivered:
+) -> tuple[list[ev.Received], ev.Delivered]:
     """Bring back what finished tasks promised and what may explain the failed ones; verified by the context."""
     promised = patterns.wanted(spec, done) if (done := _positions(planned, history, done=True)) else []
     evidence = patterns.evidence(spec, _positions(planned, history, done=False))
@@ -32,7 +34,28 @@ def fetch(
         local.settle(local_path, [item.target for item in files])  # what is here now may be removed there next
     finished = tuple(job.hash for job in planned if history.jobs[job.hash].state is State.finished)
     missing = _never_here(absent, spec, planned, history, local_path)
-    return ev.Delivered(finished, len(files), sum(item.size for item in files), tuple(missing))
+    promise = {item.target: item.digest for item in files if item.source in known}
+    mine = {path: found or _digest(local_path / path) for path, found in promise.items()}
+    news = {path: found for path, found in mine.items() if history.results.get(path) != found}
+    return received(news), ev.Delivered(finished, len(files), sum(item.size for item in files), tuple(missing))
+
+
+def received(files: Mapping[str, str]) -> list[ev.Received]:
+    """Records of so many results, a thousand in each."""
+    listed = list(files.items())
+    return [ev.Received(dict(listed[at : at + 1000])) for at in range(0, len(listed), 1000)]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return local.digest(path)
+    except OSError as why:
+        raise local.failed("read", path, why) from why
+
+
+def gone(history: History, local_path: Path) -> list[str]:
+    """Results that were here and are not any more."""
+    return [path for path in history.results if not os.path.lexists(local_path / path)]
 
 
 def _positions(planned: Sequence[JobSpec], history: History, done: bool) -> list[int]:
@@ -56,10 +79,21 @@ def _never_here(
     return [name for name in absent if name not in here]
 
 
+def gone_text(lost: Sequence[str]) -> str:
+    """What to tell of results that were here."""
+    return (
+        f"{len(lost)} results of finished tasks were deleted here and are not on the execution side any more: "
+        f"{_few(lost)}. Put them back, or run the tasks they belong to again with --rerun-missing"
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
 def missing_text(missing: Sequence[str], root: str) -> str:
     """The message about backward files that are not there."""
-    shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     return (
-        f"finished tasks did not write {len(missing)} of their backward_files: {shown}. Everything else was "
+        f"finished tasks did not write {len(missing)} of their backward_files: {_few(missing)}. Everything else was "
         f"downloaded and nothing was removed; look into {root}, or correct backward_files"
     )

@@ -1,73 +1,231 @@
-"""What an earlier submission of the same tasks has finished, so that other resources do not run it again.
+"""What other submissions do, or have done, of the tasks of this one: nothing of it is run a second time.
 
-    submission.json   previous_submission_hash: 5f1c…      partition and walltime have changed since
+    others = Others(spec, inputs, journal)
+    others.refuse_live(pending)        TaskLive: task t3 is in the queue as job 4211 of submission 1f2e3d…
+    others.reuse(session, profile)     "37 of 40 tasks were finished by 1f2e3d: not run again"
 
-    of(spec, profile, "5f1c…")()   ->   Reuse("5f1c…", {0, 3, 4})     their results are here, verified
-
-Only resources may differ (manual of 1.1, previous_submission_hash). The earlier
-one must be at rest: with its lock held, what its tasks left is downloaded by its
-own session, and only then does the new journal say that they are done.
+A task is the same when its directory, its command, its inputs and its surroundings are (`identity`). What one has
+finished counts when its results are here with the digests that were recorded, or can still be fetched.
+`previous_submission_hash` only says which submission must have finished something: it is looked for either way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from ..core.errors import ConfigError
-from ..core.model import JobSpec, ResourcesSpec, SubmissionSpec
-from ..core.names import CONTROL
-from .opening import Reuse
-from .session import Session, open_session
-from .store import journal_of, local_directory, read_history, settled
-from .survey import survey
+from .. import contexts
+from ..core import events as ev
+from ..core.errors import ConfigError, TaskLive
+from ..core.history import History
+from ..core.lifecycle import State
+from ..core.model import SubmissionSpec
+from ..core.ports import FileEntry, Item
+from ..files import local, patterns
+from .identity import identities
+from .index import Entry, Neighbour, around, by_directory, index_of, real_directory
+from .reopen import reopened_session
+from .results import received
+from .store import journal_errors, journal_of, local_directory, read_history, spec_of
+from .work import Session
 
 _KEY = "submission/previous_submission_hash"
+#: Results by path below the local side: their SHA-256.
+_Results = dict[str, str]
 
 
-def of(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str | None) -> Callable[[], Reuse]:
-    """To be called when the journal of `spec` is begun; raises ConfigError when `previous` cannot be built on."""
+class Others:
+    """The tasks of other submissions that run, or ran, in the directories of this one's."""
 
-    def reuse() -> Reuse:
-        return _harvest(spec, profile, previous) if previous else Reuse()
+    def __init__(self, spec: SubmissionSpec, inputs: Mapping[str, str], journal: Path) -> None:
+        self.spec, self.inputs, self.journal = spec, inputs, journal
+        self.place = os.path.realpath(local_directory(spec))
+        self.tasks = identities(spec, inputs)
+        self._directories = [real_directory(self.place, task.directory) for task in self.tasks]
+        own = Path(os.path.realpath(journal.parents[2]), *journal.parts[-3:])
+        self._theirs = by_directory(around(Path(self.place), self._directories, own))
 
-    return reuse
+    def at(self, position: int) -> list[tuple[Neighbour, Entry]]:
+        """What others have in the directory of a task, oldest submission first."""
+        return self._theirs.get(self._directories[position], [])
 
+    # -- live ---------------------------------------------------------------------------------------------------
 
-def _harvest(spec: SubmissionSpec, profile: Mapping[str, Any], previous: str) -> Reuse:
-    path = journal_of(local_directory(spec), previous)
-    history = read_history(path) if path.is_dir() else None
-    if history is None or history.opened is None:
-        raise ConfigError(f"{_KEY}: there is no journal of {previous} in {local_directory(spec) / CONTROL}")
-    old = _with_resources(spec, history.opened.resources)
-    if survey(old).submission != previous:
-        raise ConfigError(
-            f"{_KEY}: {previous} differs in more than its resources (tasks, files, machine or the bytes of its "
-            "inputs); leave the key out to run everything anew"
+    def refuse_live(self) -> list[str]:
+        """Raise TaskLive when a task that is still to be run is live elsewhere; warnings about its directory else."""
+        warnings: dict[str, None] = {}
+        for position in self._pending():
+            for neighbour, entry in self.at(position):
+                if not neighbour.is_live(entry):
+                    continue
+                if entry.command == self.tasks[position].command:
+                    raise TaskLive(self._refusal(position, neighbour, entry))
+                warnings[
+                    f"another command is live in {self._directories[position]} ({_job(neighbour, entry)}): "
+                    "both may write there"
+                ] = None
+        return list(warnings)
+
+    def _pending(self) -> Iterable[int]:
+        """The tasks that this submission may still have to start, as its own journal says, if it has begun."""
+        if not self.journal.is_dir():
+            return range(len(self.tasks))
+        own = index_of(self.journal).tasks
+        return [entry.position for entry in own if not entry.done and not entry.live] if own else range(len(self.tasks))
+
+    def _refusal(self, position: int, neighbour: Neighbour, entry: Entry) -> str:
+        path, submission = neighbour.journal.parent, neighbour.index.submission
+        task, opened = self.spec.tasks[position], read_history(neighbour.journal).opened
+        before = opened.inputs if opened else {}
+        read = {*before, *self.inputs} if neighbour.journal.parents[2] == self.journal.parents[2] else ()
+        changed = sorted(name for name in read if before.get(name) != self.inputs.get(name))
+        since = f" Inputs have changed since: {', '.join(changed[:10])}." if changed else ""
+        return (
+            f"task {position} ({task.task_work_path}: {task.command[:60]}) is live in submission {submission} "
+            f"({_job(neighbour, entry)}): a task is run once.{since} Wait until that one has ended, or resume it with "
+            f"what it was asked with, or give it up with `dispatcher cancel {path}`; then run this again: what that "
+            f"one has finished is not run again (as with previous_submission_hash: {submission}). Files that tasks "
+            "rewrite themselves belong into their backward_files; then they do not count as inputs."
         )
-    if not settled(history):
-        raise ConfigError(f"{_KEY}: jobs of {previous} are in the queue; `dispatcher cancel {path.parent}` first")
-    planned = [JobSpec(job, event.positions) for job, event in history.planned.items()]
-    with open_session(old, profile, jobs=planned) as session:
-        return Reuse(previous, _brought_home(session))
+
+    # -- finished -----------------------------------------------------------------------------------------------
+
+    def check_previous(self, previous: str) -> None:
+        """Raise ConfigError when that submission is not one of the same tasks."""
+        path = journal_of(Path(self.place), previous)
+        if not path.is_dir():
+            raise ConfigError(f"{_KEY}: there is no journal of {previous} in {path.parents[1]}")
+        theirs = {(entry.directory, entry.whole) for entry in index_of(path).tasks}
+        if any((task.directory, task.whole) not in theirs for task in self.tasks):
+            raise ConfigError(
+                f"{_KEY}: {previous} differs in more than its resources (tasks, files, or the bytes of its inputs); "
+                "leave the key out: what is the same is not run again either way"
+            )
+
+    def reuse(self, session: Session, profile: Mapping[str, Any]) -> str:
+        """Record what is done already; "" or the sentence that says so."""
+        pending = {
+            position: (job.hash, index)
+            for job in session.planned
+            for index, position in enumerate(job.tasks)
+            if session.progress[job.hash].state is State.unsubmitted
+            and not session.progress[job.hash].submission_pending
+            and not session.progress[job.hash].done >> index & 1
+        }
+        done: dict[str, int] = {}
+        for neighbour, positions in self._finished(pending).items():
+            found = self._results(neighbour, [position for position in positions if position in pending], profile)
+            if found:
+                _record(session, neighbour.index.submission, found, {at: pending.pop(at) for at in found})
+                done[neighbour.index.submission[:6]] = len(found)
+        if not done:
+            return ""
+        said = f"{sum(done.values())} of {len(self.tasks)} tasks were finished by {', '.join(done)}"
+        session.record(ev.Note(f"{said}: not run again"))
+        return f"{said}: not run again (--rerun runs all)"
+
+    def _finished(self, positions: Iterable[int]) -> dict[Neighbour, list[int]]:
+        """Tasks by the submission that has finished the same, newest first."""
+        found: dict[Neighbour, list[int]] = {}
+        for position in positions:
+            for neighbour, entry in self.at(position):
+                if entry.done and entry.whole == self.tasks[position].whole:
+                    found.setdefault(neighbour, []).append(position)
+        return dict(sorted(found.items(), key=lambda pair: pair[0].journal.stat().st_mtime, reverse=True))
+
+    def _results(
+        self, neighbour: Neighbour, positions: Sequence[int], profile: Mapping[str, Any]
+    ) -> dict[int, _Results]:
+        """Of these tasks, those whose results are here or could be fetched, each with its results."""
+        history = read_history(neighbour.journal)
+        known = _below(self.place, os.path.realpath(neighbour.journal.parents[2]), history.results)
+        listing = patterns.Listing(FileEntry(path, 0) for path in known)
+        found: dict[int, _Results] = {}
+        for position in positions:
+            files = _meant(listing, patterns.wanted(self.spec, [position]))
+            if files is not None and self._unchanged(known, (file.path for file in files)):
+                found[position] = {file.path: known[file.path] for file in files}
+        lacking = [position for position in positions if position not in found]
+        if lacking and neighbour.journal.parents[2].samefile(self.place):
+            found |= self._fetched(neighbour, history, lacking, profile)
+        return found
+
+    def _unchanged(self, known: _Results, paths: Iterable[str]) -> bool:
+        return all(_digest(f"{self.place}/{path}") == known[path] for path in paths)
+
+    def _fetched(
+        self, neighbour: Neighbour, history: History, positions: Sequence[int], profile: Mapping[str, Any]
+    ) -> dict[int, _Results]:
+        """Bring from the other's place what is still there."""
+        theirs, ours = spec_of(neighbour.journal, history).machine, self.spec.machine
+        if contexts.canonical(theirs.context_type) != contexts.canonical(ours.context_type):
+            return {}
+        in_place = contexts.canonical(theirs.context_type) == "LazyLocalContext"
+        if in_place:  # what was changed here since is changed there
+            positions = [at for at in positions if self._unchanged(history.results, self._of(at, history.results))]
+        if (history.cleaned and not in_place) or not positions:
+            return {}
+        with journal_errors(neighbour.journal), reopened_session(neighbour.journal, profile) as other:
+            context = other.connect().context
+            wanted = {position: patterns.wanted(self.spec, [position]) for position in positions}
+            entries = context.tree(patterns.roots(pattern for each in wanted.values() for pattern in each))
+            listing = patterns.Listing(entries)
+            found = {position: _meant(listing, each) for position, each in wanted.items()}
+            whole = {position: files for position, files in found.items() if files is not None}
+            context.get([Item(file.path, file.path, file.size) for files in whole.values() for file in files])
+            if history.cleaned:
+                context.remove()  # what opening it made
+        return {
+            position: {file.path: _digest(f"{self.place}/{file.path}") for file in files if file.size >= 0}
+            for position, files in whole.items()
+        }
+
+    def _of(self, position: int, known: _Results) -> Iterable[str]:
+        directory = self.tasks[position].directory
+        return (path for path in known if path.startswith(f"{directory}/") or not directory)
 
 
-def _with_resources(spec: SubmissionSpec, resources: Mapping[str, Any]) -> SubmissionSpec:
-    return msgspec.structs.replace(spec, resources=msgspec.convert(resources, ResourcesSpec))
+def _job(neighbour: Neighbour, entry: Entry) -> str:
+    if entry.live:
+        return f"job {entry.id}" if entry.id else f"job {entry.job[:12]}, which may be in the queue"
+    return f"job {entry.job[:12]}, which {neighbour.holder} is at work on"
 
 
-def _brought_home(session: Session) -> frozenset[int]:
-    """Positions of all tasks that have ended well, once their results are here."""
-    jobs = session.progress
-    if not settled(session.history):
-        raise ConfigError(f"{_KEY}: another dispatcher has gone on with {session.submission}; wait for it to end")
-    if not session.history.cleaned and any(job.done for job in jobs.values()):
-        session.download()
-    return frozenset(
-        position
-        for job in session.planned
-        for index, position in enumerate(job.tasks)
-        if jobs[job.hash].done >> index & 1
-    )
+def _below(place: str, theirs: str, results: Mapping[str, str]) -> _Results:
+    """Another work directory's results by their paths below this one."""
+    if place == theirs:
+        return dict(results)
+    absolute = ((f"{theirs}/{path}", digest) for path, digest in results.items())
+    return {path.removeprefix(f"{place}/"): digest for path, digest in absolute if path.startswith(f"{place}/")}
+
+
+def _meant(listing: patterns.Listing, wanted: Sequence[str]) -> list[FileEntry] | None:
+    """The files that these patterns mean; None when one of them means nothing."""
+    found: dict[str, FileEntry] = {}
+    for pattern in wanted:
+        files = listing.files(pattern)
+        if pattern and not files:
+            return None
+        found.update((file.path, file) for file in files)
+    return list(found.values())
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file, "" when it cannot be read."""
+    try:
+        return local.digest(path)
+    except OSError:
+        return ""
+
+
+def _record(session: Session, previous: str, found: Mapping[int, _Results], at: Mapping[int, tuple[str, int]]) -> None:
+    """These tasks are done: their results first, then that they need not be run."""
+    by_job: dict[str, list[int]] = {}
+    for position in sorted(found):
+        job, index = at[position]
+        by_job.setdefault(job, []).append(index)
+    session.record(*received({path: digest for results in found.values() for path, digest in results.items()}))
+    session.record(*(ev.Reused(job, tuple(indexes), previous) for job, indexes in by_job.items()))
+    session.record(*(ev.Finished(job) for job in by_job if not session.progress[job].unfinished))

@@ -1,239 +1,37 @@
-"""A submission opened for work: what was asked, its journal, its history, its scheduler and its context, joined.
+"""Opening a submission for work.
 
     with open_session(spec, profile) as session:       check ─▶ survey ─▶ open ─▶ begin, each once
         session.run(check_interval=30)
 
-    <local_root>/<work_base>/.dispatcher/<submission>/journal/    the journal (see docs/journal-format.md)
-    <remote root>/.dispatcher/<submission>/jobs/                  scripts, receipts and claims, where the jobs run
-
-Opening takes the lock of the journal and folds what it holds: whatever died
-before, the session starts where the records end. The place where the jobs run
-is reached when `connect` is called, by the first verb that needs it.
+What others do in the same directories is looked at between the survey and the
+opening, and nobody else opens anything there meanwhile: a task is run once,
+whichever submission names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import msgspec
 
 import journal as journals
 
-from ..core import events as ev
-from ..core.errors import ConfigError, FailedJob, Interrupted, JobsFailed, ResultMissing
-from ..core.failure import failed_job
+from ..core.errors import ConfigError
 from ..core.history import History
-from ..core.lifecycle import Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
-from ..core.names import CANCEL
-from ..core.ports import Context, Item, Scheduler
-from ..files.incoming import write_atomic
-from ..files.ours import is_ours
-from ..scripts.render import job_script, render
-from . import results
-from .engine import Engine
-from .environment import Environment, real_environment
-from .fencing import Fenced
-from .opening import Reuse, first_records
-from .recorder import Recorder
-from .store import fold, journal_errors, journal_of, local_directory, open_journal, refuse_changed
-from .survey import Asked, Surveyed, check, survey, template_of
+from ..core.names import CANCEL, CONTROL
+from ..files.ours import is_ours, own
+from . import index
+from .environment import Environment, new_nonce, real_environment
+from .opening import first_records
+from .reuse import Others
+from .store import fold, journal_errors, journal_of, local_directory, open_journal
+from .survey import Asked, Surveyed, check, survey
+from .work import Session
 
-
-class Session:
-    """One submission, open for work in this process. Use `open_session`; `engine` is there once it has connected."""
-
-    engine: Engine
-
-    def __init__(
-        self,
-        spec: SubmissionSpec,
-        jobs: Sequence[JobSpec],
-        submission: str,
-        scheduler: Scheduler,
-        open_context: Callable[[], Context],
-        log: journals.Journal[Any],
-        history: History,
-        environment: Environment,
-        uploads: Sequence[Item],
-    ) -> None:
-        self.spec, self.planned, self.submission = spec, jobs, submission
-        self.scheduler, self.journal, self.history = scheduler, log, history
-        self.environment, self.uploads = environment, uploads
-        self.local = local_directory(spec)
-        self.recorder = Recorder(history, log)
-        self._open_context = open_context
-        self._connected = False
-
-    # -- parts --------------------------------------------------------------------------------------------------
-
-    @property
-    def progress(self) -> Mapping[str, Progress]:
-        """The progress of every job, by hash."""
-        return self.history.jobs
-
-    def connect(self) -> Engine:
-        """The loop; the place where the jobs run is reached when this is first called."""
-        if not self._connected:
-            context = Fenced(self._open_context(), self.journal)
-            template = template_of(self.spec.resources)
-            self.engine = Engine(
-                self.spec, self.planned, self.recorder, self.scheduler, context, self.environment, template
-            )
-            self._connected = True
-        return self.engine
-
-    @property
-    def context(self) -> Context:
-        """The place where the jobs run, once it was reached."""
-        return self.engine.context
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._connected:
-            self.engine.context.close()
-        self.journal.__exit__(kind, error, None)
-
-    def record(self, *events: ev.Event) -> None:
-        """Check, journal, believe; durable on return."""
-        self.recorder.record(*events)
-        self.recorder.commit()
-
-    # -- verbs --------------------------------------------------------------------------------------------------
-
-    def run(
-        self,
-        check_interval: float = 30.0,
-        exit_on_submit: bool = False,
-        dry_run: bool = False,
-        clean: bool = True,
-        stop_on_failure: bool = False,
-    ) -> None:
-        """The whole way: stage, run every job to its end, download, clean. See Submission.run_submission."""
-        with journal_errors(self.journal.path):
-            self._grant_new_round()
-            if self.history.concluded is None:
-                self.upload()
-                if dry_run:
-                    self.write_scripts()
-                    return None
-                self._go_round(check_interval, exit_on_submit, stop_on_failure)
-                if not self.finished():
-                    return self._left_early(stop_on_failure)
-                self._bring_home()
-            if clean:
-                self.clean()
-            return None
-
-    def _go_round(self, check_interval: float, exit_on_submit: bool, stop_on_failure: bool) -> None:
-        try:
-            self.connect().run(check_interval, exit_on_submit, stop_on_failure)
-        except KeyboardInterrupt:
-            self.record(ev.Note("interrupted; the jobs were left running"))
-            raise
-        if self.environment.stop() and not self.finished():
-            self.record(ev.Note("interrupted; the jobs were left running"))
-            raise Interrupted(
-                f"interrupted: the jobs run on. Run the same command again to resume submission {self.submission}"
-            )
-
-    def _left_early(self, stop_on_failure: bool) -> None:
-        if stop_on_failure and self.engine.failed():
-            raise self._failure("the other jobs were left running; run the same command again to go on with them")
-
-    def _grant_new_round(self) -> None:
-        """Running again after a failure gives the failed jobs a new round of attempts."""
-        if self.history.concluded is not None and self.history.concluded.outcome == "failed":
-            over = [job for job in self.progress.values() if job.state is State.terminated]
-            self.record(*(ev.Retried(job.job, fresh=True) for job in over))
-
-    def observe(self) -> None:
-        """Look at everything that is in the queue until what is missing is settled; nothing is submitted."""
-        engine = self.connect()
-        self._observe_once()
-        while (wait := engine.observer.unsettled()) is not None:
-            self.environment.sleep(wait)
-            self._observe_once()
-
-    def _observe_once(self) -> None:
-        self.engine.observe([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.observe])
-
-    def finished(self) -> bool:
-        """Nothing is due any more for any job."""
-        return self.connect().over()
-
-    def upload(self) -> None:
-        """Stage the forward files and verify them; later sessions send only what is not there any more."""
-        self.connect().context.put(self.uploads, replace=not self.history.staged)
-        if not self.history.staged:
-            files = [item for item in self.uploads if item.size >= 0]
-            self.record(ev.Staged(len(files), sum(item.size for item in files)))
-
-    def write_scripts(self) -> Path:
-        """What a dry run shows: the script of every job, as it would be submitted, in a folder on the local side."""
-        folder = self.journal.path.parent / "dry-run"
-        place, template = self.connect().context.place, template_of(self.spec.resources)
-        for job in self.planned:
-            tasks = dict(enumerate(job.tasks))
-            script = job_script(self.spec, job.hash, "dryrun", "dryrun", tasks, place, template)
-            for name, text in render(script, self.scheduler).files(job.hash).items():
-                write_atomic(folder / name, text.encode())
-        return folder
-
-    def download(self) -> None:
-        """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
-        reported = results.fetch(self.spec, self.planned, self.history, self.connect().context, self.local)
-        self.record(reported)
-        if reported.missing:
-            raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))
-
-    def _bring_home(self) -> None:
-        """Download and conclude. What finished tasks did not write must not hide that others have failed."""
-        missing = ""
-        try:
-            self.download()
-        except ResultMissing as error:
-            if not self.engine.failed():
-                raise
-            missing = f"{error}\n"
-        self._conclude(missing)
-
-    def _conclude(self, missing: str) -> None:
-        failed = self.engine.failed()
-        self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
-        if failed:
-            here = "what finished is here, nothing was removed there"
-            raise self._failure(f"{missing}{here}; run the same command again to try the failed jobs again")
-
-    def _failure(self, resume: str) -> JobsFailed:
-        jobs = [self._failed_job(job) for job in self.engine.failed()]
-        return JobsFailed(
-            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.local})"
-        )
-
-    def _failed_job(self, job: Progress) -> FailedJob:
-        place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
-        shared = not self.scheduler.context and template is None
-        log = f"{place.control}/{job.nonce}*.log" if shared else ""
-        return failed_job(job, self.history.planned[job.job].tasks, place.remote_root, log)
-
-    def clean(self) -> None:
-        """Remove what is ours on the execution side; only what was verified on this side ever goes."""
-        if self.history.cleaned or self.history.concluded is None or self.history.concluded.outcome != "finished":
-            return
-        self.connect().context.remove()
-        self.record(ev.Cleaned())
-
-    def kill(self, *jobs: str) -> None:
-        """Ask for these jobs (all when none is named) to be ended; `run` sees it through."""
-        chosen = [self.progress[job] for job in jobs] if jobs else list(self.progress.values())
-        self.connect().stop_jobs(chosen, ev.CauseKind.cancelled)
+__all__ = ["Session", "begin", "open_asked", "open_session"]
 
 
 @contextmanager
@@ -242,20 +40,46 @@ def open_session(
     profile: Mapping[str, Any],
     jobs: Sequence[JobSpec] | None = None,
     environment: Environment | None = None,
-    reuse: Callable[[], Reuse] = Reuse,
+    previous: str | None = None,
+    rerun: bool = False,
 ) -> Iterator[Session]:
     """Check what is asked, survey what lies here, open the journal, begin it when it is new.
 
-    `reuse` is called once, when a journal is begun: which tasks need not be run.
-    Raises ConfigError and InputMissing before anything is written, SubmissionBusy when another process works on
-    this submission, JournalDamaged when its journal cannot be trusted.
+    `previous` is an earlier submission that must be one of the same tasks; with `rerun` nothing that others have
+    finished is taken over. Raises ConfigError and InputMissing before anything is written, TaskLive when another
+    submission is at a task of this one, SubmissionBusy when another process works on this submission, JournalDamaged
+    when its journal cannot be trusted.
     """
     asked = check(spec, profile, jobs)
     found = survey(spec)
-    refuse_changed(spec, found.submission, found.inputs)
-    with open_asked(asked, found, environment or real_environment()) as session:
-        begin(session, found.inputs, reuse)
+    with ExitStack() as stack:
+        with alone(spec):
+            others = Others(spec, found.inputs, journal_of(local_directory(spec), found.submission))
+            warnings = others.refuse_live()
+            session = stack.enter_context(open_asked(asked, found, environment or real_environment()))
+            if session.history.opened is None and previous:
+                others.check_previous(previous)
+            begin(session, found.inputs)
+        session.notices += warnings
+        if not rerun:
+            session.reuse = lambda: others.reuse(session, profile)
         yield session
+    index.write(session.journal.path, session.history, journals.fingerprint(session.journal.path))
+
+
+@contextmanager
+def alone(spec: SubmissionSpec) -> Iterator[None]:
+    """Nobody else begins or resumes a submission in this work directory, or one it may share tasks with, meanwhile."""
+    place = local_directory(spec)
+    own(place / CONTROL)
+    directories = {index.real_directory(str(place), task.task_work_path) for task in spec.tasks}
+    with ExitStack() as stack:
+        for control in index.controls(place, directories):
+            lock = journals.Lock(control)
+            with journal_errors(control):
+                lock.acquire(60.0, new_nonce())
+            stack.callback(lock.release)
+        yield
 
 
 def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Session:
@@ -271,7 +95,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
         asked.planned,
         submission,
         asked.scheduler,
-        lambda: asked.kind.open(spec.machine, asked.profile, submission, spec.work_base),
+        lambda name: asked.kind.open(spec.machine, asked.profile, name, spec.work_base),
         log,
         history,
         msgspec.structs.replace(environment, cancelled=lambda: is_ours(request)),
@@ -279,7 +103,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
     )
 
 
-def begin(session: Session, inputs: Mapping[str, str], reuse: Callable[[], Reuse] = Reuse) -> None:
+def begin(session: Session, inputs: Mapping[str, str]) -> None:
     """The first records of a new journal; refused when the journal is another submission's."""
     if session.history.opened is not None:
         if session.history.opened.submission != session.submission:
@@ -289,6 +113,6 @@ def begin(session: Session, inputs: Mapping[str, str], reuse: Callable[[], Reuse
             )
         return
     session.history.began = session.history.began or session.environment.now()
-    first = first_records(session.spec, session.planned, session.submission, str(session.local), inputs, reuse())
+    first = first_records(session.spec, session.planned, session.submission, str(session.local), inputs)
     with journal_errors(session.journal.path):
         session.record(*first)

@@ -7,19 +7,22 @@ read_history(path).jobs["5f1c…"].state   ->  State.running
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import journal as journals
 
 from .. import __version__
 from ..core import events as ev
-from ..core.errors import DispatcherError, InputsChanged, JournalDamaged, NotOurs, SubmissionBusy
+from ..core.errors import ConfigError, DispatcherError, JournalDamaged, NotOurs, SubmissionBusy
 from ..core.history import History
 from ..core.lifecycle import TRANSITIONS, Progress
-from ..core.model import SubmissionSpec, digest, plan_hash, work_hash
+from ..core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, digest, plan_hash
 from ..core.names import CONTROL, JOURNAL
 from ..files.ours import own
 
@@ -97,28 +100,48 @@ def opening_of(path: Path) -> ev.Opened | None:
     return None
 
 
-def refuse_changed(spec: SubmissionSpec, submission: str, inputs: Mapping[str, str]) -> None:
-    """The same tasks, unfinished, but with other inputs or resources: they would run twice, and mix their results."""
-    work, requested = work_hash(spec), plan_hash(spec)
-    for path in stored_journals(local_directory(spec)):
-        if path.parent.name == submission:
-            continue
-        opened = opening_of(path)
-        if opened is None or (opened.plan != requested and opened.work != work) or settled(read_history(path)):
-            continue
-        advice = f"or give it up with `dispatcher cancel {path.parent}` and run again"
-        if opened.plan != requested:
-            raise InputsChanged(
-                f"submission {opened.submission} of the same tasks is not finished, and what was asked for has changed "
-                f"since (its resources, or its machine). Put that back to continue it, {advice}; what it has finished "
-                f"is kept if you then give previous_submission_hash: {opened.submission}."
-            )
-        changed = sorted(name for name in {*opened.inputs, *inputs} if opened.inputs.get(name) != inputs.get(name))
-        raise InputsChanged(
-            f"submission {opened.submission} of the same tasks is not finished, and its inputs have changed since: "
-            f"{', '.join(changed[:10])}. Put them back to continue it, {advice}. (Files that tasks rewrite themselves "
-            "belong into their backward_files; then they do not count as inputs.)"
+def spec_of(path: Path, history: History) -> SubmissionSpec:
+    """What the journal at `path` says was asked, with the local side where it lies now.
+
+    Raises ConfigError when it does not say that yet, JournalDamaged when it cannot be read again.
+    """
+    opened = history.opened
+    if opened is None:
+        raise ConfigError(f"{path} does not say what was asked: the dispatcher died before it began; nothing runs")
+    tasks: dict[int, TaskSpec] = {}
+    for planned in history.planned.values():
+        tasks.update(zip(planned.positions, planned.tasks, strict=True))
+    # Both together are the local side: where the journal is now, whatever it was when it was made.
+    machine = {**opened.machine, "local_root": str(path.absolute().parents[2])}
+    try:
+        return SubmissionSpec(
+            work_base=".",
+            machine=msgspec.convert(machine, MachineSpec),
+            resources=msgspec.convert(opened.resources, ResourcesSpec),
+            tasks=tuple(tasks[position] for position in sorted(tasks)),
+            forward_common_files=opened.forward_common_files,
+            backward_common_files=opened.backward_common_files,
         )
+    except msgspec.ValidationError as error:
+        raise JournalDamaged(f"{path}: what was asked cannot be read again: {error}") from error
+
+
+def holder_of(path: Path) -> str:
+    """Who is at work on a journal, "" when nobody is as far as can be seen from here."""
+    found = journals.read_holder(path)
+    if found is None or (not found.away and not _alive(found.pid)):
+        return ""
+    return str(found)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def settled(history: History) -> bool:

@@ -46,6 +46,7 @@ SAMPLES: dict[str, Any] = {
     "stopping": ev.Stopping("j", ev.CauseKind.cancelled),
     "terminated": ev.Terminated("j", CAUSE, ((0, 0, 1.0), (1, 1, 2.0))),
     "retried": ev.Retried("j"),
+    "rerun": ev.Rerun("j", (0,), "their results were deleted"),
     "earlier_attempt_found": ev.EarlierAttemptFound("j", "n0"),
 }
 ASKING = ("submitted", "deferred", "not_found", "rejected", "earlier_attempt_found")

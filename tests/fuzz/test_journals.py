@@ -138,6 +138,8 @@ EVENTS = st.one_of(
     st.builds(ev.Terminated, JOBS, CAUSE, RESULTS, NUMBER),
     st.builds(ev.Retried, JOBS, st.booleans()),
     st.builds(ev.EarlierAttemptFound, JOBS, TEXT),
+    st.builds(ev.Rerun, JOBS, st.lists(st.integers(-1, 3), max_size=3).map(tuple), TEXT),
+    st.builds(ev.Received, st.dictionaries(TEXT, TEXT, max_size=2)),
     st.builds(ev.Reused, JOBS, st.lists(st.integers(-1, 3), max_size=3).map(tuple), TEXT),
     st.builds(
         ev.Delivered, st.lists(JOBS, max_size=2).map(tuple), NUMBER, NUMBER, st.lists(TEXT, max_size=2).map(tuple)

@@ -11,7 +11,6 @@ from dispatcher.core import events as ev
 from dispatcher.core.errors import ConfigError, InputsChanged, JobsFailed
 from dispatcher.core.lifecycle import State
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
-from dispatcher.run.reuse import of
 from dispatcher.run.session import open_session
 
 
@@ -47,14 +46,14 @@ def test_only_what_is_not_finished_runs_again(tmp_path: Path, context: str) -> N
     if context == "LazyLocalContext":
         (tmp_path / "local/t0/out").write_text("0\n")
     other = msgspec.structs.replace(spec, resources=msgspec.structs.replace(spec.resources, group_size=3, para_deg=2))
-    with open_session(other, {"symlink": False}, reuse=of(other, {"symlink": False}, previous)) as session:
+    with open_session(other, {"symlink": False}, previous=previous) as session:
         assert session.submission != previous
         session.run(check_interval=0.2)
         assert all(job.state is State.finished for job in session.progress.values())
         assert sum(job.reused.bit_count() for job in session.progress.values()) == 3
     assert counted(tmp_path) == [0, 1, 2, 2, 3]
     assert [(tmp_path / f"local/t{n}/out").read_text() for n in range(4)] == ["0\n", "1\n", "2\n", "3\n"]
-    with open_session(other, {"symlink": False}, reuse=of(other, {}, "0" * 40)) as session:  # not asked a second time
+    with open_session(other, {"symlink": False}, previous="0" * 40) as session:  # not asked a second time
         session.run(check_interval=0.2)
     assert counted(tmp_path) == [0, 1, 2, 2, 3]
 
@@ -65,7 +64,7 @@ def test_all_of_it_is_done(tmp_path: Path) -> None:
     with open_session(spec, {}) as session:
         session.run(check_interval=0.2)
     other = msgspec.structs.replace(spec, resources=msgspec.structs.replace(spec.resources, group_size=1))
-    with open_session(other, {}, reuse=of(other, {}, session.submission)) as again:
+    with open_session(other, {}, previous=session.submission) as again:
         again.run(check_interval=0.2)
         assert again.finished() and again.history.cleaned
     assert counted(tmp_path) == [0, 1, 2, 3]
@@ -79,14 +78,14 @@ def test_another_submission_than_this_one_is_refused(tmp_path: Path) -> None:
         open_session(
             msgspec.structs.replace(spec, resources=msgspec.structs.replace(spec.resources, group_size=1)),
             {},
-            reuse=of(spec, {}, "0" * 40),
+            previous="0" * 40,
         ),
     ):
         pass
     (tmp_path / "local/t0/in").write_text("changed\n")
     with (
         pytest.raises(ConfigError, match="differs in more than its resources"),
-        open_session(spec, {}, reuse=of(spec, {}, previous)),
+        open_session(spec, {}, previous=previous),
     ):
         pass
 

@@ -93,7 +93,7 @@ class Simulated:
             self.jobs,
             "sim",
             self.scheduler,
-            lambda: self._place(process),
+            lambda name: self._place(process),
             log,
             history,
             real_environment(**{**simulated, **environment}),

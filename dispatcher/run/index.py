@@ -1,0 +1,170 @@
+"""Which tasks the submissions around here have, and how far they are: what is asked before any task is started.
+
+    around(place, ["t0", "t1"])   ->  the submissions that may name one of these directories
+    index_of(journal)             ->  Index: a line a task, from index.json beside the journal, or from the journal
+
+An index repeats what a journal says, so that hundreds of them are looked through in no time. It carries the journal's
+fingerprint, and is not believed without it: a journal that has grown since, or was put back, is folded again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+import journal as journals
+
+from ..core.errors import TransferFailed
+from ..core.history import History
+from ..core.names import CONTROL, INDEX, JOURNAL
+from ..files.incoming import write_atomic
+from .identity import identities
+from .store import holder_of, journal_errors, read_history, spec_of
+
+#: Changes with the meaning of what stands in an index.
+_VERSION = 1
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A task: where it runs (below the real work directory, or absolute behind a link), and who it is.
+
+    `done`: it has ended with code 0; `live`: the batch system has its job, or may have it. `id` is the job's native id.
+    """
+
+    directory: str
+    command: str
+    whole: str
+    position: int
+    job: str
+    id: str
+    done: bool
+    live: bool
+
+
+class Index(msgspec.Struct, frozen=True):
+    """The tasks of one submission, by position; `fingerprint` is the journal's."""
+
+    version: int
+    fingerprint: str
+    submission: str
+    tasks: tuple[Entry, ...]
+
+
+class Neighbour(msgspec.Struct, frozen=True, eq=False):
+    """Another submission: its journal, its tasks, and who is at work on it ("": nobody)."""
+
+    journal: Path
+    index: Index
+    holder: str
+
+    def directory(self, entry: Entry) -> str:
+        """The real directory of one of its tasks, now."""
+        return os.path.join(_work_directory(self.journal), entry.directory)  # noqa: PTH118 (an absolute one wins)
+
+    def is_live(self, entry: Entry) -> bool:
+        """Whether that task is in the queue, or will be: somebody is at work on its submission."""
+        return entry.live or (bool(self.holder) and not entry.done)
+
+
+def _work_directory(journal: Path) -> str:
+    return os.path.realpath(journal.parents[2])
+
+
+def index_of(journal: Path) -> Index:
+    """Raises JournalDamaged for a journal that cannot be folded."""
+    with journal_errors(journal):
+        fingerprint = journals.fingerprint(journal)
+    try:
+        found = msgspec.json.decode((journal.parent / INDEX).read_bytes(), type=Index)
+        if (found.version, found.fingerprint) == (_VERSION, fingerprint):
+            return found
+    except (OSError, ValueError):
+        pass
+    return write(journal, read_history(journal), fingerprint)
+
+
+def write(journal: Path, history: History, fingerprint: str) -> Index:
+    """The index of a journal of which this is the history; where it cannot be kept it is made again next time."""
+    index = Index(_VERSION, fingerprint, journal.parent.name, _entries(journal, history))
+    with suppress(TransferFailed):
+        write_atomic(journal.parent / INDEX, msgspec.json.encode(index))
+    return index
+
+
+def _entries(journal: Path, history: History) -> tuple[Entry, ...]:
+    if history.opened is None:
+        return ()
+    spec = spec_of(journal, history)
+    place, found = _work_directory(journal), identities(spec, history.opened.inputs)
+    entries = {
+        position: Entry(
+            real_directory(place, found[position].directory).removeprefix(f"{place}/"),
+            found[position].command,
+            found[position].whole,
+            position,
+            job.job,
+            job.id,
+            bool(job.done >> index & 1),
+            job.may_run,
+        )
+        for job in history.jobs.values()
+        for index, position in enumerate(history.planned[job.job].positions)
+    }
+    return tuple(entries[position] for position in sorted(entries))
+
+
+def real_directory(place: str, directory: str) -> str:
+    """A task's directory without links, absolute."""
+    return os.path.realpath(f"{place}/{directory}")
+
+
+def around(place: Path, directories: Iterable[str], but: Path) -> list[Neighbour]:
+    """The submissions that may name one of these directories (real ones), newest last; `but` is left out.
+
+    They are kept in a `.dispatcher` at, above or below this work directory, on the way to the tasks' directories.
+    """
+    journals_found = [
+        journal for control in controls(place, directories) for journal in _journals(control) if journal != but
+    ]
+    return [Neighbour(path, index_of(path), holder_of(path)) for path in sorted(journals_found, key=_age)]
+
+
+def controls(place: Path, directories: Iterable[str]) -> list[Path]:
+    """The directories of ours on the ways from the root to these; what belongs to somebody else is passed over."""
+    seen: dict[str, None] = {}
+    for directory in (os.path.realpath(place), *directories):
+        while directory not in seen:
+            seen[directory] = None
+            directory = os.path.dirname(directory)  # noqa: PTH120 (10,000 tasks)
+    return [Path(found) for found in sorted(f"{above.rstrip('/')}/{CONTROL}" for above in seen) if _is_ours(found)]
+
+
+def _is_ours(control: str) -> bool:
+    try:
+        status = os.lstat(control)
+    except OSError:
+        return False
+    return status.st_uid == os.geteuid() and os.path.isdir(control)  # noqa: PTH112
+
+
+def _journals(control: Path) -> list[Path]:
+    with os.scandir(control) as entries:
+        found = [control / entry.name / JOURNAL for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return [journal for journal in found if (journal / "00000001.jsonl").is_file()]
+
+
+def _age(journal: Path) -> float:
+    return (journal / "00000001.jsonl").stat().st_mtime
+
+
+def by_directory(neighbours: Iterable[Neighbour]) -> Mapping[str, list[tuple[Neighbour, Entry]]]:
+    """Every task of theirs by its real directory."""
+    found: dict[str, list[tuple[Neighbour, Entry]]] = {}
+    for neighbour in neighbours:
+        for entry in neighbour.index.tasks:
+            found.setdefault(neighbour.directory(entry), []).append((neighbour, entry))
+    return found

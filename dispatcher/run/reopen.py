@@ -1,0 +1,72 @@
+"""A submission opened for work from what its journal holds, without the file that once asked for it.
+
+    with reopened_session(Path("runs/.dispatcher/1f2e…/journal"), profile) as session:
+        session.observe()
+
+Inputs are not looked at: what runs was started with those that were there
+then. The local side is where the journal is now, wherever it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import journal as journals
+
+from .. import contexts, schedulers
+from ..core.errors import ConfigError
+from ..core.history import History
+from ..core.model import JobSpec
+from .environment import Environment, real_environment
+from .store import fold, open_journal, spec_of
+from .work import Session
+
+
+@contextmanager
+def reopened_session(
+    path: Path, profile: Mapping[str, Any] | None, environment: Environment | None = None
+) -> Iterator[Session]:
+    """Take the lock and fold the journal. Raises JournalBusy when a dispatcher is at work, ConfigError without profile.
+
+    `profile` is what the context is told of the other side; None when the user gave none.
+    """
+    history = History()
+    log = open_journal(path, lambda frame: fold(history, frame))
+    try:
+        session = _session(path, log, history, profile, environment or real_environment())
+    except BaseException:
+        log.close()
+        raise
+    with session:
+        yield session
+
+
+def _session(
+    path: Path,
+    log: journals.Journal[Any],
+    history: History,
+    profile: Mapping[str, Any] | None,
+    environment: Environment,
+) -> Session:
+    spec = spec_of(path, history)
+    kind = contexts.load(spec.machine.context_type)
+    if profile is None and any(key.required for key in kind.profile_keys):
+        raise ConfigError(
+            f"the jobs are behind {spec.machine.context_type}, and a journal holds no profile: "
+            "say how to get there with --machine FILE (a machine or a submission file)"
+        )
+    jobs = [JobSpec(planned.job, planned.positions) for planned in history.planned.values()]
+    return Session(
+        spec,
+        jobs,
+        path.parent.name if history.opened is None else history.opened.submission,
+        schedulers.chosen(spec.machine.batch_type, spec.resources),
+        lambda name: kind.open(spec.machine, profile or {}, name, spec.work_base),
+        log,
+        history,
+        environment,
+        uploads=(),
+    )

@@ -1,0 +1,258 @@
+"""A submission at work: what was asked, its journal, its history, its scheduler and its context, joined.
+
+    <local_root>/<work_base>/.dispatcher/<submission>/journal/    the journal (see docs/journal-format.md)
+    <remote root>/.dispatcher/<submission>/jobs/                  scripts, receipts and claims, where the jobs run
+
+Whatever died before, a session starts where the records end. The place where
+the jobs run is reached when `connect` is called, by the first verb that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import journal as journals
+
+from ..core import events as ev
+from ..core.errors import FailedJob, Interrupted, JobsFailed, ResultMissing
+from ..core.failure import failed_job
+from ..core.history import History
+from ..core.lifecycle import Progress, State, Todo, todo
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.ports import Context, FileEntry, Item, Scheduler
+from ..files import patterns
+from ..files.incoming import write_atomic
+from ..scripts.render import job_script, render
+from . import results
+from .engine import Engine
+from .environment import Environment
+from .fencing import Fenced
+from .recorder import Recorder
+from .store import journal_errors, local_directory
+from .survey import template_of
+
+
+class Session:
+    """One submission, open for work in this process. Use `open_session`; `engine` is there once it has connected."""
+
+    engine: Engine
+
+    def __init__(
+        self,
+        spec: SubmissionSpec,
+        jobs: Sequence[JobSpec],
+        submission: str,
+        scheduler: Scheduler,
+        open_context: Callable[[str], Context],
+        log: journals.Journal[Any],
+        history: History,
+        environment: Environment,
+        uploads: Sequence[Item],
+    ) -> None:
+        self.spec, self.planned, self.submission = spec, jobs, submission
+        self.scheduler, self.journal, self.history = scheduler, log, history
+        self.environment, self.uploads = environment, uploads
+        self.local = local_directory(spec)
+        self.recorder = Recorder(history, log)
+        self._open_context = open_context
+        self._connected = False
+        #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
+        self.notices: list[str] = []
+        self.reuse: Callable[[], str] = str
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """The progress of every job, by hash."""
+        return self.history.jobs
+
+    def connect(self) -> Engine:
+        """The loop; the place where the jobs run is reached when this is first called."""
+        if not self._connected:
+            context = Fenced(self._open_context(self.submission), self.journal)
+            template = template_of(self.spec.resources)
+            self.engine = Engine(
+                self.spec, self.planned, self.recorder, self.scheduler, context, self.environment, template
+            )
+            self._connected = True
+        return self.engine
+
+    @property
+    def context(self) -> Context:
+        """The place where the jobs run, once it was reached."""
+        return self.engine.context
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._connected:
+            self.engine.context.close()
+        self.journal.__exit__(kind, error, None)
+
+    def record(self, *events: ev.Event) -> None:
+        """Check, journal, believe; durable on return."""
+        self.recorder.record(*events)
+        self.recorder.commit()
+
+    # -- verbs --------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        check_interval: float = 30.0,
+        exit_on_submit: bool = False,
+        dry_run: bool = False,
+        clean: bool = True,
+        stop_on_failure: bool = False,
+    ) -> None:
+        """The whole way: stage, run every job to its end, download, clean. See Submission.run_submission."""
+        with journal_errors(self.journal.path):
+            self._grant_new_round()
+            if self.history.concluded is None:
+                self.notices += filter(None, [self.reuse()])
+                self.upload()
+                if dry_run:
+                    self.write_scripts()
+                    return None
+                self._go_round(check_interval, exit_on_submit, stop_on_failure)
+                if not self.finished():
+                    return self._left_early(stop_on_failure)
+                self._bring_home()
+            else:
+                self._complete()
+            if clean:
+                self.clean()
+            return None
+
+    def rerun(self, everything: bool) -> None:
+        """Of a run that is over, all finished tasks are to be run again, or those whose results were deleted here."""
+        if self.history.concluded is None:
+            return
+        gone = results.gone(self.history, self.local)
+        lost = None if everything else patterns.Listing(FileEntry(path, 0) for path in gone)
+        for job in self.planned:
+            progress = self.progress[job.hash]
+            done = [(index, at) for index, at in enumerate(job.tasks) if progress.done >> index & 1]
+            again = tuple(index for index, at in done if lost is None or self._wants(at, lost))
+            if again:
+                self.record(ev.Rerun(job.hash, again, "asked for" if everything else "their results were deleted"))
+
+    def _wants(self, position: int, lost: patterns.Listing) -> bool:
+        return any(lost.files(pattern) for pattern in patterns.wanted(self.spec, [position]))
+
+    def _complete(self) -> None:
+        """What finished tasks left may have been deleted here since: it is fetched again, or said to be lost."""
+        lost = results.gone(self.history, self.local)
+        if lost and not self.history.cleaned:
+            self.download()
+            lost = results.gone(self.history, self.local)
+        if lost:
+            raise ResultMissing(results.gone_text(lost))
+
+    def _go_round(self, check_interval: float, exit_on_submit: bool, stop_on_failure: bool) -> None:
+        try:
+            self.connect().run(check_interval, exit_on_submit, stop_on_failure)
+        except KeyboardInterrupt:
+            self.record(ev.Note("interrupted; the jobs were left running"))
+            raise
+        if self.environment.stop() and not self.finished():
+            self.record(ev.Note("interrupted; the jobs were left running"))
+            raise Interrupted(
+                f"interrupted: the jobs run on. Run the same command again to resume submission {self.submission}"
+            )
+
+    def _left_early(self, stop_on_failure: bool) -> None:
+        if stop_on_failure and self.engine.failed():
+            raise self._failure("the other jobs were left running; run the same command again to go on with them")
+
+    def _grant_new_round(self) -> None:
+        """Running again after a failure gives the failed jobs a new round of attempts."""
+        if self.history.concluded is not None and self.history.concluded.outcome == "failed":
+            over = [job for job in self.progress.values() if job.state is State.terminated]
+            self.record(*(ev.Retried(job.job, fresh=True) for job in over))
+
+    def observe(self) -> None:
+        """Look at everything that is in the queue until what is missing is settled; nothing is submitted."""
+        engine = self.connect()
+        self._observe_once()
+        while (wait := engine.observer.unsettled()) is not None:
+            self.environment.sleep(wait)
+            self._observe_once()
+
+    def _observe_once(self) -> None:
+        self.engine.observe([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.observe])
+
+    def finished(self) -> bool:
+        """Nothing is due any more for any job."""
+        return self.connect().over()
+
+    def upload(self) -> None:
+        """Stage the forward files and verify them; later sessions send only what is not there any more."""
+        self.connect().context.put(self.uploads, replace=not self.history.staged)
+        if not self.history.staged:
+            files = [item for item in self.uploads if item.size >= 0]
+            self.record(ev.Staged(len(files), sum(item.size for item in files)))
+
+    def write_scripts(self) -> Path:
+        """What a dry run shows: the script of every job, as it would be submitted, in a folder on the local side."""
+        folder = self.journal.path.parent / "dry-run"
+        place, template = self.connect().context.place, template_of(self.spec.resources)
+        for job in self.planned:
+            tasks = dict(enumerate(job.tasks))
+            script = job_script(self.spec, job.hash, "dryrun", "dryrun", tasks, place, template)
+            for name, text in render(script, self.scheduler).files(job.hash).items():
+                write_atomic(folder / name, text.encode())
+        return folder
+
+    def download(self) -> None:
+        """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
+        news, reported = results.fetch(self.spec, self.planned, self.history, self.connect().context, self.local)
+        self.record(*news, reported)
+        if reported.missing:
+            raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))
+
+    def _bring_home(self) -> None:
+        """Download and conclude. What finished tasks did not write must not hide that others have failed."""
+        missing = ""
+        try:
+            self.download()
+        except ResultMissing as error:
+            if not self.engine.failed():
+                raise
+            missing = f"{error}\n"
+        self._conclude(missing)
+
+    def _conclude(self, missing: str) -> None:
+        failed = self.engine.failed()
+        self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
+        if failed:
+            here = "what finished is here, nothing was removed there"
+            raise self._failure(f"{missing}{here}; run the same command again to try the failed jobs again")
+
+    def _failure(self, resume: str) -> JobsFailed:
+        jobs = [self._failed_job(job) for job in self.engine.failed()]
+        return JobsFailed(
+            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.local})"
+        )
+
+    def _failed_job(self, job: Progress) -> FailedJob:
+        place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
+        shared = not self.scheduler.context and template is None
+        log = f"{place.control}/{job.nonce}*.log" if shared else ""
+        return failed_job(job, self.history.planned[job.job].tasks, place.remote_root, log)
+
+    def clean(self) -> None:
+        """Remove what is ours on the execution side; only what was verified on this side ever goes."""
+        if self.history.cleaned or self.history.concluded is None or self.history.concluded.outcome != "finished":
+            return
+        self.connect().context.remove()
+        self.record(ev.Cleaned())
+
+    def kill(self, *jobs: str) -> None:
+        """Ask for these jobs (all when none is named) to be ended; `run` sees it through."""
+        chosen = [self.progress[job] for job in jobs] if jobs else list(self.progress.values())
+        self.connect().stop_jobs(chosen, ev.CauseKind.cancelled)
