@@ -72,8 +72,9 @@ def execute(requested: Requested, args: Namespace) -> int:
     session: Session | None = None
     try:
         with monitor, _opened(requested, monitor, args) as session:
-            for warning in session.journal.warnings:
+            for warning in [*session.journal.warnings, *session.notices]:
                 warn(f"dispatcher: warning: {warning}\n")
+            session.tell = lambda text: warn(f"dispatcher: {text}\n")
             monitor.follow(session)
             if args.retry_unrunnable:
                 engine = session.connect()

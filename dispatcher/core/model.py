@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
+from posixpath import normpath
 from typing import Any
 
 import msgspec
@@ -113,11 +114,17 @@ def task_keys(tasks: Sequence[TaskSpec]) -> list[str]:
     """
     seen: dict[str, int] = {}
     keys: list[str] = []
-    for task in tasks:
+    for task in map(_spelt, tasks):
         key = digest(task)
         nth = seen[key] = seen.get(key, -1) + 1
         keys.append(key if not nth else digest([key, nth]))
     return keys
+
+
+def _spelt(task: TaskSpec) -> TaskSpec:
+    """The task with its directory in one spelling."""
+    path = normpath(task.task_work_path)
+    return task if path == task.task_work_path else msgspec.structs.replace(task, task_work_path=path)
 
 
 def job_hash(resources: ResourcesSpec, keys: Sequence[str]) -> str:
@@ -139,10 +146,10 @@ def plan_hash(spec: SubmissionSpec) -> str:
     where = (spec.machine.batch_type, spec.machine.context_type, spec.machine.remote_root)
     return digest(
         [
-            spec.work_base,
+            normpath(spec.work_base),
             where,
             _requested(spec.resources),
-            spec.tasks,
+            [_spelt(task) for task in spec.tasks],
             spec.forward_common_files,
             spec.backward_common_files,
         ]

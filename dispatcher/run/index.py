@@ -29,7 +29,7 @@ from .store import holder_of, journal_errors, read_history, spec_of
 _VERSION = 1
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class IndexedTask(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A task: where it runs (below the real work directory, or absolute behind a link), and who it is.
 
     `done`: it has ended with code 0; `live`: the batch system has its job, or may have it. `id` is the job's native id.
@@ -51,7 +51,7 @@ class Index(msgspec.Struct, frozen=True):
     version: int
     fingerprint: str
     submission: str
-    tasks: tuple[Entry, ...]
+    tasks: tuple[IndexedTask, ...]
 
 
 class Neighbour(msgspec.Struct, frozen=True, eq=False):
@@ -61,11 +61,11 @@ class Neighbour(msgspec.Struct, frozen=True, eq=False):
     index: Index
     holder: str
 
-    def directory(self, entry: Entry) -> str:
+    def directory(self, entry: IndexedTask) -> str:
         """The real directory of one of its tasks, now."""
         return os.path.join(_work_directory(self.journal), entry.directory)  # noqa: PTH118 (an absolute one wins)
 
-    def is_live(self, entry: Entry) -> bool:
+    def is_live(self, entry: IndexedTask) -> bool:
         """Whether that task is in the queue, or will be: somebody is at work on its submission."""
         return entry.live or (bool(self.holder) and not entry.done)
 
@@ -95,13 +95,13 @@ def write(journal: Path, history: History, fingerprint: str) -> Index:
     return index
 
 
-def _entries(journal: Path, history: History) -> tuple[Entry, ...]:
+def _entries(journal: Path, history: History) -> tuple[IndexedTask, ...]:
     if history.opened is None:
         return ()
     spec = spec_of(journal, history)
     place, found = _work_directory(journal), identities(spec, history.opened.inputs)
     entries = {
-        position: Entry(
+        position: IndexedTask(
             real_directory(place, found[position].directory).removeprefix(f"{place}/"),
             found[position].command,
             found[position].whole,
@@ -161,9 +161,9 @@ def _age(journal: Path) -> float:
     return (journal / "00000001.jsonl").stat().st_mtime
 
 
-def by_directory(neighbours: Iterable[Neighbour]) -> Mapping[str, list[tuple[Neighbour, Entry]]]:
+def by_directory(neighbours: Iterable[Neighbour]) -> Mapping[str, list[tuple[Neighbour, IndexedTask]]]:
     """Every task of theirs by its real directory."""
-    found: dict[str, list[tuple[Neighbour, Entry]]] = {}
+    found: dict[str, list[tuple[Neighbour, IndexedTask]]] = {}
     for neighbour in neighbours:
         for entry in neighbour.index.tasks:
             found.setdefault(neighbour.directory(entry), []).append((neighbour, entry))

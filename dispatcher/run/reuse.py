@@ -25,7 +25,7 @@ from ..core.model import SubmissionSpec
 from ..core.ports import FileEntry, Item
 from ..files import local, patterns
 from .identity import identities
-from .index import Entry, Neighbour, around, by_directory, index_of, real_directory
+from .index import IndexedTask, Neighbour, around, by_directory, index_of, real_directory
 from .reopen import reopened_session
 from .results import received
 from .store import journal_errors, journal_of, local_directory, read_history, spec_of
@@ -47,7 +47,7 @@ class Others:
         own = Path(os.path.realpath(journal.parents[2]), *journal.parts[-3:])
         self._theirs = by_directory(around(Path(self.place), self._directories, own))
 
-    def at(self, position: int) -> list[tuple[Neighbour, Entry]]:
+    def at(self, position: int) -> list[tuple[Neighbour, IndexedTask]]:
         """What others have in the directory of a task, oldest submission first."""
         return self._theirs.get(self._directories[position], [])
 
@@ -75,7 +75,7 @@ class Others:
         own = index_of(self.journal).tasks
         return [entry.position for entry in own if not entry.done and not entry.live] if own else range(len(self.tasks))
 
-    def _refusal(self, position: int, neighbour: Neighbour, entry: Entry) -> str:
+    def _refusal(self, position: int, neighbour: Neighbour, entry: IndexedTask) -> str:
         path, submission = neighbour.journal.parent, neighbour.index.submission
         task, opened = self.spec.tasks[position], read_history(neighbour.journal).opened
         before = opened.inputs if opened else {}
@@ -140,17 +140,29 @@ class Others:
     ) -> dict[int, _Results]:
         """Of these tasks, those whose results are here or could be fetched, each with its results."""
         history = read_history(neighbour.journal)
-        known = _below(self.place, os.path.realpath(neighbour.journal.parents[2]), history.results)
-        listing = patterns.Listing(FileEntry(path, 0) for path in known)
+        theirs = os.path.realpath(neighbour.journal.parents[2])
+        real = {f"{theirs}/{path}": digest for path, digest in history.results.items()}
+        known = {path.removeprefix(f"{self.place}/"): digest for path, digest in real.items()}
+        listing = patterns.Listing(FileEntry(path, 0) for path in known if not path.startswith("/"))
         found: dict[int, _Results] = {}
         for position in positions:
-            files = _meant(listing, patterns.wanted(self.spec, [position]))
-            if files is not None and self._unchanged(known, (file.path for file in files)):
-                found[position] = {file.path: known[file.path] for file in files}
+            named, among = (known, listing) if not self._is_link(position) else self._through_link(position, real)
+            files = _meant(among, patterns.wanted(self.spec, [position]))
+            if files is not None and self._unchanged(named, (file.path for file in files)):
+                found[position] = {file.path: named[file.path] for file in files}
         lacking = [position for position in positions if position not in found]
         if lacking and neighbour.journal.parents[2].samefile(self.place):
             found |= self._fetched(neighbour, history, lacking, profile)
         return found
+
+    def _is_link(self, position: int) -> bool:
+        return self._directories[position] != f"{self.place}/{self.tasks[position].directory}".rstrip("/")
+
+    def _through_link(self, position: int, real: _Results) -> tuple[_Results, patterns.Listing]:
+        """Results in a directory that this task names by a link, by their names behind it."""
+        above, name = f"{self._directories[position]}/", self.tasks[position].directory
+        named = {f"{name}/{path.removeprefix(above)}": real[path] for path in real if path.startswith(above)}
+        return named, patterns.Listing(FileEntry(path, 0) for path in named)
 
     def _unchanged(self, known: _Results, paths: Iterable[str]) -> bool:
         return all(_digest(f"{self.place}/{path}") == known[path] for path in paths)
@@ -187,18 +199,10 @@ class Others:
         return (path for path in known if path.startswith(f"{directory}/") or not directory)
 
 
-def _job(neighbour: Neighbour, entry: Entry) -> str:
+def _job(neighbour: Neighbour, entry: IndexedTask) -> str:
     if entry.live:
         return f"job {entry.id}" if entry.id else f"job {entry.job[:12]}, which may be in the queue"
     return f"job {entry.job[:12]}, which {neighbour.holder} is at work on"
-
-
-def _below(place: str, theirs: str, results: Mapping[str, str]) -> _Results:
-    """Another work directory's results by their paths below this one."""
-    if place == theirs:
-        return dict(results)
-    absolute = ((f"{theirs}/{path}", digest) for path, digest in results.items())
-    return {path.removeprefix(f"{place}/"): digest for path, digest in absolute if path.startswith(f"{place}/")}
 
 
 def _meant(listing: patterns.Listing, wanted: Sequence[str]) -> list[FileEntry] | None:

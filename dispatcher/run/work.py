@@ -61,6 +61,7 @@ class Session:
         self._connected = False
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
+        self.tell: Callable[[str], object] = self.notices.append
         self.reuse: Callable[[], str] = str
 
     # -- parts --------------------------------------------------------------------------------------------------
@@ -113,7 +114,8 @@ class Session:
         with journal_errors(self.journal.path):
             self._grant_new_round()
             if self.history.concluded is None:
-                self.notices += filter(None, [self.reuse()])
+                if done := self.reuse():
+                    self.tell(done)
                 self.upload()
                 if dry_run:
                     self.write_scripts()
