@@ -217,7 +217,7 @@ class SimulatedPlace:
             if self.cluster.conditions.download_cut():
                 raise Unreachable(f"get: broke off before {item.source}")
             self.cluster.fetched.add(item.source)
-        return list(items)
+        return [msgspec.structs.replace(item, digest="00") for item in items]
 
     def remove(self) -> None:
         """Nothing is left there."""
