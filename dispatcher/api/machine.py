@@ -5,8 +5,8 @@
       ->  Slurm(context_type='SSHContext', local_root='./', remote_root='/scratch/me', retry_count=3)
 
 The profile is kept for connecting only: it is in no spec, no hash, no repr and
-no journal. `serialize` has it, because programs send machines around as JSON;
-what it returns holds the secrets that were given.
+no journal. `serialize` has it without its secrets, because programs, and notebooks,
+write down what that returns; `serialize_with_secrets` has all that was given.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Machine(Scripts):
             raise ConfigError(
                 f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}"
             )
-        return check(self.serialize(), machine_arginfo(), path)
+        return check(self.serialize_with_secrets(), machine_arginfo(), path)
 
     # -- in and out ---------------------------------------------------------------------------------------------
 
@@ -137,23 +137,33 @@ class Machine(Scripts):
 
     @classmethod
     def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
-        """The machine that `serialize` wrote; an empty remote_profile is accepted and missed when it is used."""
+        """The machine that `serialize` wrote; what its remote_profile lacks is missed when it is used."""
         rules.only(machine_dict, _ALL, "machine")
         given = {key: value for key, value in machine_dict.items() if key != "create_remote_root"}
         return _kind(given.get("batch_type", cls.__name__))(**given)
 
     def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:
-        """The keys of the manual, in their order. The remote_profile is as given, secrets included.
+        """The keys of the manual, in their order. The remote_profile has no passwords, keys and other secrets.
 
-        `if_empty_remote_profile` leaves it out. The dispatcher itself never writes it anywhere.
+        `if_empty_remote_profile` leaves all of it out.
         """
+        context = self.context
+        if context is None or if_empty_remote_profile:
+            return self._serialized({})
+        return self._serialized(profiles.without_secrets(type(context).__name__, context.remote_profile))
+
+    def serialize_with_secrets(self) -> dict[str, Any]:
+        """As serialize, and with all that was given: not to be written where others can read."""
+        return self._serialized(self.context.remote_profile if self.context else {})
+
+    def _serialized(self, profile: Mapping[str, Any]) -> dict[str, Any]:
         context = self.context
         found: dict[str, Any] = {
             "batch_type": type(self).__name__,
             "context_type": type(context).__name__ if context else None,
             "local_root": context.init_local_root if context else None,
             "remote_root": context.init_remote_root if context else None,
-            "remote_profile": deepcopy(context.remote_profile) if context and not if_empty_remote_profile else {},
+            "remote_profile": deepcopy(dict(profile)),
             "retry_count": self.retry_count,
             "clean_asynchronously": self.clean_asynchronously,
         }
@@ -239,7 +249,9 @@ class Machine(Scripts):
         return bool(submission.refresh())
 
     def __eq__(self, other: object) -> bool:
-        return self.serialize() == other.serialize() if isinstance(other, Machine) else NotImplemented
+        if not isinstance(other, Machine):
+            return NotImplemented
+        return self.serialize_with_secrets() == other.serialize_with_secrets()
 
     def __repr__(self) -> str:
         shown = self.serialize(if_empty_remote_profile=True)

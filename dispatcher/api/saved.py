@@ -42,13 +42,15 @@ _KEYS = (
 )
 
 
-def written(submission: Whole, if_static: bool, secrets: bool = True) -> dict[str, Any]:
-    """The dictionary; without `secrets` the remote_profile is left out."""
+def written(
+    submission: Whole, if_static: bool, how: Callable[[Machine], dict[str, Any]] = Machine.serialize
+) -> dict[str, Any]:
+    """The dictionary; `how` says what of the machine is written: by default nothing that is secret."""
     machine, resources = submission.machine, submission.resources
     found: dict[str, Any] = {
         "work_base": submission.work_base,
         "_abs_work_base": str(Path(submission.work_base).absolute()),
-        "machine": {} if machine is None else machine.serialize(if_empty_remote_profile=not secrets),
+        "machine": {} if machine is None else how(machine),
         "resources": {} if resources is None else resources.serialize(),
         "forward_common_files": list(submission.forward_common_files),
         "backward_common_files": list(submission.backward_common_files),

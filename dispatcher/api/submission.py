@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from ..run.session import Session
 
 _NOWHERE = MachineSpec("", "", "")
+
+
+def _without_profile(machine: Machine) -> dict[str, Any]:
+    return machine.serialize(if_empty_remote_profile=True)
+
+
 _CLEAN = {True: True, False: False, "always": True, "on_success": True, "never": False}
 
 
@@ -345,7 +351,7 @@ class Submission:
 
     def submission_to_json(self) -> None:
         """Write `<submission_hash>.json` into R, without the remote_profile."""
-        self.write_remote(f"{self.submission_hash}.json", saved.written(self, if_static=False, secrets=False))
+        self.write_remote(f"{self.submission_hash}.json", saved.written(self, False, _without_profile))
 
     def write_remote(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file into R."""
@@ -364,9 +370,14 @@ class Submission:
     def serialize(self, if_static: bool = False) -> dict[str, Any]:
         """The format of the manual's state file; `if_static` leaves out states, ids and fail counts.
 
-        Its machine has the remote_profile, secrets included: do not write it where others can read.
+        Its machine has no passwords, keys and other secrets; what it lacks is to be given again, by `machine`, to
+        deserialize.
         """
         return saved.written(self, if_static)
+
+    def serialize_with_secrets(self) -> dict[str, Any]:
+        """As serialize, and with all of the remote_profile: not to be written where others can read."""
+        return saved.written(self, False, Machine.serialize_with_secrets)
 
     @classmethod
     def deserialize(cls, submission_dict: Mapping[str, Any], machine: Machine | None = None) -> Submission:
@@ -374,10 +385,12 @@ class Submission:
         return saved.read(cls, submission_dict, machine)
 
     def __eq__(self, other: object) -> bool:
-        return self.serialize(True) == other.serialize(True) if isinstance(other, Submission) else NotImplemented
+        if not isinstance(other, Submission):
+            return NotImplemented
+        return self.machine == other.machine and self.serialize(True) == other.serialize(True)
 
     def __getitem__(self, key: str) -> Any:
         return self.serialize()[key]
 
     def __repr__(self) -> str:
-        return json.dumps(saved.written(self, if_static=False, secrets=False), indent=4, default=str)
+        return json.dumps(saved.written(self, False, _without_profile), indent=4, default=str)

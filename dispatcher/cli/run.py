@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError, InputMissing
+from ..files.texts import read_text
 from ..schema.reading import Requested, read
 
 EXAMPLES = """\
@@ -38,7 +39,9 @@ The script begins with a block "# /// script" (PEP 723) that has a table
 the command of a task "python" unless given; task_work_path may be a pattern.
 """
 
-_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_BEGIN = re.compile(r"# /// ([a-zA-Z0-9-]+)")
+#: Bytes of a script, and of its block; dots in a line of that, for a key of thousands of parts takes for ever.
+_LARGEST, _LONGEST, _MOST_DOTS = 16 << 20, 256 << 10, 1000
 _TABLES = ("dispatcher", "dpdispatcher")
 
 
@@ -72,32 +75,45 @@ def read_script(name: str, allow_ref: bool) -> Requested:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, _LARGEST)
     except OSError as error:
         raise InputMissing(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
 
 
 def metadata(text: str, name: str) -> Mapping[str, Any]:
     """The table of this program in the one `script` block of a script. ConfigError when it is not there, or twice."""
-    blocks = [found for found in _BLOCK.finditer(text) if found["type"] == "script"]
-    if len(blocks) != 1:
-        raise ConfigError(f"{name}: {len(blocks)} blocks '# /// script' … '# ///' (PEP 723); there must be exactly one")
-    content = "".join(line[2:] if line.startswith("# ") else line[1:] for line in blocks[0]["content"].splitlines(True))
+    found = [lines for kind, lines in blocks(text) if kind == "script"]
+    if len(found) != 1:
+        raise ConfigError(f"{name}: {len(found)} blocks '# /// script' … '# ///' (PEP 723); there must be exactly one")
+    content = "".join(f"{line[2:]}\n" for line in found[0])
+    if len(content) > _LONGEST or any(line.count(".") > _MOST_DOTS for line in found[0]):
+        raise ConfigError(f"{name}: its script block has more than {_LONGEST} letters, or {_MOST_DOTS} dots in a line")
     tools = _toml(content, name).get("tool", {})
     for table in _TABLES:
         if table in tools:
-            found: Mapping[str, Any] = tools[table]
-            return found
+            asked: Mapping[str, Any] = tools[table]
+            return asked
     raise ConfigError(f"{name}: its script block has no table [tool.dispatcher]")
+
+
+def blocks(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The blocks of PEP 723 by type: a run of comment lines from `# /// TYPE` to the last `# ///` in it."""
+    begun: list[str] = []
+    for line in [*re.split(r"\r\n|\n|\r", text), ""]:
+        if (line == "#" or line.startswith("# ")) and (begun or _BEGIN.fullmatch(line)):
+            begun.append(line)
+        elif begun:
+            end = len(begun) - 1 - begun[::-1].index("# ///") if "# ///" in begun else 0
+            if end > 1 and (kind := _BEGIN.fullmatch(begun[0])):
+                yield kind[1], begun[1:end]
+            begun = []
 
 
 def _toml(content: str, name: str) -> dict[str, Any]:
     toml: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         return dict(toml.loads(content))
-    except toml.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: its script block is not valid TOML: {error}") from None
 
 

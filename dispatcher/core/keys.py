@@ -34,7 +34,10 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A key: `kinds` are the types it takes (None for null), `default` what an absent one means."""
+    """A key: `kinds` are the types it takes (None for null), `default` what an absent one means.
+
+    What is `secret` is written only where somebody asks for it by name.
+    """
 
     name: str
     kinds: tuple[Any, ...]
@@ -43,6 +46,7 @@ class Key(msgspec.Struct, frozen=True):
     required: bool = False
     alias: tuple[str, ...] = ()
     rule: Rule | None = None
+    secret: bool = False
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -68,6 +72,11 @@ def optional(
 ) -> Key:
     """A key that may be left out."""
     return Key(name, _kinds(kind), doc, default=default, alias=alias, rule=rule)
+
+
+def secret(name: str, kind: Any, doc: str, default: Any = ABSENT, alias: tuple[str, ...] = ()) -> Key:
+    """A key that may be left out, and whose value is nobody else's business."""
+    return Key(name, _kinds(kind), doc, default=default, alias=alias, secret=True)
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:

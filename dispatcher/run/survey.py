@@ -6,6 +6,7 @@ found = survey(spec)             ->  Surveyed: every forward file with its diges
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,14 @@ from ..core.model import JobSpec, MachineSpec, ResourcesSpec, SubmissionSpec, pl
 from ..core.plan import plan
 from ..core.ports import Item, Scheduler
 from ..files import local, patterns
+from ..files.texts import read_text
 from ..scripts.render import check_header
 from .store import local_directory
+
+#: Bytes of a header template at most.
+_LONGEST_HEADER = 1 << 20
+#: Bytes above which an input of which less than a hundredth is on the disk is taken for a mistake, or an attack.
+_GIANT = 1 << 40
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -74,6 +81,8 @@ def survey(spec: SubmissionSpec) -> Surveyed:
         )
     entries = local.tree(place, patterns.roots(patterns.sources(spec)))
     items = patterns.uploads(spec, entries, str(place))
+    for item in items:
+        _refuse_giant(item)
     digests = local.digests(place, [item.source for item in items if item.size >= 0])
     known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
     counted = patterns.inputs(spec, known)
@@ -81,11 +90,19 @@ def survey(spec: SubmissionSpec) -> Surveyed:
     return Surveyed(tuple(known), inputs, submission_hash(plan_hash(spec), inputs))
 
 
+def _refuse_giant(item: Item) -> None:
+    """A file of nothing but holes would be read, and hashed, for days."""
+    if item.size >= _GIANT and os.stat(item.source).st_blocks * 512 * 100 < item.size:  # noqa: PTH116
+        raise ConfigError(
+            f"forward file {item.source} has {item.size} bytes, nearly all of them holes; name a file that has content"
+        )
+
+
 def template_of(resources: ResourcesSpec) -> str | None:
     """The text of strategy/customized_script_header_template_file, None without one; ConfigError when unreadable."""
     name = resources.strategy.customized_script_header_template_file
     try:
-        return None if name is None else Path(name).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        return None if name is None else read_text(Path(name).expanduser(), _LONGEST_HEADER)
+    except (OSError, ConfigError) as error:
         where = "resources/strategy/customized_script_header_template_file"
         raise ConfigError(f"{where}: {name} cannot be read: {error}") from None

@@ -8,6 +8,7 @@ Each context's table is in its room, in `profile`: a configuration is checked wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -28,6 +29,10 @@ CONTEXTS: dict[str, Profile] = {
     "BohriumContext": BOHRIUM,
     "OpenAPIContext": OPENAPI,
 }
+
+
+#: Names of keys that no table has, and that are taken for secrets all the same.
+_SECRET = re.compile("pass|secret|token|ticket|credential|access_?key|private", re.IGNORECASE)
 
 
 @cache
@@ -58,3 +63,13 @@ def as_given(name: str, given: Mapping[str, Any], checked: Mapping[str, Any]) ->
     alias = {other: key.name for key in profile(name).keys for other in key.alias}
     names = {alias.get(key, key) for key in given}
     return {key: value for key, value in checked.items() if key in names}
+
+
+def without_secrets(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be shown and written of a profile: without the keys of this context that are secret, at any depth."""
+    keys = {spelling: key for key in profile(name).keys for spelling in (key.name, *key.alias)}
+    return {
+        word: without_secrets(name, value) if isinstance(value, Mapping) else value
+        for word, value in given.items()
+        if not (keys[word].secret if word in keys else _SECRET.search(str(word)))
+    }

@@ -190,7 +190,12 @@ def test_secrets_show_nowhere() -> None:
     )
     for secret in ("hunter2", "opensesame", "JBSWY3DPEHPK3PXP", "very_private"):
         assert secret not in shown
-    assert machine.serialize()["remote_profile"] == SECRETS
+    assert machine.serialize_with_secrets()["remote_profile"] == SECRETS
+    for written in (machine.serialize(), submission.serialize(), {"machine": machine.serialize(True)}):
+        text = json.dumps(written)
+        assert not [secret for secret in ("hunter2", "opensesame", "JBSWY3DPEHPK3PXP") if secret in text]
+    assert machine.serialize()["remote_profile"]["hostname"] == SECRETS["hostname"]
+    assert submission.serialize_with_secrets()["machine"] == machine.serialize_with_secrets()
     assert machine.profile == SECRETS  # no default is made up: the port may stand in ~/.ssh/config
     other = secret_machine(remote_profile={"hostname": "h2", "username": "u"})
     assert machine.spec() == other.spec()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...core.keys import Profile, at_least, optional, required
+from ...core.keys import Profile, at_least, optional, required, secret
 
 BOHRIUM_KEYS = (
     optional("email", str, "E-mail of the account; else BOHRIUM_EMAIL. Not needed with BOHR_TICKET."),
-    optional("password", str, "Password of the account; else BOHRIUM_PASSWORD."),
+    secret("password", str, "Password of the account; else BOHRIUM_PASSWORD."),
     optional("phone", str, "Phone number of the account, instead of the e-mail."),
     required("program_id", int, "Id of the project that pays.", alias=("project_id",)),
     optional("keep_backup", bool, "Keep the archives that were fetched.", True),
@@ -25,9 +25,9 @@ BOHRIUM_KEYS = (
 
 #: Any further key is a setting of the cloud job.
 OPENAPI_KEYS = (
-    optional("access_key", str, "Access key; else BOHRIUM_ACCESS_KEY or ACCESS_KEY."),
+    secret("access_key", str, "Access key; else BOHRIUM_ACCESS_KEY or ACCESS_KEY."),
     optional("project_id", int, "Id of the project that pays; else BOHRIUM_PROJECT_ID or PROJECT_ID."),
-    optional("app_key", str, "Key of the application that asks; else BOHRIUM_APP_KEY or APP_KEY."),
+    secret("app_key", str, "Key of the application that asks; else BOHRIUM_APP_KEY or APP_KEY."),
     optional("keep_backup", bool, "Keep the archives that were fetched, unless false."),
     optional("ignore_exit_code", bool, "Take a task that ended with another code than 0 as finished, unless false."),
     optional("output_log", bool, "Keep what each job prints in a file on this side."),

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from ...core.keys import NOT_BLANK, Profile, Rule, at_least, one_of, optional, required
+from ...core.keys import NOT_BLANK, Profile, Rule, at_least, one_of, optional, required, secret
 
 _PORT = Rule(lambda value: 0 < value < 65536, "must be a port number, 1 to 65535")
 
 KEYS = (
     required("hostname", str, "Name or address of the SSH server, or its name in ~/.ssh/config.", rule=NOT_BLANK),
     optional("username", str, "Name of the account there; without it as ~/.ssh/config says.", rule=NOT_BLANK),
-    optional("password", str, "Password of the account. Deprecated: use an SSH key."),
+    secret("password", str, "Password of the account. Deprecated: use an SSH key."),
     optional("port", int, "Port of the SSH server.", 22, rule=_PORT),
     optional("key_filename", (str, None), "Private key file. null: those of ~/.ssh and of the agent.", None),
-    optional("passphrase", (str, None), "Passphrase of the private key.", None),
+    secret("passphrase", (str, None), "Passphrase of the private key.", None),
     optional("timeout", (int, float), "Seconds to wait for a connection.", 10, rule=at_least(1)),
-    optional("totp_secret", (str, None), "Base32 secret for time-based one-time passwords.", None),
+    secret("totp_secret", (str, None), "Base32 secret for time-based one-time passwords.", None),
     optional("tar_compress", bool, "Compress what is transferred, where that saves time.", True),
     optional("look_for_keys", bool, "Try the private keys of ~/.ssh.", True),
-    optional("execute_command", (str, None), "Command to run once after each connection.", None),
-    optional("proxy_command", (str, None), "Command whose input and output are the connection to the server.", None),
+    secret("execute_command", (str, None), "Command to run once after each connection.", None),
+    secret("proxy_command", (str, None), "Command whose input and output are the connection to the server.", None),
     optional(
         "archive_chunk_size",
         int,

@@ -1,0 +1,31 @@
+"""The safe loader of PyYAML, without the values that take for ever.
+
+{<<: [*a, *a, *a]}      merged again and again, each level multiplies the last one: refused
+1:1:1:1:…               a number to the base of 60, of any length: refused
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yaml import SafeLoader
+from yaml.constructor import ConstructorError
+
+#: Letters of a number, and keys of a mapping with all that is merged into it.
+_DIGITS, _KEYS = 1000, 100_000
+
+
+class Loader(SafeLoader):
+    """Makes plain values only, and each in time that goes with its length."""
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge `<<`; ConstructorError when that makes too many keys."""
+        super().flatten_mapping(node)
+        if len(node.value) > _KEYS:
+            raise ConstructorError(None, None, f"more than {_KEYS} keys merged", node.start_mark)
+
+    def construct_scalar(self, node: Any) -> Any:
+        """The text of a scalar; ConstructorError for a number longer than any."""
+        if len(node.value) > _DIGITS and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            raise ConstructorError(None, None, f"a number of {len(node.value)} letters", node.start_mark)
+        return super().construct_scalar(node)
