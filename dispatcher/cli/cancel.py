@@ -1,7 +1,8 @@
 """`dispatcher cancel PATH`: end the jobs of a submission, and see that they are gone.
 
 nobody at work      open the journal, write down that they are to be killed, kill, look until they are gone
-a dispatcher is     lay an empty file `cancel` beside its journal; it does the same, and this one waits for it
+a dispatcher is     lay an empty file `cancel` beside its journal; it does the same, and this one waits for it.
+                    Should it die, this one takes over; should this one die, too, the next dispatcher obeys
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import journal as journals
 
 from ..core import events as ev
 from ..core.errors import DispatcherError, Interrupted
-from ..core.lifecycle import NO_RETRIES, OVER, State
+from ..core.lifecycle import OVER, State
 from ..core.names import CANCEL
 from ..run.reopen import reopened_session
 from ..run.session import Session
@@ -35,6 +36,10 @@ examples:
 The results of jobs that have finished are not lost: fetch them with
 "dispatcher submission HASH --download-finished-task".
 """
+
+
+#: Seconds after which the lock is looked at again: the dispatcher that was asked may have died.
+_LOOK = 2.0
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -65,7 +70,8 @@ def run(args: Namespace) -> int:
         except journals.JournalBusy as busy:
             if _request(path, busy.holder, end):
                 return 0
-            continue  # it ended before it saw the request
+            continue
+        path.with_name(CANCEL).unlink(missing_ok=True)
         say(f"cancelled {report.count(ended, 'job') if ended else 'nothing, all had ended'}; jobs: {after}\n")
         return 0
 
@@ -75,7 +81,7 @@ def _end(session: Session, monitor: Monitor) -> int:
     live = [job.job for job in session.progress.values() if job.state not in OVER]
     session.kill()
     engine = session.connect()
-    engine.policy = NO_RETRIES  # what failed earlier is not tried again either
+    engine.give_up()  # what failed earlier is not tried again either
     engine.run(check_interval=5.0)
     if not session.finished():
         kind, why = (
@@ -89,30 +95,30 @@ def _end(session: Session, monitor: Monitor) -> int:
 
 
 def _request(path: Path, holder: str, end: float) -> bool:
-    """Ask the dispatcher at work, wait until every job is over; False when it let go before."""
-    request = path.parent / CANCEL
-    say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
-    flush()
-    os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    replay = report.Replay()
+    """Ask the dispatcher at work; True when every job is over, False when it is time to look at its lock again."""
+    request = path.with_name(CANCEL)
+    if not request.exists():
+        say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
+        flush()
+        os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    replay, again = report.Replay(), min(end, time.monotonic() + _LOOK)
 
     def over() -> bool:  # not as soon as no job runs: one that has failed may be about to be tried again
-        return replay.history.concluded is not None or replay.closed or time.monotonic() > end
+        return replay.history.concluded is not None or replay.closed or time.monotonic() > again
 
-    try:
-        for frame in journals.follow(path, ev.Event, poll=0.5, stop=over):
-            replay.fold([frame])
-    finally:
-        request.unlink(missing_ok=True)
+    for frame in journals.follow(path, ev.Event, poll=0.5, stop=over):
+        replay.fold([frame])
     if _all_over(replay):
+        request.unlink(missing_ok=True)
         say(f"cancelled: {report.tally(replay.history.jobs.values())}\n")
         return True
-    if replay.closed:
-        return False
-    raise DispatcherError(
-        f"{holder or 'the dispatcher at work'} has not obeyed in time, and jobs may still run; "
-        "stop that process (its jobs run on), then run the same command again"
-    )
+    if time.monotonic() > end:
+        request.unlink(missing_ok=True)
+        raise DispatcherError(
+            f"{holder or 'the dispatcher at work'} has not obeyed in time, and jobs may still run; "
+            "stop that process (its jobs run on), then run the same command again"
+        )
+    return False
 
 
 def _all_over(replay: report.Replay) -> bool:

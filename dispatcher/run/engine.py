@@ -24,6 +24,9 @@ from .environment import Environment
 from .observer import Observer, understood
 from .recorder import Recorder
 
+#: Causes after which a copy of the attempt may live on where nobody can see it.
+_UNSEEN = (ev.CauseKind.lost, ev.CauseKind.node)
+
 
 class Engine:
     """Runs the jobs of one submission to their end."""
@@ -41,7 +44,7 @@ class Engine:
         self.spec, self.recorder, self.scheduler, self.context = spec, recorder, scheduler, context
         self.environment, self.template = environment, template
         self.tasks = {job.hash: job.tasks for job in jobs}
-        self.policy = Policy(retries=spec.machine.retry_count)
+        self._policy = Policy(retries=spec.machine.retry_count)
         recorder.changed = lambda: environment.show(self)
         self.observer = Observer(recorder, scheduler, context, environment)
         self.next_query = 0.0
@@ -60,17 +63,31 @@ class Engine:
         """Why the last look gave no good answer; "" when it did."""
         return self.observer.trouble
 
+    @property
+    def policy(self) -> Policy:
+        """How often what ended is tried again: not once enough is done, or after `give_up`."""
+        return NO_RETRIES if self.enough() else self._policy
+
+    def give_up(self) -> None:
+        """From now on nothing that ended is tried again."""
+        self._policy = NO_RETRIES
+
+    def enough(self) -> bool:
+        """As many tasks are done as strategy/ratio_unfinished wants: how the others end does not matter any more."""
+        ratio = self.spec.resources.strategy.ratio_unfinished
+        total = sum(job.size for job in self.jobs.values())
+        return bool(ratio) and self.done_tasks() + total * ratio >= total
+
     def over(self) -> bool:
         """Nothing is due for any job."""
-        return all(todo(job, self.policy) is Todo.nothing for job in self.jobs.values())
+        policy = self.policy
+        return all(todo(job, policy) is Todo.nothing for job in self.jobs.values())
 
     def failed(self) -> list[Progress]:
-        """Jobs that are terminated for good, those abandoned on purpose not counted."""
-        return [job for job in self.jobs.values() if self._lost(job)]
-
-    def _lost(self, job: Progress) -> bool:
-        abandoned = job.cause is not None and job.cause.kind is ev.CauseKind.abandoned
-        return job.state is State.terminated and not abandoned and todo(job, self.policy) is Todo.nothing
+        """Jobs that are terminated for good; none where enough of the others is done."""
+        policy = self.policy
+        ended = (job for job in self.jobs.values() if job.state is State.terminated)
+        return [] if self.enough() else [job for job in ended if todo(job, policy) is Todo.nothing]
 
     def done_tasks(self) -> int:
         """How many tasks have ended with code 0, as far as the last look showed."""
@@ -94,10 +111,11 @@ class Engine:
     def _all_submitted(self) -> bool:
         """Every job that may be submitted now has been; those held back by max_running wait for a later run."""
         room = self._room()
+        policy = self.policy
         due = [
             job
             for job in self.jobs.values()
-            if todo(job, self.policy) in (Todo.submit, Todo.retry) or job.submission_pending
+            if todo(job, policy) in (Todo.submit, Todo.retry) or job.submission_pending
         ]
         return not due or (room is not None and room <= 0)
 
@@ -105,11 +123,12 @@ class Engine:
         """One round; true when something changed."""
         before = self._shape()
         if self.environment.cancelled():
-            self.policy = NO_RETRIES
+            self.give_up()
             self.stop_jobs(self.jobs.values(), ev.CauseKind.cancelled)
+        self._abandon()
         due = self._due()
         self._drop(due[Todo.drop])
-        self.recorder.record(*(ev.Retried(job.job) for job in due[Todo.retry]))
+        self._retry(due[Todo.retry])
         self.recorder.commit()
         self._submit(self._due()[Todo.submit])
         self.observe(self._due()[Todo.observe])
@@ -120,8 +139,9 @@ class Engine:
 
     def _due(self) -> dict[Todo, list[Progress]]:
         due: dict[Todo, list[Progress]] = {what: [] for what in Todo}
+        policy = self.policy
         for job in self.jobs.values():
-            due[todo(job, self.policy)].append(job)
+            due[todo(job, policy)].append(job)
         return due
 
     def _wait(self, news: bool, longest: float) -> None:
@@ -133,13 +153,17 @@ class Engine:
         self.environment.sleep(self._pause)
 
     def observe(self, jobs: Sequence[Progress]) -> None:
-        """End what is to be ended among these jobs, look at all of them, record what that shows."""
+        """Look at these jobs, record what that shows, end what is to be ended among them.
+
+        In this order: of a job that was listed before it was killed, absence says that it is gone.
+        """
         if not jobs:
             return
-        self._end([job for job in jobs if job.stopping])
         self.observer.observe(jobs)
         self._abandon()
         self.recorder.commit()
+        after = (self.jobs[job.job] for job in jobs)
+        self._end([job for job in after if job.stopping and job.may_run])
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -216,6 +240,12 @@ class Engine:
             self.recorder.record(*(ev.Stopping(job.job, why) for job in live))
             self.recorder.commit()
 
+    def _retry(self, due: Sequence[Progress]) -> None:
+        """Another attempt. What was given up unseen is ended first: a copy of it may live on and be listed again."""
+        unseen = [job for job in due if job.id and job.cause and job.cause.kind in _UNSEEN]
+        ready = due if self._end(unseen) else [job for job in due if job not in unseen]
+        self.recorder.record(*(ev.Retried(job.job) for job in ready))
+
     def _drop(self, due: Sequence[Progress]) -> None:
         """End jobs that were not accepted; of those that were requested a part may be in the queue all the same."""
         if self._end([job for job in due if job.nonce]):
@@ -235,10 +265,8 @@ class Engine:
         return True
 
     def _abandon(self) -> None:
-        """When enough tasks are done (strategy/ratio_unfinished), the stragglers are killed."""
-        ratio = self.spec.resources.strategy.ratio_unfinished
-        total = sum(job.size for job in self.jobs.values())
-        if ratio and self.done_tasks() >= total * (1 - ratio):
+        """The stragglers are killed once enough tasks are done."""
+        if self.enough():
             self.stop_jobs(self.jobs.values(), ev.CauseKind.abandoned)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from ..core import events as ev
 from ..core.errors import Unreachable
-from ..core.lifecycle import Progress, bits, decide
+from ..core.lifecycle import Progress, State, bits, decide
 from ..core.ports import Context, Native, Observation, Query, Reply, Scheduler
 from .environment import Environment
 from .recorder import Recorder
@@ -30,6 +30,7 @@ CAUSE_LAG = 5.0
 ACCOUNT_HOLD = 600.0
 
 
+_IN_QUEUE = (Native.waiting, Native.running, Native.completing)
 _About = TypeVar("_About")
 _Read = TypeVar("_Read")
 
@@ -58,6 +59,7 @@ class Observer:
         self.trouble = ""
         self.partial: dict[str, int] = {}
         self._unaccounted = ""
+        self._listed: set[str] = set()
         self._missing: dict[str, Missing] = {}
         self._said: set[tuple[str, str]] = set()
 
@@ -72,6 +74,7 @@ class Observer:
             return
         self.troubled(seen.trouble)
         observations = {job.job: seen.jobs[job.nonce] for job in jobs}
+        self._listed.update(job.nonce for job in jobs if observations[job.job].native in _IN_QUEUE)
         gone = {job.job for job in jobs if self._gone(job, observations[job.job])}
         self._explain(jobs, observations, gone)
         for job in jobs:
@@ -132,11 +135,17 @@ class Observer:
         """How long this may go on before it counts; None when nothing is missing."""
         if seen.id and not job.id:
             return None  # it has just been found
+        if job.stopping and seen.native is Native.absent and self._was_listed(job):
+            return 0.0  # killed, and gone: one more look
         if seen.claim and seen.claim.ended:
             return min(self.scheduler.absence_timeout, CAUSE_LAG)
         if seen.native is Native.ended:
             return min(self.scheduler.absence_timeout, CAUSE_LAG if seen.cause else MARKER_LAG)
         return self.scheduler.absence_timeout if seen.native is Native.absent else None
+
+    def _was_listed(self, job: Progress) -> bool:
+        """The queue has shown it, so that it is not merely listed late."""
+        return job.state in (State.running, State.completing) or job.nonce in self._listed
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
@@ -169,7 +178,7 @@ class Observer:
             observations[job.job] = msgspec.structs.replace(
                 seen, id=reported.id, how="accounting", native=Native.unknown
             )
-        elif reported.native in (Native.waiting, Native.running, Native.completing) and self._holds(job, seen):
+        elif reported.native in _IN_QUEUE and self._holds(job, seen):
             observations[job.job] = msgspec.structs.replace(seen, native=Native.unknown, code=reported.code)
             gone.discard(job.job)
         else:

@@ -88,8 +88,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
     path, history = journal_of(local_directory(spec), submission), History()
     with journal_errors(path):
         log = open_journal(path, lambda frame: fold(history, frame))
-    request = path.with_name(CANCEL)
-    request.unlink(missing_ok=True)  # one that nobody obeyed was meant for a dispatcher that is gone
+    request = path.with_name(CANCEL)  # one that nobody lived to obey still holds
     return Session(
         spec,
         asked.planned,

@@ -22,6 +22,7 @@ from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
+from ..core.names import CANCEL
 from ..core.ports import Context, FileEntry, Item, Scheduler
 from ..files import patterns
 from ..files.incoming import write_atomic
@@ -175,6 +176,7 @@ class Session:
         """Running again after a failure gives the failed jobs a new round of attempts."""
         if self.history.concluded is not None and self.history.concluded.outcome == "failed":
             over = [job for job in self.progress.values() if job.state is State.terminated]
+            self._request_obeyed()
             self.record(*(ev.Retried(job.job, fresh=True) for job in over))
 
     def observe(self) -> None:
@@ -231,9 +233,14 @@ class Session:
     def _conclude(self, missing: str) -> None:
         failed = self.engine.failed()
         self.record(ev.Concluded("failed" if failed else "finished", len(failed)))
+        self._request_obeyed()
         if failed:
             here = "what finished is here, nothing was removed there"
             raise self._failure(f"{missing}{here}; run the same command again to try the failed jobs again")
+
+    def _request_obeyed(self) -> None:
+        """A request to cancel that came before everything was over has had its effect."""
+        self.journal.path.with_name(CANCEL).unlink(missing_ok=True)
 
     def _failure(self, resume: str) -> JobsFailed:
         jobs = [self._failed_job(job) for job in self.engine.failed()]

@@ -68,6 +68,40 @@ def test_a_dispatcher_that_does_not_obey(work: Any) -> None:
     assert work.ended(process).code == 0
 
 
+def test_a_dispatcher_that_dies_before_it_obeys(work: Any) -> None:
+    """Whoever asked looks at the lock again, and ends the jobs itself."""
+    work.prepare(LONG)
+    process = work.start("submit", "submission.json")
+    work.await_records("running")
+    work.await_that((work.local / "t0/pid").exists, "the task")
+    process.send_signal(signal.SIGSTOP)
+    asking = work.start("cancel", "runs")
+    work.await_that((work.journal.parent / "cancel").exists, "the request")
+    process.kill()
+    process.send_signal(signal.SIGCONT)
+    assert work.ended(asking).code == 0
+    assert _gone(work)
+    assert not (work.journal.parent / "cancel").exists()
+
+
+def test_a_request_outlives_those_who_should_obey_and_the_one_who_asked(work: Any) -> None:
+    work.prepare(LONG)
+    process = work.start("submit", "submission.json")
+    work.await_records("running")
+    work.await_that((work.local / "t0/pid").exists, "the task")
+    process.send_signal(signal.SIGSTOP)
+    asking = work.start("cancel", "runs")
+    work.await_that((work.journal.parent / "cancel").exists, "the request")
+    for each in (asking, process):
+        each.kill()
+        each.wait()
+    again = work.run("submit", "submission.json")
+    assert (again.code, "cancelled: killed by the dispatcher" in again.err) == (1, True), again
+    assert _gone(work)
+    assert not (work.journal.parent / "cancel").exists()
+    assert work.text().count('"k":"submitting"') == 1, "it was not submitted again"
+
+
 def test_a_context_that_needs_a_profile_says_so(reported: Any, work: Any) -> None:
     shutil.copytree(reported.local / ".dispatcher", work.local / ".dispatcher")
     with Journal.open(work.journal, ev.Event) as log:

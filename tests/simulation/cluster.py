@@ -264,8 +264,8 @@ class Cluster:
         self._next = max([4000, *(int(id.partition(".")[0]) for id in self.copies)])
 
     def kill(self, ids: Mapping[str, str]) -> None:
-        """End these jobs: native ids by nonce."""
+        """End these jobs: native ids by nonce. What the queue does not list it does not know."""
         for copy in (self.known(id, nonce) for nonce, id in ids.items()):
-            if copy and copy.state is not Native.ended:
+            if copy and copy.state is not Native.ended and copy.visible <= self.now:
                 copy.began = copy.began if copy.state is Native.running else None
                 copy.state, copy.cause = Native.ended, Cause(CauseKind.scheduler, "killed")
