@@ -18,11 +18,14 @@ from dispatcher.core import events as ev
 from dispatcher.core.errors import Interrupted, JobsFailed, ResultMissing
 from dispatcher.core.history import History
 from dispatcher.core.lifecycle import State
+from dispatcher.core.model import Strategy
 from tests.simulation.cluster import Conditions
 from tests.simulation.dialects import KITS
 
 #: Asked by HTTP; the real contexts run, see fixtures/clusters/bohrium/simulated.py.
 CLOUDS = ("Bohrium", "OpenAPI")
+#: No retries, and four fifths of the tasks are enough.
+ONCE, ENOUGH = {"retry_count": 0}, {"strategy": Strategy(ratio_unfinished=0.2)}
 
 
 @pytest.fixture(params=["", *(pytest.param(name, marks=pytest.mark.slow) for name in (*KITS, *CLOUDS))])
@@ -228,6 +231,51 @@ def test_ratio_unfinished_kills_the_stragglers(simulate: Callable[..., Any], mak
     assert abandoned[0].cause.kind == "abandoned"
     assert history.concluded == ev.Concluded("finished")
     assert "kill" in simulated.cluster.calls
+
+
+@pytest.mark.parametrize("seconds", [0.5, 60.0], ids=["fails first", "fails last"])
+def test_the_outcome_of_ratio_unfinished_does_not_depend_on_who_fails_first(
+    simulate: Callable[..., Any], make_submission: Any, seconds: float
+) -> None:
+    class OneFails(Conditions):
+        starts = 0
+
+        def runs_for(self) -> float:
+            self.starts += 1
+            return seconds if self.starts == 1 else 3.0
+
+        def exit_code(self, job: str, task: int, attempt: int) -> int:
+            self.bad = getattr(self, "bad", job)
+            return 5 if job == self.bad else 0
+
+    spec = make_submission(tasks=5, group_size=1, machine=ONCE, resources=ENOUGH)
+    history = simulate(OneFails(), spec).run()
+    assert history.concluded == ev.Concluded("finished")
+    assert Counter(job.state for job in history.jobs.values()) == {State.finished: 4, State.terminated: 1}
+
+
+def test_too_few_tasks_are_a_failure_whatever_ratio_unfinished_allows(
+    simulate: Callable[..., Any], make_submission: Any
+) -> None:
+    spec = make_submission(tasks=6, group_size=2, machine=ONCE, resources=ENOUGH)
+    with pytest.raises(JobsFailed, match="1 of 3 jobs failed"):
+        simulate(Hopeless(), spec).run()
+
+
+def test_what_was_killed_and_is_gone_needs_one_more_look(simulate: Callable[..., Any], make_submission: Any) -> None:
+    class Long(Conditions):
+        def runs_for(self) -> float:
+            return 1e9
+
+        def keeps_history(self) -> bool:
+            return False  # nor does the queue say that it has ended
+
+    simulated = simulate(Long(), make_submission(tasks=1))
+    began = simulated.cluster.now
+    with pytest.raises(JobsFailed, match="killed by the dispatcher"):
+        simulated.run(environment={"cancelled": lambda: simulated.cluster.now > began + 5})
+    killed = simulated.cluster.calls.index("kill")
+    assert 1 <= simulated.cluster.calls[killed:].count("observe") <= 2
 
 
 def test_a_missing_result_is_an_error_and_nothing_is_removed(
