@@ -78,7 +78,7 @@ def execute(requested: Requested, args: Namespace) -> int:
             monitor.follow(session)
             if args.retry_unrunnable:
                 engine = session.connect()
-                engine.policy = msgspec.structs.replace(engine.policy, hopeless=frozenset())
+                engine.retrying = msgspec.structs.replace(engine.retrying, hopeless=frozenset())
             if args.rerun or args.rerun_missing:
                 session.rerun(everything=args.rerun)
             session.run(

@@ -44,7 +44,7 @@ class Engine:
         self.spec, self.recorder, self.scheduler, self.context = spec, recorder, scheduler, context
         self.environment, self.template = environment, template
         self.tasks = {job.hash: job.tasks for job in jobs}
-        self._policy = Policy(retries=spec.machine.retry_count)
+        self.retrying = Policy(retries=spec.machine.retry_count)
         recorder.changed = lambda: environment.show(self)
         self.observer = Observer(recorder, scheduler, context, environment)
         self.next_query = 0.0
@@ -66,11 +66,11 @@ class Engine:
     @property
     def policy(self) -> Policy:
         """How often what ended is tried again: not once enough is done, or after `give_up`."""
-        return NO_RETRIES if self.enough() else self._policy
+        return NO_RETRIES if self.enough() else self.retrying
 
     def give_up(self) -> None:
         """From now on nothing that ended is tried again."""
-        self._policy = NO_RETRIES
+        self.retrying = NO_RETRIES
 
     def enough(self) -> bool:
         """As many tasks are done as strategy/ratio_unfinished wants: how the others end does not matter any more."""
