@@ -155,6 +155,7 @@ def _concluded(event: ev.Concluded) -> str:
 _WHY: dict[type, Callable[[Any], str]] = {
     ev.Opened: _opened,
     ev.Planned: lambda event: count(len(event.positions), "task"),
+    ev.Placed: lambda event: f"in {event.name}: the submission's own name is another journal's",
     ev.Staged: lambda event: f"{count(event.files, 'file')}, {size(event.bytes)}",
     ev.Submitting: lambda event: f"as {event.nonce}",
     ev.Submitted: lambda event: "" if event.how == "reply" else f"found by its {event.how}",

@@ -114,6 +114,13 @@ class Opened(_Event, frozen=True, gc=False):
     forward_common_files: tuple[str, ...] = ()
     backward_common_files: tuple[str, ...] = ()
     inputs: dict[str, str] = {}
+    owner: str = ""
+
+
+class Placed(_Event, frozen=True, gc=False):
+    """The jobs run in a directory of this name below the remote root: that of the submission is another journal's."""
+
+    name: str
 
 
 class Planned(_Event, frozen=True, gc=False):
@@ -306,6 +313,6 @@ JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
     Rerun,
     EarlierAttemptFound,
 ]
-Event = Union[JobEvent, Opened, Planned, Staged, Received, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
+Event = Union[JobEvent, Opened, Placed, Planned, Staged, Received, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
 #: The structs of JobEvent: events that move a job.
 JOB_EVENTS: tuple[type, ...] = get_args(JobEvent)

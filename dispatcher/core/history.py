@@ -19,11 +19,10 @@ from .lifecycle import Progress, apply
 class History:
     """The state of a submission. `fold` is the only way it changes; refused events change nothing.
 
-    `results`: what finished tasks left and was brought here, SHA-256 by path below the local side; `nonces`: of all
-    attempts that ever were. `began` is when its first record was written, seconds since the epoch.
-    `downloaded`: by job, the tasks (as bits, see
-    Progress.done) whose results were brought to the local side; `lacking`: what the last download did not find.
-    `heard` is called with every event after it was folded, for whoever tells of it.
+    `began` is when its first record was written, seconds since the epoch. `place`: the name of the directory where the
+    jobs run, "" when it is that of the submission. `nonces`: of all attempts that ever were. `downloaded`: by job, the
+    tasks (as bits, see Progress.done) whose results were brought to the local side; `lacking`: what the last download
+    did not find. `results`: what finished tasks left and was brought here, SHA-256 by path below the local side.
     """
 
     def __init__(self) -> None:
@@ -31,6 +30,7 @@ class History:
         self.opened: ev.Opened | None = None
         self.planned: dict[str, ev.Planned] = {}
         self.jobs: dict[str, Progress] = {}
+        self.place = ""
         self.staged = False
         self.downloaded: dict[str, int] = {}
         self.results: dict[str, str] = {}
@@ -88,6 +88,9 @@ class History:
         self.planned[event.job] = event
         self.jobs[event.job] = Progress(event.job, len(event.positions))
 
+    def _placed(self, event: ev.Placed) -> None:
+        self.place = event.name
+
     def _staged(self, event: ev.Staged) -> None:
         self.staged = True
 
@@ -116,6 +119,7 @@ _MOVES = frozenset(ev.JOB_EVENTS)
 _STEPS: dict[type, Callable[[History, Any], None]] = {
     ev.Opened: History._opened,
     ev.Planned: History._planned,
+    ev.Placed: History._placed,
     ev.Staged: History._staged,
     ev.Received: History._received,
     ev.Delivered: History._delivered,

@@ -9,20 +9,25 @@ refuses its next word to the outside, looks and transfers included.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from journal import Journal
 
+from ..core.errors import NotOurs
 from ..core.ports import Call, Context, FileEntry, Guarded, Item, Place, Reply
+from ..core.possession import Possession
 from .store import journal_errors
 
 
 class Fenced:
-    """The same verbs; each raises SubmissionBusy, and does nothing, when another process has taken over."""
+    """The same verbs; each raises SubmissionBusy, and does nothing, when another process has taken over.
 
-    def __init__(self, context: Context, journal: Journal[Any]) -> None:
-        self._context, self._journal = context, journal
+    What fetches or removes asks first whose the place is: `owned` judges what it says, else NotOurs.
+    """
+
+    def __init__(self, context: Context, journal: Journal[Any], owned: Callable[[Possession], bool]) -> None:
+        self._context, self._journal, self._owned = context, journal, owned
         self.place: Place = context.place
         if isinstance(context, Guarded):
             context.guard(self._confirm)
@@ -34,6 +39,20 @@ class Fenced:
     def _confirmed(self) -> Context:
         self._confirm()
         return self._context
+
+    def _ours(self) -> Context:
+        """The context, once the place has said that it is still ours."""
+        context = self._confirmed()
+        if not self._owned(context.own("")):
+            raise NotOurs(
+                f"{context.place.remote_root} does not say any more that it belongs to this submission: nothing was "
+                "fetched or removed there. Look what became of it"
+            )
+        return context
+
+    def own(self, record: str) -> Possession:
+        """See Context.own."""
+        return self._confirmed().own(record)
 
     def run(self, call: Call) -> Reply:
         """See Context.run."""
@@ -49,11 +68,11 @@ class Fenced:
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """See Context.get."""
-        return self._confirmed().get(items)
+        return self._ours().get(items)
 
     def remove(self) -> None:
         """See Context.remove."""
-        self._confirmed().remove()
+        self._ours().remove()
 
     def close(self) -> None:
         """See Context.close; always done."""

@@ -21,8 +21,10 @@ def first_records(
     submission: str,
     root: str,
     inputs: Mapping[str, str],
+    owner: str,
 ) -> list[ev.Event]:
-    """What a new journal begins with; `root` is the local side, `inputs` the SHA-256 of each forward file."""
+    """What a new journal begins with; `root` is the local side, `inputs` the SHA-256 of each forward file,
+    `owner` the id by which the journal owns its place."""
     opened = ev.Opened(
         submission=submission,
         plan=plan_hash(spec),
@@ -33,6 +35,7 @@ def first_records(
         forward_common_files=spec.forward_common_files,
         backward_common_files=spec.backward_common_files,
         inputs=dict(inputs),
+        owner=owner,
     )
     jobs = [ev.Planned(job.hash, job.tasks, tuple(spec.tasks[i] for i in job.tasks)) for job in planned]
     return [opened, *jobs]

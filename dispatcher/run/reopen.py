@@ -40,6 +40,7 @@ def reopened_session(
     except BaseException:
         log.close()
         raise
+    session.begins = False
     with session:
         yield session
 

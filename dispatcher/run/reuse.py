@@ -174,21 +174,18 @@ class Others:
         theirs, ours = spec_of(neighbour.journal, history).machine, self.spec.machine
         if contexts.canonical(theirs.context_type) != contexts.canonical(ours.context_type):
             return {}
-        in_place = contexts.canonical(theirs.context_type) == "LazyLocalContext"
-        if in_place:  # what was changed here since is changed there
-            positions = [at for at in positions if self._unchanged(history.results, self._of(at, history.results))]
-        if (history.cleaned and not in_place) or not positions:
+        wanted = {position: patterns.wanted(self.spec, [position]) for position in positions}
+        if contexts.canonical(theirs.context_type) == "LazyLocalContext":  # what was changed here is changed there
+            untouched = [at for at in positions if self._unchanged(history.results, self._of(at, history.results))]
+            entries = local.tree(Path(self.place), patterns.roots(p for at in untouched for p in wanted[at]))
+            whole = _whole(entries, {at: wanted[at] for at in untouched})
+        elif history.cleaned:
             return {}
-        with journal_errors(neighbour.journal), reopened_session(neighbour.journal, profile) as other:
-            context = other.connect().context
-            wanted = {position: patterns.wanted(self.spec, [position]) for position in positions}
-            entries = context.tree(patterns.roots(pattern for each in wanted.values() for pattern in each))
-            listing = patterns.Listing(entries)
-            found = {position: _meant(listing, each) for position, each in wanted.items()}
-            whole = {position: files for position, files in found.items() if files is not None}
-            context.get([Item(file.path, file.path, file.size) for files in whole.values() for file in files])
-            if history.cleaned:
-                context.remove()  # what opening it made
+        else:
+            with journal_errors(neighbour.journal), reopened_session(neighbour.journal, profile) as other:
+                context = other.connect().context
+                whole = _whole(context.tree(patterns.roots(p for each in wanted.values() for p in each)), wanted)
+                context.get([Item(file.path, file.path, file.size) for files in whole.values() for file in files])
         return {
             position: {file.path: _digest(f"{self.place}/{file.path}") for file in files if file.size >= 0}
             for position, files in whole.items()
@@ -214,6 +211,13 @@ def _meant(listing: patterns.Listing, wanted: Sequence[str]) -> list[FileEntry] 
             return None
         found.update((file.path, file) for file in files)
     return list(found.values())
+
+
+def _whole(entries: Sequence[FileEntry], wanted: Mapping[int, Sequence[str]]) -> dict[int, list[FileEntry]]:
+    """The tasks of which all that is wanted is there, with the files that are meant."""
+    listing = patterns.Listing(entries)
+    found = {position: _meant(listing, each) for position, each in wanted.items()}
+    return {position: files for position, files in found.items() if files is not None}
 
 
 def _digest(path: str) -> str:

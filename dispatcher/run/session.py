@@ -112,6 +112,8 @@ def begin(session: Session, inputs: Mapping[str, str]) -> None:
             )
         return
     session.history.began = session.history.began or session.environment.now()
-    first = first_records(session.spec, session.planned, session.submission, str(session.local), inputs)
+    first = first_records(
+        session.spec, session.planned, session.submission, str(session.local), inputs, session.environment.nonce()
+    )
     with journal_errors(session.journal.path):
         session.record(*first)

@@ -9,6 +9,7 @@ the jobs run is reached when `connect` is called, by the first verb that needs i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +18,14 @@ from typing import Any
 import journal as journals
 
 from ..core import events as ev
-from ..core.errors import FailedJob, Interrupted, JobsFailed, ResultMissing
+from ..core.errors import FailedJob, Interrupted, JobsFailed, NotOurs, ResultMissing
 from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CANCEL
 from ..core.ports import Context, FileEntry, Item, Scheduler
+from ..core.possession import Possession
 from ..files import patterns
 from ..files.incoming import write_atomic
 from ..scripts.render import job_script, render
@@ -31,6 +33,7 @@ from . import results
 from .engine import Engine
 from .environment import Environment
 from .fencing import Fenced
+from .ownership import Owner, Verdict, record, verdict
 from .recorder import Recorder
 from .store import journal_errors, local_directory
 from .survey import template_of
@@ -63,6 +66,8 @@ class Session:
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
         self.tell: Callable[[str], object] = self.notices.append
+        #: Whether this session may take a place that is nobody's; one that was only reopened may not.
+        self.begins = True
         self.reuse: Callable[[], str] = str
 
     # -- parts --------------------------------------------------------------------------------------------------
@@ -75,13 +80,42 @@ class Session:
     def connect(self) -> Engine:
         """The loop; the place where the jobs run is reached when this is first called."""
         if not self._connected:
-            context = Fenced(self._open_context(self.submission), self.journal)
+            context = self._place()
             template = template_of(self.spec.resources)
             self.engine = Engine(
                 self.spec, self.planned, self.recorder, self.scheduler, context, self.environment, template
             )
             self._connected = True
         return self.engine
+
+    def _place(self) -> Context:
+        """The place where the jobs run, known to be ours: a new journal leaves its record there."""
+        opened, name = self.history.opened, self.history.place or self.submission
+        owner = Owner(opened.owner if opened else "", os.uname().nodename, os.path.realpath(self.local))
+        context, found = self._at(name, owner)
+        if found is Verdict.taken and name == self.submission:
+            context.close()
+            name = f"{self.submission}-{owner.owner}"
+            self.record(ev.Placed(name))
+            context, found = self._at(name, owner)
+        if found is Verdict.taken:
+            context.close()
+            raise NotOurs(f"{context.place.remote_root} belongs to another journal; look what runs there")
+        return context
+
+    def _at(self, name: str, owner: Owner) -> tuple[Context, Verdict]:
+        def judge(found: Possession) -> Verdict:
+            place = context.place
+            in_place = place.remote_root == place.local
+            where = place.control if in_place else place.remote_root
+            return verdict(owner, found, self.history.nonces, self.journal.path, where, in_place)
+
+        context = Fenced(self._open_context(name), self.journal, lambda found: judge(found) is Verdict.ours)
+        try:
+            return context, judge(context.own(record(owner) if self.begins else ""))
+        except BaseException:
+            context.close()
+            raise
 
     @property
     def context(self) -> Context:

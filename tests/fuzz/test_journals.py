@@ -131,6 +131,7 @@ EVENTS = st.one_of(
     OPENED,
     PLANNED,
     st.builds(ev.Staged, NUMBER, NUMBER),
+    st.builds(ev.Placed, TEXT),
     st.builds(ev.Submitting, JOBS, NUMBER, TEXT),
     st.builds(ev.Submitted, JOBS, TEXT, TEXT),
     st.builds(ev.Running, JOBS, TEXT),

@@ -69,6 +69,7 @@ class Cluster:
         self.scripts: dict[str, str] = {}
         self.receipts: dict[str, str] = {}
         self.claims: dict[str, Claim] = {}
+        self.owner = ""
         self.older: dict[str, tuple[float, Claim | None]] = {}
         self.late: list[tuple[float, Callable[[], object]]] = []
         self.fetched: set[str] = set()

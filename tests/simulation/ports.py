@@ -31,6 +31,7 @@ from dispatcher.core.ports import (
     ShellText,
     SubmitRequest,
 )
+from dispatcher.core.possession import Possession
 
 from .cluster import STALE, Cluster
 from .hosts import Host, Process
@@ -207,6 +208,12 @@ class SimulatedPlace:
             for name, size in self.cluster.files.items()
             if any(name == path or name.startswith(f"{path}/") for path in paths)
         ]
+
+    def own(self, record: str) -> Possession:
+        """The first record stays; the claims are what attempts leave."""
+        self._audit(self.process, "own", None)
+        self.cluster.owner = self.cluster.owner or record
+        return Possession(self.cluster.owner, tuple(f"{nonce}.claim" for nonce in self.cluster.claims))
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Everything arrives, or this breaks off between two."""

@@ -21,9 +21,22 @@ from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError, InputMissing
 from ...core.model import MachineSpec
-from ...core.names import CONTROL
-from ...core.ports import Call, CloudDetail, CloudJob, CloudKill, CloudQuery, CloudSubmit, FileEntry, Item, Place, Reply
+from ...core.names import CONTROL, OWNER
+from ...core.ports import (
+    Call,
+    CloudDetail,
+    CloudJob,
+    CloudKill,
+    CloudQuery,
+    CloudSubmit,
+    FileEntry,
+    Item,
+    Place,
+    Reply,
+)
+from ...core.possession import Possession
 from ...files.gate import Way
+from ...files.incoming import write_atomic
 from ...files.patterns import Listing
 from ..local.this_machine import is_file, joined, remove_tree
 from .jobs import CloudApi
@@ -70,6 +83,15 @@ class CloudConnection:
     def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
         """The remote root is in each job's container; what is ours lies on this side."""
         return _place(joined(machine.local_root, work_base), submission)
+
+    def own(self, record: str) -> Possession:
+        """The receipts here are all there is of the place, and lie beside the journal."""
+        path = self._stored / OWNER
+        if record and not path.exists():
+            write_atomic(path, f"{record}\n".encode())
+        found = path.read_text(errors="replace").strip() if path.exists() else ""
+        requested = (name for name in self._receipts.names() if self._receipts.of(name).get("requested"))
+        return Possession(found, tuple(f"{name}.id" for name in requested))
 
     def run(self, call: Call) -> Reply:
         """Ask the API; ConfigError for shell text. Raises Unreachable when there is no good answer."""

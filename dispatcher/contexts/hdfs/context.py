@@ -25,6 +25,7 @@ from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.names import CONTROL, control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
+from ...core.possession import Possession
 from ...files.gate import Way
 from ...files.ours import own
 from ..local import shell_call
@@ -67,6 +68,12 @@ class HDFSConnection:
             raise ConfigError(f"machine/remote_root: {root!r} holds wildcards, '..', or another sign HDFS cannot take")
         here = joined(machine.local_root, work_base)
         return Place(here, f"{root}/{submission}", control_of(here, submission))
+
+    def own(self, record: str) -> Possession:
+        """HDFS gives a name that is taken to nobody else; attempts left their scripts here."""
+        hdfs_put.own(self._hadoop, self._ours, self._stage, record)
+        lines = hdfs_put.owner(self._hadoop, self._ours)
+        return Possession(lines.strip(), tuple(path.name for path in self._home.iterdir()))
 
     def run(self, call: Call) -> Reply:
         """Run it on this machine, in home, with the site's Hadoop; Unreachable after its time-out."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...core.errors import ConfigError, TransferFailed
+from ...core.names import OWNER
 from ...core.ports import Item
 from ...files import archive
 from ...files.gate import make_directory
@@ -51,6 +52,27 @@ def put(hadoop: Hadoop, ours: str, stage: Path, items: Sequence[Item], replace: 
         _send(hadoop, ours, stage, [*packed, *(Packed("-", -1, name) for name in made)])
     finally:
         remove_tree(stage)
+
+
+def own(hadoop: Hadoop, ours: str, stage: Path, record: str) -> None:
+    """Leave the owner's record, unless there is one or `record` is empty."""
+    if not record or owner(hadoop, ours):
+        return
+    make_directory(stage)
+    (stage / OWNER).write_text(f"{record}\n")
+    hadoop.fs("-mkdir", "-p", ours)
+    done = hadoop.tried("-put", OWNER, f"{ours}/{OWNER}", here=stage)  # without -f: the first one stays
+    remove_tree(stage)
+    if done.returncode and not owner(hadoop, ours):
+        raise complaint(("-put",), done.stderr)
+
+
+def owner(hadoop: Hadoop, ours: str) -> str:
+    """The owner's record, "" when there is none."""
+    reported = hadoop.tried("-cat", f"{ours}/{OWNER}")
+    if reported.returncode and b"No such file" not in reported.stderr:
+        raise complaint(("-cat",), reported.stderr)
+    return "" if reported.returncode else reported.stdout.decode(errors="replace")
 
 
 def _grouped(items: Iterable[Item]) -> dict[str, list[Item]]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ...core.keys import Key
 from ...core.model import MachineSpec
+from ...core.names import OWNER
 from ...core.ports import Item, Place
 from ...files.gate import make_directory
 from .profile import LAZY_LOCAL
@@ -52,5 +53,6 @@ class LazyLocalConnection(ThisMachine):
         home = Path(self.place.control)
         remove_tree(home)
         with suppress(OSError):
+            (home.parent / OWNER).unlink(missing_ok=True)
             home.parent.rmdir()
             home.parent.parent.rmdir()

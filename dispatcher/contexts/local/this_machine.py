@@ -18,9 +18,11 @@ from typing import ClassVar
 from ...core.errors import ConfigError, InputMissing, TransferFailed
 from ...core.names import control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
+from ...core.possession import Possession
 from ...files import local
 from ...files.incoming import Arrivals, copy
 from ...files.ours import own
+from .. import owner
 from . import shell_call
 
 #: Tries to remove a directory: on NFS, files still open elsewhere leave `.nfs…` behind for a moment.
@@ -51,6 +53,10 @@ class ThisMachine:
         control = Path(place.control)
         for private in (*([self._root] if self.owns_root else []), control.parents[1], control.parent, control):
             own(private)
+
+    def own(self, record: str) -> Possession:
+        """By a hard link that one process alone can make."""
+        return owner.told(self.run(owner.text(self.place.control, record)))
 
     def run(self, call: Call) -> Reply:
         """Run it in the remote root and wait; Unreachable after its time-out."""

@@ -24,8 +24,10 @@ from ...core.keys import Key
 from ...core.model import MachineSpec
 from ...core.names import CONTROL
 from ...core.ports import Call, FileEntry, Item, Place, Reply
+from ...core.possession import Possession
 from ...files.gate import Way
 from ...scripts.shared_directory import NOT_OURS, OWN
+from .. import owner
 from ..local.shell_call import as_shell
 from ..local.this_machine import joined, place
 from . import config as ssh_config
@@ -89,6 +91,10 @@ class SSHConnection:
         """<remote_root>/<submission>; a leading ~ stands for the home directory there, which nobody has asked for."""
         root = posixpath.join(_absolute(machine.remote_root), submission)
         return place(joined(machine.local_root, work_base), root, submission)
+
+    def own(self, record: str) -> Possession:
+        """By a hard link over there that one process alone can make."""
+        return owner.told(patiently(self._link, lambda: self.run(owner.text(self.place.control, record))))
 
     def run(self, call: Call) -> Reply:
         """Run it in the remote root and wait, never twice; Unreachable when the link breaks or after its time-out."""
