@@ -14,6 +14,7 @@ import pytest
 
 from dispatcher.core.errors import InputMissing, TransferFailed, Unreachable
 from dispatcher.core.ports import FileEntry, Item, ShellText
+from dispatcher.core.possession import Possession
 from dispatcher.files.local import digest
 
 if TYPE_CHECKING:
@@ -98,6 +99,19 @@ def test_directories_are_made_and_ours_are_private(site: Site) -> None:
     for ours in (site.home, site.home.parent, site.home.parent.parent):
         assert stat.S_IMODE(ours.stat().st_mode) == 0o700
     site.again().close()
+
+
+# own
+
+
+def test_the_first_record_stays(site: Site) -> None:
+    mine = """{"owner":"a 'b' $HOME"}"""
+    assert site.context.own("") == Possession("")
+    assert site.context.own(mine).record == mine
+    (site.home / "dn1.sub").touch()
+    assert site.again().own("another") == Possession(mine, ("dn1.sub",))
+    site.context.remove()
+    assert site.again().own("") == Possession("")
 
 
 # put

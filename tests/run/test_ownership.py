@@ -131,7 +131,7 @@ def test_a_moved_work_directory_keeps_its_place_and_a_copied_one_has_none(tmp_pa
         session.run(check_interval=0.2, clean=False)
     shutil.copytree(tmp_path / "a", tmp_path / "copy")
     copied = asked(tmp_path, "copy/work")
-    with open_session(copied, {}) as session, pytest.raises(NotOurs, match="is a copy: its original is in .*/a/work"):
+    with open_session(copied, {}) as session, pytest.raises(NotOurs, match=r"is a copy: its original is in .*/a/work"):
         session.clean()
     (tmp_path / "a").rename(tmp_path / "moved")
     with open_session(asked(tmp_path, "moved/work"), {}) as session:
@@ -149,7 +149,7 @@ def test_only_what_carries_our_record_is_removed(tmp_path: Path) -> None:
     (place / "precious").touch()
     with (
         reopened_session(path, {}) as session,
-        pytest.raises(NotOurs, match="does not say .* nothing was fetched or removed"),
+        pytest.raises(NotOurs, match=r"does not say .*: nothing was fetched or removed"),
     ):
         session.connect().context.remove()
     assert (place / "precious").exists()
