@@ -50,7 +50,7 @@ quick: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) $(QUICK)
 
 test: $(READY)
-	fixtures/bin/need shellcheck
+	fixtures/bin/need shellcheck chromium
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not cluster' $(FULL)
 
 test-clusters: $(READY)
@@ -64,8 +64,8 @@ test-all:
 lowest: $(READY)
 	rm -rf $(LOWEST)
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(LOWEST)
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --extra gui --output-file $(LOWEST)/versions pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test,gui]'
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --extra gui --extra report --output-file $(LOWEST)/versions pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test,gui,report]'
 	$(LOWEST)/bin/python -m pytest -n $(WORKERS) $(QUICK)
 
 smoke: $(READY)

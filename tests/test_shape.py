@@ -20,7 +20,7 @@ ROOMS = (
     ("__main__",),
     ("cli", "testing"),
     ("__init__", "api"),
-    ("schema",),
+    ("schema", "report"),
     ("run",),
     ("schedulers", "contexts"),
     ("scripts",),
@@ -38,6 +38,7 @@ LIBRARIES = {
     "dargs": "dispatcher/schema/",
     "rich": "dispatcher/cli/",
     "dpgui": "dispatcher/cli/gui.py",
+    "jinja2": "dispatcher/report/page.py",
 }
 #: Rooms and files that touch nothing outside: values in, values out.
 PURE = ("core/", "scripts/", "schedulers/", "files/patterns.py", "run/opening.py", "run/recorder.py")
