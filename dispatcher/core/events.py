@@ -14,12 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Union, get_args
+from typing import Annotated, Any, Union, get_args
 
 import msgspec
 
 from .causes import telling
 from .model import TaskSpec
+
+#: What names something in commands and paths is of these letters, or the record is not read: whoever wrote it, no shell
+#: and no file system takes it for anything but a name. Batch systems' ids are narrower, see each dialect.
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+NativeId = Annotated[str, msgspec.Meta(pattern=r"\A(?:[A-Za-z0-9][A-Za-z0-9_.:,@\[\]/+=-]*)?\Z")]
 
 
 def _snake(name: str) -> str:
@@ -105,7 +110,7 @@ TaskResult = tuple[int, int, float]
 class Opened(_Event, frozen=True, gc=False):
     """First record: what was asked, so that a journal explains itself. Never holds a profile or a secret."""
 
-    submission: str
+    submission: Name
     plan: str
     work_base: str
     machine: dict[str, Any]
@@ -136,7 +141,7 @@ class Reused(_Event, frozen=True, gc=False):
 
     job: str
     tasks: tuple[int, ...]
-    previous: str
+    previous: Name
 
 
 class Staged(_Event, frozen=True, gc=False):
@@ -151,14 +156,14 @@ class Submitting(_Event, frozen=True, gc=False):
 
     job: str
     attempt: int
-    nonce: str
+    nonce: Name
 
 
 class Submitted(_Event, frozen=True, gc=False):
     """The scheduler has it. `how`: reply, receipt, claim, queue or accounting."""
 
     job: str
-    id: str
+    id: NativeId
     how: str = "reply"
 
 
@@ -207,7 +212,7 @@ class OwnerChanged(_Event, frozen=True, gc=False):
     """Another native id than the one recorded holds the claim of this attempt; that one counts."""
 
     job: str
-    id: str
+    id: NativeId
     why: str
 
 
@@ -259,7 +264,7 @@ class EarlierAttemptFound(_Event, frozen=True, gc=False):
     """An earlier attempt that had been given up was found; it counts, and nothing was submitted beside it."""
 
     job: str
-    nonce: str
+    nonce: Name
 
 
 class Delivered(_Event, frozen=True, gc=False):

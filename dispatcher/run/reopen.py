@@ -17,11 +17,14 @@ from typing import Any
 import journal as journals
 
 from .. import contexts, schedulers
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, JournalDamaged
 from ..core.history import History
-from ..core.model import JobSpec
+from ..core.keys import HASH
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.names import CONTROL, JOURNAL
+from ..files import patterns
 from .environment import Environment, real_environment
-from .store import fold, open_journal, spec_of
+from .store import fold, journal_of, open_journal, spec_of
 from .work import Session
 
 
@@ -53,6 +56,7 @@ def _session(
     environment: Environment,
 ) -> Session:
     spec = spec_of(path, history)
+    _refuse_strange(path.absolute(), history, spec)
     kind = contexts.load(spec.machine.context_type)
     if profile is None and any(key.required for key in kind.profile_keys):
         raise ConfigError(
@@ -71,3 +75,14 @@ def _session(
         environment,
         uploads=(),
     )
+
+
+def _refuse_strange(path: Path, history: History, spec: SubmissionSpec) -> None:
+    """Obey only a journal that lies where its own submission has it, and whose paths stay below their directories."""
+    submission = history.opened.submission if history.opened else ""
+    if not HASH.test(submission) or path != journal_of(path.parents[2], submission):
+        raise JournalDamaged(
+            f"{path} says that it belongs to submission {submission!r}, whose journal would lie in "
+            f"{CONTROL}/{submission}/{JOURNAL}: one that was moved, or made by hand, is read and not obeyed"
+        )
+    patterns.check_paths(spec)

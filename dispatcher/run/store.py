@@ -110,7 +110,10 @@ def spec_of(path: Path, history: History) -> SubmissionSpec:
         raise ConfigError(f"{path} does not say what was asked: the dispatcher died before it began; nothing runs")
     tasks: dict[int, TaskSpec] = {}
     for planned in history.planned.values():
-        tasks.update(zip(planned.positions, planned.tasks, strict=True))
+        tasks.update(zip(planned.positions, planned.tasks, strict=False))
+    counted = sum(len(planned.positions) for planned in history.planned.values())
+    if sorted(tasks) != list(range(counted)):
+        raise JournalDamaged(f"{path}: the positions of its tasks are not 0 to {counted - 1}, each once")
     # Both together are the local side: where the journal is now, whatever it was when it was made.
     machine = {**opened.machine, "local_root": str(path.absolute().parents[2])}
     try:

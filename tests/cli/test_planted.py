@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+from dispatcher.cli import main
+from dispatcher.core import events as ev
+from dispatcher.core.model import TaskSpec
+from journal import Journal
 
 #: Each takes the control directory on the local side and the submission's directory in it.
 PLANTED: dict[str, Callable[[Path, Path], Any]] = {
@@ -58,3 +65,82 @@ def test_all_that_is_ours_is_closed_to_others(work: Any) -> None:
     places = [root, *(d for top in (root, work.local) for d in (top / ".dispatcher").rglob("*") if d.is_dir())]
     assert len(places) >= 5
     assert {str(place): oct(place.stat().st_mode & 0o7777) for place in places if place.stat().st_mode & 0o077} == {}
+
+
+# -- journals that a stranger made, and that are ours by owner: unpacked from an archive, for instance ---------------
+
+SUBMISSION, JOB = "ab" * 20, "c1" * 20
+CODE = "1;touch hacked;x"
+STORY: dict[str, Any] = {"submission": SUBMISSION, "machine": {}, "task": TaskSpec("true", "t"), "nonce": "dn1"}
+#: What is wrong with a journal in which a job seems to run.
+HANDMADE: dict[str, dict[str, Any]] = {
+    "a native id is code": {"id": CODE},
+    "a native id is code in a substitution": {"id": "$(touch hacked)"},
+    "a native id is an option": {"id": "--all"},
+    "a nonce is code": {"nonce": CODE},
+    "a nonce leads elsewhere": {"nonce": "../../x"},
+    "a submission leads elsewhere": {"submission": "../../x"},
+    "a submission is a directory of the user's": {"submission": "Documents"},
+    "a submission is another one": {"submission": "cd" * 20},
+    "a submission is short": {"submission": "deed"},
+    "a task leads elsewhere": {"task": TaskSpec("true", "../../x", backward_files=("y",))},
+    "a result leads elsewhere": {"task": TaskSpec("true", "t", backward_files=("../../../x",))},
+    "remote_root is no text": {"machine": {"remote_root": ["/"]}},
+    "a position twice": {"positions": (0, 0)},
+    "a position far out": {"positions": (7,)},
+}
+
+
+class Unchecked:
+    """Writes what a reader of ours would not take, as a stranger's program does."""
+
+    def encode(self, records: list[Any]) -> bytes:
+        return msgspec.json.Encoder().encode_lines(records)
+
+
+def handmade(local: Path, **told: Any) -> Path:
+    """A whole journal in which one job runs, or has finished; `told` is different from what it should be."""
+    story = {"id": "4211", "positions": (0,), "ended": False, **STORY, **told}
+    place = {"batch_type": "Shell", "context_type": "LocalContext", "local_root": str(local)}
+    machine = {**place, "remote_root": str(local.parent), **story["machine"]}
+    resources = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "", "group_size": 1}
+    path = local / ".dispatcher" / SUBMISSION / "journal"
+    path.parent.parent.mkdir(mode=0o700, parents=True)
+    path.parent.mkdir(mode=0o700)
+    with Journal.open(path, ev.Event) as log:
+        opened = ev.Opened(story["submission"], "cd" * 20, "runs", machine, resources, str(local))
+        tasks = (story["task"],) * len(story["positions"])
+        asked = [ev.Planned(JOB, story["positions"], tasks), ev.Submitting(JOB, 1, story["nonce"])]
+        ended = [ev.Finished(JOB)] if story["ended"] else []
+        log._hold(Unchecked(), [opened, ev.Staged(0, 0), *asked, ev.Submitted(JOB, story["id"]), *ended])
+        log.commit()
+    return path
+
+
+@pytest.mark.parametrize("wrong", HANDMADE)
+@pytest.mark.parametrize("words", [("cancel",), ("submission", "--clean", "--download-finished-task")], ids=" ".join)
+def test_a_handmade_journal_is_read_and_not_obeyed(
+    tmp_path: Path, wrong: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = tmp_path / "home" / "runs"
+    (local / "t").mkdir(parents=True)
+    documents = local.parent / "Documents"
+    documents.mkdir()
+    (documents / "thesis").touch()
+    handmade(local, **HANDMADE[wrong], ended=words[0] == "submission")
+    before = sorted(str(path) for path in tmp_path.rglob("*") if "journal" not in path.parts)
+    code = main([words[0], str(local), *words[1:]])
+    said = capsys.readouterr().err
+    assert code in (2, 4), said
+    assert said.startswith("dispatcher: error: ")
+    assert sorted(str(path) for path in tmp_path.rglob("*") if "journal" not in path.parts) == before
+
+
+@pytest.mark.slow
+def test_what_is_right_in_it_is_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same journal, with nothing wrong: so it is the wrong thing that was refused above."""
+    local = tmp_path / "home" / "runs"
+    (local / "t").mkdir(parents=True)
+    handmade(local, id=f"{os.uname().nodename}:4194303:1:0", machine={"context_type": "LazyLocalContext"})
+    assert main(["cancel", str(local)]) == 0, capsys.readouterr().err
+    shutil.rmtree(local / ".dispatcher")
