@@ -174,8 +174,8 @@ class Chronicle:
     def path_of(self, attempt: Attempt) -> str:
         """What people know the failing task of an attempt by, or its first one: its name, or its directory."""
         tasks = self.history.planned[attempt.job].tasks
-        task = (failing_task(attempt.cause, tasks) if attempt.cause else None) or tasks[0]
-        return task.task_name or task.task_work_path
+        task = (failing_task(attempt.cause, tasks) if attempt.cause else None) or next(iter(tasks), None)
+        return task.task_name or task.task_work_path if task else ""
 
     # -- hearing ------------------------------------------------------------------------------------------------
 
