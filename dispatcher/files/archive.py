@@ -30,6 +30,8 @@ _GATHER = 1 << 17
 #: A longer name or extended header is no file name but an attack on our memory.
 _LONGEST = 1 << 16
 _LATEST = 1 << 34
+#: Headers that bring no file (directories, long names), one after the other: more are no archive but a way to keep us.
+_EMPTY = 1_000_000
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
@@ -150,7 +152,10 @@ def members(pieces: Iterable[bytes]) -> Iterator[Member]:
     """The files of an archive, or of several one behind the other; each is to be read before the next is asked for."""
     source = Source(pieces)
     reported: dict[str, str] = {}
+    empty = 0
     while (block := source.exactly(_BLOCK)) and (len(block) == _BLOCK or _cut()):
+        if (empty := empty + 1) > _EMPTY:
+            raise _unsafe("an archive", f"more than {_EMPTY} headers without a file")
         if not any(block):
             continue
         info = _read_header(block)
@@ -161,6 +166,7 @@ def members(pieces: Iterable[bytes]) -> Iterator[Member]:
         reported = {}
         if member is None:
             continue
+        empty = 0
         yield member
         for _ in member.content():
             pass

@@ -22,8 +22,8 @@ def hashed(name: str) -> str:
     return f"|1|{b64encode(salt).decode()}|{b64encode(hmac.new(salt, name.encode(), sha1).digest()).decode()}"
 
 
-def host(file: Path, port: int = 22, alias: str = "", accept_new: bool = False) -> Host:
-    return Host("HPC.example", port, "ann", Login(), alias, known=(str(file),), accept_new=accept_new)
+def host(file: Path, port: int = 22, alias: str = "", policy: str = "reject") -> Host:
+    return Host("HPC.example", port, "ann", Login(), alias, known=(str(file),), policy=policy)
 
 
 def test_fingerprint_is_that_of_openssh() -> None:
@@ -59,7 +59,7 @@ def test_other_ports_and_aliases_have_names_of_their_own(tmp_path: Path) -> None
 def test_changed_key_names_both_and_is_never_accepted(tmp_path: Path) -> None:
     (tmp_path / "known").write_text(f"hpc.example ssh-ed25519 {TEXT}\n")
     with pytest.raises(ConfigError, match="HAS CHANGED") as caught:
-        ssh_hosts.check(host(tmp_path / "known", accept_new=True), "ssh-rsa", OTHER)
+        ssh_hosts.check(host(tmp_path / "known", policy="accept-new"), "ssh-rsa", OTHER)
     text = str(caught.value)
     assert ssh_hosts.fingerprint(OTHER) in text and ssh_hosts.fingerprint(KEY) in text
     assert f"{tmp_path}/known:1" in text and "ssh-keygen -R 'hpc.example'" in text
@@ -74,7 +74,7 @@ def test_revoked_key_is_refused(tmp_path: Path) -> None:
 def test_accepting_adds_one_line_and_keeps_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "known"
     file.write_text("elsewhere ssh-rsa AAAA")  # no line break at the end
-    ssh_hosts.check(host(file, 2222, accept_new=True), "ssh-ed25519", KEY)
+    ssh_hosts.check(host(file, 2222, policy="accept-new"), "ssh-ed25519", KEY)
     assert file.read_text() == f"elsewhere ssh-rsa AAAA\n[hpc.example]:2222 ssh-ed25519 {TEXT}\n"
     ssh_hosts.check(host(file, 2222), "ssh-ed25519", KEY)
 

@@ -1,4 +1,4 @@
-"""Who is meant by a host name: the profile of the user, filled up from ~/.ssh/config.
+"""Who is meant by a host name: the profile of the user, filled up from the SSH configuration.
 
     profile  {"hostname": "hpc", "username": "ann"}
     config   Host hpc
@@ -6,8 +6,9 @@
                ProxyJump gate,inner:2222
     route()  ->  (Host gate, Host inner:2222, Host login.hpc.example)        the way, first hop first
 
-What the profile says wins; the configuration file fills in the rest, for the
-host as for every hop. `Include` is read in place, as OpenSSH does.
+What the profile says wins; the configuration fills in the rest, for the host
+as for every hop. What it says is OpenSSH's own answer where there is a client
+(`openssh`), or our reading of the files (`reader`). docs/ssh.md has every key.
 """
 
 from __future__ import annotations
@@ -15,33 +16,72 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from glob import glob
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...core.errors import ConfigError
+from .names import wrong_host, wrong_user
+from .openssh import Configuration
+from .reader import Settings
+from .tokens import expanded, filled, tokens
 
-if TYPE_CHECKING:
-    from paramiko import SSHConfig
+_KEY = "machine/remote_profile"
+_HOP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d+))?/?")
+_HERE = "the SSH configuration"
 
-_KEY = "machine.remote_profile"
-_HOP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^]]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>\d+))?")
-_LINE = re.compile(r"\s*(?P<key>\w+)(?:\s*=\s*|\s+)(?P<value>.*?)\s*")
-#: Files that include each other for ever end here, as with OpenSSH.
-_DEEP = 16
+
+class Defaults:
+    """What holds where neither the profile nor the configuration says anything; a program may set it before logging in.
+
+    `unknown_hosts`: "ask" asks on a terminal and refuses elsewhere; "accept-new" writes an unknown host's key to
+    known_hosts. A key that has changed is refused either way.
+    """
+
+    unknown_hosts = "ask"
+
+
+_POLICIES = {
+    "reject": "reject",
+    "yes": "reject",
+    "true": "reject",
+    "ask": "ask",
+    "accept-new": "accept-new",
+    # as OpenSSH, but for a key that has changed: that is refused, whatever is written here
+    "no": "accept-new",
+    "off": "accept-new",
+    "false": "accept-new",
+}
+#: How a login may go, and the key that forbids it.
+_METHODS = {
+    "publickey": ("pubkeyauthentication",),
+    "password": ("passwordauthentication",),
+    "keyboard-interactive": ("kbdinteractiveauthentication", "challengeresponseauthentication"),
+}
+_SITE = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
+#: Tokens of KnownHostsCommand that have a meaning only when the host has shown its key.
+_LATER = {letter: f"%{letter}" for letter in "IKHtf"} | {"%": "%%"}
+#: Keys that let OpenSSH in where we cannot follow; named when the login is refused.
+_UNHEEDED = ("gssapiauthentication", "hostbasedauthentication", "pkcs11provider")
 
 
 @dataclass(frozen=True)
 class Login:
-    """What a host may ask for. Secrets are left out of every representation."""
+    """What a host may ask for. Secrets are left out of every representation.
+
+    `keys` are files; `agent` is the socket of an agent, "" for that of the environment, "none" for none. `named`:
+    of the agent's keys, only those of `keys` are offered (IdentitiesOnly). `unheeded` says which ways to log in the
+    configuration has that are not known here, with file and line.
+    """
 
     keys: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     must_exist: bool = False
     defaults: bool = True
-    agent: bool = True
+    agent: str = ""
+    named: bool = False
+    methods: tuple[str, ...] = tuple(_METHODS)
+    unheeded: tuple[str, ...] = ()
     password: str | None = field(default=None, repr=False)
     passphrase: str | None = field(default=None, repr=False)
     totp: str | None = field(default=None, repr=False)
@@ -49,7 +89,11 @@ class Login:
 
 @dataclass(frozen=True)
 class Host:
-    """One machine on the way. `alias` is its name among the known hosts, `proxy` a command to reach it through."""
+    """One machine on the way. `alias` is its name among the known hosts, `proxy` a command to reach it through.
+
+    `known` and `site` are files of known keys, the first of `known` is written to; `known_command` prints more of
+    them. `policy` for a host that is not known: reject, ask, or accept-new. `bind` is our own address.
+    """
 
     address: str
     port: int
@@ -59,7 +103,11 @@ class Host:
     proxy: str = ""
     known: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
-    accept_new: bool = False
+    known_command: str = ""
+    revoked: tuple[str, ...] = ()
+    hashed: bool = False
+    policy: str = "reject"
+    bind: str = ""
 
     def __str__(self) -> str:
         where = f"[{self.address}]" if ":" in self.address else self.address
@@ -69,11 +117,13 @@ class Host:
 def route(profile: Mapping[str, Any]) -> tuple[Host, ...]:
     """The hosts to go through, the last one is where the jobs run; ConfigError names the key that is wrong."""
     name = profile.get("hostname")
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"{_KEY}.hostname: missing; write the name or address of the SSH server")
-    config = _read(profile.get("config_file"))
-    last = _host(config, name, profile)
-    jumps = _jumps(config, name) if not last.proxy else []
+    if not isinstance(name, str):
+        raise ConfigError(f"{_KEY}/hostname: missing; write the name or address of the SSH server")
+    if why := wrong_host(name):
+        raise ConfigError(f"{_KEY}/hostname: {name!r} {why}")
+    config = Configuration.of(profile.get("config_file"))
+    last, found = _host(config, name, profile)
+    jumps = _jumps(found) if not last.proxy else []
     secrets = {**(profile.get("jump_profile") or {}), **_shared(profile)}
     hops = [hop for jump in jumps for hop in _hop(config, jump, secrets, {name})]
     return (*hops, last)
@@ -84,53 +134,116 @@ def _shared(profile: Mapping[str, Any]) -> dict[str, Any]:
     return {key: profile[key] for key in ("known_hosts", "host_key_policy", "look_for_keys") if key in profile}
 
 
-def _hop(config: SSHConfig, jump: str, secrets: Mapping[str, Any], seen: set[str]) -> list[Host]:
+def _hop(config: Configuration, jump: str, secrets: Mapping[str, Any], seen: set[str]) -> list[Host]:
     """A host of ProxyJump, behind those it is itself reached through."""
     parts = _HOP.fullmatch(jump)
     name = (parts["six"] or parts["name"]) if parts else ""
     if parts is None or name in seen:
-        raise ConfigError(f"ProxyJump {jump!r} of the SSH configuration is no host, or leads back to itself")
+        raise ConfigError(f"ProxyJump {jump!r} of {_HERE} is not a host, or leads back to itself")
     requested = {key: value for key, value in (("username", parts["user"]), ("port", parts["port"])) if value}
-    host = _host(config, name, {**secrets, **requested})
-    above = [] if host.proxy else _jumps(config, name)
+    host, found = _host(config, name, {**secrets, **requested})
+    above = [] if host.proxy else _jumps(found)
     return [*(hop for way in above for hop in _hop(config, way, secrets, seen | {name})), host]
 
 
-def _host(config: SSHConfig, name: str, profile: Mapping[str, Any]) -> Host:
-    """A host as profile and configuration together describe it."""
-    found = config.lookup(name)
-    port = _port(profile.get("port"), found.get("port"))
-    user = profile.get("username") or found.get("user") or getpass.getuser()
-    address = str(found.get("hostname", name))
-    policy = profile.get("host_key_policy") or ""
-    requests = str(found.get("stricthostkeychecking", ""))
-    proxy = profile.get("proxy_command") or found.get("proxycommand") or ""
+def _host(config: Configuration, name: str, profile: Mapping[str, Any]) -> tuple[Host, Settings]:
+    """A host as profile and configuration together describe it, and what the configuration says."""
+    _fit(name, str(profile.get("username") or ""))
+    asked = profile.get("port")
+    found = config.lookup(name, profile.get("username") or "", 0 if asked in (None, 22) else _port(asked, None))
+    port, user = _port(asked, _one(found, "port")), profile.get("username") or _one(found, "user") or getpass.getuser()
+    address = _one(found, "hostname") or name
+    _fit(address, user)
+    alias = _one(found, "hostkeyalias")
+    values = tokens(name, address, port, user, alias, _one(found, "proxyjump"))
     host = Host(
         address=address,
         port=port,
         user=user,
-        login=_login(profile, found),
-        alias=str(found.get("hostkeyalias", "")),
-        known=_files(profile.get("known_hosts") or found.get("userknownhostsfile") or "~/.ssh/known_hosts"),
-        site=_files(found.get("globalknownhostsfile") or "/etc/ssh/ssh_known_hosts"),
-        accept_new="accept-new" in (policy, requests if not policy else ""),
+        login=_login(config, profile, found, values),
+        alias=alias,
+        known=_known(profile, found, values),
+        site=_paths(
+            found.get("globalknownhostsfile", ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]), values
+        ),
+        known_command=filled(_unless_none(_one(found, "knownhostscommand")), {**values, **_LATER}, _HERE),
+        revoked=_paths(found.get("revokedhostkeys", []), values),
+        hashed=_one(found, "hashknownhosts") == "yes",
+        policy=_policy(config, profile, found),
+        bind=_unless_none(_one(found, "bindaddress")),
     )
-    return replace(host, proxy="" if proxy == "none" else _filled(str(proxy), host, name))
+    return replace(host, proxy=_proxy(config, profile, found, values)), found
 
 
-def _login(profile: Mapping[str, Any], found: Mapping[str, Any]) -> Login:
+def _fit(name: str, user: str) -> None:
+    """Raise ConfigError for names that OpenSSH refuses, before they reach a command line."""
+    if why := wrong_host(name):
+        raise ConfigError(f"the host {name!r} {why}; correct {_KEY}/hostname, or HostName or ProxyJump in {_HERE}")
+    if user and (why := wrong_user(user)):
+        raise ConfigError(f"{_KEY}/username: {user!r} {why}; correct it, or User in {_HERE}")
+
+
+def _login(config: Configuration, profile: Mapping[str, Any], found: Settings, values: Mapping[str, str]) -> Login:
     own = profile.get("key_filename")
-    keys = (own,) if own else tuple(found.get("identityfile", ()))
+    keys = _paths([own] if own else found.get("identityfile", []), {} if own else values)
+    unheeded = [key for key in _UNHEEDED if _one(found, key) not in ("", "no", "none", "false", "internal")]
     return Login(
-        keys=tuple(str(Path(key).expanduser()) for key in keys),
-        certificates=_files(" ".join(found.get("certificatefile", ()))),
+        keys=keys,
+        certificates=_paths(found.get("certificatefile", []), values),
         must_exist=bool(own),
         defaults=profile.get("look_for_keys", True) is not False and not keys,
-        agent=str(found.get("identitiesonly", "no")) != "yes",
+        agent=_agent(found, values),
+        named=_one(found, "identitiesonly") == "yes",
+        methods=tuple(way for way, keys in _METHODS.items() if not any(_one(found, key) == "no" for key in keys)),
+        unheeded=tuple(f"{key} ({where})" for key in unheeded if (where := config.where(key))),
         password=profile.get("password"),
         passphrase=profile.get("passphrase"),
         totp=profile.get("totp_secret"),
     )
+
+
+def _agent(found: Settings, values: Mapping[str, str]) -> str:
+    """The socket of IdentityAgent: a path, or the variable that holds it."""
+    socket = _one(found, "identityagent")
+    if socket in ("", "none", "SSH_AUTH_SOCK"):
+        return socket.removeprefix("SSH_AUTH_SOCK")
+    if socket.startswith("$") and not socket.startswith("${"):
+        return os.environ.get(socket[1:]) or "none"
+    return expanded(socket, values, f"IdentityAgent of {_HERE}")
+
+
+def _policy(config: Configuration, profile: Mapping[str, Any], found: Settings) -> str:
+    """What an unknown host key meets: by the profile, by the configuration, or by `Defaults`."""
+    if requested := profile.get("host_key_policy"):
+        return str(requested)
+    says = _one(found, "stricthostkeychecking").lower()
+    # `ssh -G` says "ask" when nobody has said anything, too
+    if says in ("", "ask") and not config.where("stricthostkeychecking"):
+        return Defaults.unknown_hosts
+    if says not in _POLICIES:
+        raise ConfigError(
+            f"{config.where('stricthostkeychecking')}: StrictHostKeyChecking {says!r} is not known; correct it"
+        )
+    return _POLICIES[says]
+
+
+def _known(profile: Mapping[str, Any], found: Settings, values: Mapping[str, str]) -> tuple[str, ...]:
+    if own := profile.get("known_hosts"):
+        return _paths([own], {})
+    return _paths(found.get("userknownhostsfile", ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]), values)
+
+
+def _proxy(config: Configuration, profile: Mapping[str, Any], found: Settings, values: Mapping[str, str]) -> str:
+    """The command to be reached through, with its tokens; "" for none. That of a profile knows fewer of them."""
+    if own := profile.get("proxy_command"):
+        known = {key: values[key] for key in ("%", "h", "p", "r", "n")}
+        return "" if own == "none" else re.sub(r"%([%hprn])", lambda token: known[token[1]], str(own))
+    command = _unless_none(_one(found, "proxycommand"))
+    if command and _one(found, "proxyusefdpass") == "yes":
+        raise ConfigError(
+            f"{config.where('proxyusefdpass') or _HERE}: ProxyUseFdpass is not supported; use a ProxyCommand without it"
+        )
+    return filled(command, values, config.where("proxycommand") or f"ProxyCommand of {_HERE}")
 
 
 def _port(requested: Any, configured: Any) -> int:
@@ -141,63 +254,24 @@ def _port(requested: Any, configured: Any) -> int:
     except ValueError:
         port = 0
     if not 0 < port < 65536:
-        raise ConfigError(f"{_KEY}.port: {chosen!r} is no port number; write 1 to 65535")
+        raise ConfigError(f"{_KEY}/port: {chosen!r} is not a port number; write 1 to 65535")
     return port
 
 
-def _filled(command: str, host: Host, name: str) -> str:
-    """A proxy command with its tokens; the configuration's own are filled already, those of a profile are not."""
-    values = {"%%": "%", "%h": host.address, "%p": str(host.port), "%r": host.user, "%n": name}
-    return re.sub(r"%[%hprn]", lambda token: values[token[0]], command)
+def _one(found: Settings, key: str) -> str:
+    return next(iter(found.get(key, [])), "")
 
 
-def _files(text: str) -> tuple[str, ...]:
-    names = [name for name in text.split() if name != "none"]
-    return tuple(str(Path(name).expanduser()) for name in names)
+def _unless_none(value: str) -> str:
+    return "" if value.lower() == "none" else value
 
 
-def _jumps(config: SSHConfig, name: str) -> list[str]:
-    jumps = str(config.lookup(name).get("proxyjump", "none"))
-    return [] if jumps == "none" else [jump.strip() for jump in jumps.split(",")]
+def _paths(names: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of files with their tokens and `~`; `values` {}: names of a profile, which have no tokens."""
+    wanted = (name for name in names if name and name.lower() != "none")
+    return tuple(expanded(name if values else name.replace("%", "%%"), values or {"%": "%"}, _HERE) for name in wanted)
 
 
-# -- the file -------------------------------------------------------------------------------------------------------
-
-
-def _read(requested: str | None) -> SSHConfig:
-    """The configuration that holds for a profile: the file it names, or the user's and then the system's."""
-    from paramiko import ConfigParseError, SSHConfig
-
-    files = [requested] if requested else ["~/.ssh/config", "/etc/ssh/ssh_config"]
-    try:
-        texts = [text(Path(file).expanduser(), bool(requested)) for file in files]
-        return SSHConfig.from_text("\n".join(texts))
-    except (ConfigParseError, OSError, UnicodeDecodeError) as why:
-        raise ConfigError(f"SSH configuration {files[0]} cannot be read: {why}; correct it") from why
-
-
-def text(file: Path, must_exist: bool = False, depth: int = 0) -> str:
-    """A configuration file with its includes in their places, each closed by the block it stands in."""
-    if depth > _DEEP or (not must_exist and not file.is_file()):
-        return ""
-    lines: list[str] = ["Host *"] if not depth else []
-    block = "Host *"
-    for line in file.read_text().splitlines():
-        parts = _LINE.fullmatch(line)
-        key = parts["key"].lower() if parts else ""
-        if key in ("host", "match"):
-            block = line
-        if parts and key == "include":
-            lines += [line for more in _included(parts["value"], file, depth) for line in (block, more)] + [block]
-        else:
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def _included(patterns: str, file: Path, depth: int) -> list[str]:
-    # names without a leading slash lie beside the user's configuration, whichever file includes them
-    found: list[str] = []
-    for pattern in patterns.split():
-        place = os.path.join(file.parent, os.path.expanduser(pattern.strip('"')))  # noqa: PTH118, PTH111
-        found += [text(Path(name), True, depth + 1) for name in sorted(glob(place))]  # noqa: PTH207
-    return found
+def _jumps(found: Settings) -> list[str]:
+    jumps = _unless_none(_one(found, "proxyjump"))
+    return [jump.strip() for jump in jumps.split(",")] if jumps else []

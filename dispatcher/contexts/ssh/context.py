@@ -2,10 +2,11 @@
 
     local = <local_root>/<work_base>     R = <remote_root>/<submission>     control = R/.dispatcher/<submission>/jobs
 
-    ssh_config   who is meant: profile, ~/.ssh/config, hops      ssh_hosts    is it the right machine
-    ssh_login    keys, passwords, codes                          ssh_link     one connection, kept and made again
-    ssh_shell    scripts in sh, whatever the login shell         ssh_listing  what is there
-    ssh_put      what differs goes up                            ssh_get      results come down
+    config    who is meant: profile, SSH configuration, hops   hosts     is it the right machine
+    openssh   what `ssh -G` says                               reader    our reading, where there is no client
+    login     keys, passwords, codes                           link      one connection, kept and made again
+    shell     scripts in sh, whatever the login shell          listing   what is there
+    put       what differs goes up                             get       results come down
 
 Everything runs through plain `sh` and the programs every Unix has; SFTP is not
 needed. No file of ours is outside R.
@@ -14,6 +15,7 @@ needed. No file of ours is outside R.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -36,7 +38,7 @@ from . import listing as ssh_listing
 from . import shell as ssh_shell
 from .get import Download
 from .listing import AT_FIRST, Far, failed, patiently
-from .profile import SSH
+from .profile import POLICIES, SSH
 from .put import Upload
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 
 _LACKS = 94
+#: Bytes that are kept of what execute_command says, and the keys whose values are never repeated.
+_LAST = 2000
+_SECRETS = ("password", "passphrase", "totp_secret")
 #: What nothing can be done without; where `find` cannot print sizes, a `stat` that knows -c must.
 _DOOR = rf"""m=
 for p in cat chmod dirname find grep id ln ls mkdir mv rm sed sleep tail wc xargs; do
@@ -75,7 +80,7 @@ class SSHConnection:
         local_path = joined(machine.local_root, work_base)
         place("", "", submission)  # refuses what is no name for a directory, before anybody logs in
         command = profile.get("execute_command") or ""
-        greet = _greeting(command) if command else None
+        greet = _greeting(command, profile) if command else None
         link = ssh_link.shared(ssh_config.route(profile), float(profile.get("timeout") or 10), greet, command)
         try:
             root = _made(link, _absolute(machine.remote_root), submission)
@@ -140,8 +145,8 @@ def _check(profile: Mapping[str, Any]) -> None:
         if value is not None and not right:
             # never the value: it may be a secret in the wrong place
             raise ConfigError(f"machine/remote_profile/{name}: has the wrong type; {known[name].doc}")
-    if profile.get("host_key_policy") not in (None, "reject", "accept-new"):
-        raise ConfigError("machine/remote_profile/host_key_policy: write reject or accept-new")
+    if profile.get("host_key_policy") not in (None, *POLICIES):
+        raise ConfigError("machine/remote_profile/host_key_policy: write reject or accept-new, or ask")
 
 
 def _absolute(remote_root: str | None) -> str:
@@ -172,18 +177,29 @@ def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
     return out.decode(errors="surrogateescape")
 
 
-def _greeting(command: str) -> Callable[[Channel], None]:
+def _greeting(command: str, profile: Mapping[str, Any]) -> Callable[[Channel], None]:
     """Runs execute_command as the login shell reads it, once after every login."""
 
     def greet(channel: Channel) -> None:
         channel.settimeout(120.0)
         channel.set_combine_stderr(True)
         channel.exec_command(command)
-        said = b"".join(iter(lambda: channel.recv(1 << 16), b""))[-2000:]
+        said = b""
+        while piece := channel.recv(1 << 16):
+            said = (said + piece)[-_LAST:]
         code = channel.recv_exit_status()
         channel.close()
         if code:
-            # the command itself may hold a secret, and is not repeated
-            raise Unreachable(f"execute_command ended with code {code}: {said.decode(errors='replace').strip()[:200]}")
+            text = _without_secrets(said.decode(errors="replace").strip(), command, profile)[:200]
+            raise Unreachable(f"execute_command ended with code {code}: {text}")
 
     return greet
+
+
+def _without_secrets(text: str, command: str, profile: Mapping[str, Any]) -> str:
+    """What the far side said, without the words of the command (shells repeat them) and the values of the profile."""
+    words = {word for word in re.split(r"[^\w.+/@-]+", command) if len(word) > 3}
+    words |= {str(value) for key, value in profile.items() if key in _SECRETS and value}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, "…")
+    return text

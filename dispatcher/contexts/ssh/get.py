@@ -28,6 +28,8 @@ from .listing import Far, Sums, digests, failed, nul, patiently
 from .put import pays
 
 _TRIES = 3
+#: Bytes that a file may have grown by since it was listed; more is not written to this disk.
+_GROWTH = 1 << 30
 #: What `stat -c "%a %Y"` prints: mode bits and time of change.
 _STAT = re.compile(rb"([0-7]{1,5}) ([0-9]{1,11})")
 
@@ -114,10 +116,14 @@ class Download:
         return stream.err or (str(cut[0]) if cut else "")
 
     def _unpack(self, pieces: Iterable[bytes]) -> None:
+        seen: set[str] = set()
         for member in members(pieces):
             item = self._arrivals.files.get(member.name)
             if item is None or (member.same_as and member.same_as not in self._arrivals.files):
                 raise refused(member.name, str(self._far), "nobody asked for it")
+            if member.name in seen or member.size > item.size + _GROWTH:
+                raise refused(member.name, str(self._far), f"it came twice, or with {member.size} bytes")
+            seen.add(member.name)
             if member.same_as:
                 self._copy(item, member.same_as)
             elif member.size < LARGE:
@@ -153,6 +159,8 @@ class Download:
 
             def take(pieces: Iterator[bytes]) -> None:
                 for piece in pieces:
+                    if file.size > item.size + _GROWTH:
+                        raise refused(item.source, str(self._far), f"it comes with more than {file.size} bytes")
                     first, found, rest = (b"", b"\n", piece) if head else piece.partition(b"\n")
                     if not head and found:
                         head.append(first)

@@ -18,7 +18,6 @@ import logging
 import os
 import random
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from ...core.errors import ConfigError, Unreachable
 from . import hosts as ssh_hosts
 from .config import Host
 from .login import Codes, LoginRefused, log_in
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     from paramiko import Channel, Transport
@@ -40,6 +40,8 @@ LINGER = 300.0
 #: Channels open at once until the server says that it wants fewer.
 CHANNELS = 8
 _KEEPALIVE = 30
+#: RFC 4254, 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED.
+_PROHIBITED = 1
 #: Bytes in flight towards us, and in one packet: more than the default, for long and fast lines.
 WINDOW, _PACKET = 1 << 23, 1 << 18
 
@@ -63,6 +65,7 @@ class Link:
         self._codes = [Codes() if codes is None else codes for _ in route]
         self._transport: Transport | None = None
         self._below: list[Any] = []
+        self._proxy: Proxy | None = None
         self._lock = threading.Lock()
         self._room = threading.Condition()
         self._open, self._limit = 0, CHANNELS
@@ -120,8 +123,11 @@ class Link:
             self._drop()
             raise
         except Exception as why:  # paramiko lets errors of sockets, of ciphers and its own through alike
+            reason = _said(why)
+            if self._proxy is not None and (told := self._proxy.last_words()):
+                reason += f"; ProxyCommand says: {told}"
             self._drop()
-            raise Unreachable(f"{self} is out of reach: {_said(why)}; tried again later") from why
+            raise Unreachable(f"{self} is out of reach: {reason}; tried again later") from why
 
     def _way(self) -> Transport:
         """Through every hop to the last host."""
@@ -150,14 +156,16 @@ class Link:
 
         # without this, paramiko's tracebacks go to stderr in programs that configured no logging
         logging.getLogger("paramiko").addHandler(logging.NullHandler())
-        transport = Transport(self._socket(host, through), default_window_size=WINDOW, default_max_packet_size=_PACKET)
+        kind = _certified(Transport) if ssh_hosts.is_certified(host) else Transport
+        transport = kind(self._socket(host, through), default_window_size=WINDOW, default_max_packet_size=_PACKET)
         self._below.append(transport)
         transport.banner_timeout = transport.handshake_timeout = max(15.0, self.timeout)
         transport.auth_timeout = self.timeout + 20
         _prefer(transport, ssh_hosts.kinds(host))
         transport.start_client(timeout=self.timeout + 15)
         key = transport.get_remote_server_key()
-        ssh_hosts.check(host, key.get_name(), key.asbytes())
+        shown = key.public_blob.key_blob if key.public_blob else b""
+        ssh_hosts.check(host, key.get_name(), key.asbytes(), shown)
         self._knock()
         log_in(transport, host, codes)
         transport.set_keepalive(_KEEPALIVE)
@@ -165,24 +173,36 @@ class Link:
 
     def _socket(self, host: Host, through: Transport | None) -> Any:
         if host.proxy:
-            return self._proxy(host.proxy)
+            self._proxy = Proxy(host.proxy)
+            self._below.append(self._proxy)
+            return self._proxy.ours
         if through is None:
-            plain = socket.create_connection((host.address, host.port), self.timeout)
+            bind = (host.bind, 0) if host.bind else None
+            plain = socket.create_connection((host.address, host.port), self.timeout, bind)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return plain
-        return through.open_channel("direct-tcpip", (host.address, host.port), ("127.0.0.1", 0), timeout=self.timeout)
+        return self._onward(host, through)
 
-    def _proxy(self, command: str) -> socket.socket:
-        """Our end of a proxy command's input and output; a session of its own, for Ctrl-C is not meant for it."""
-        ours, its = socket.socketpair()
-        with its:
-            words, end, null = ["sh", "-c", f"exec {command}"], its.fileno(), subprocess.DEVNULL
-            process = subprocess.Popen(words, stdin=end, stdout=end, stderr=null, start_new_session=True)
-        self._below.append(_Process(process))
-        return ours
+    def _onward(self, host: Host, through: Transport) -> Channel:
+        """From one host to the next; ConfigError when it does not let anybody go on."""
+        from paramiko import ChannelException
+
+        where = (host.address, host.port)
+        try:
+            return through.open_channel("direct-tcpip", where, ("127.0.0.1", 0), timeout=self.timeout)
+        except ChannelException as why:
+            gate = self.route[self.route.index(host) - 1]
+            if why.code == _PROHIBITED:
+                raise ConfigError(
+                    f"{gate} does not let anybody go on to {host.address}:{host.port} (AllowTcpForwarding or "
+                    "PermitOpen of its sshd): ask the site, or run the dispatcher there"
+                ) from None
+            raise Unreachable(
+                f"{gate} cannot reach {host.address}:{host.port}: {_said(why)}; tried again later"
+            ) from None
 
     def _drop(self) -> None:
-        below, self._below, self._transport = self._below, [], None
+        below, self._below, self._transport, self._proxy = self._below, [], None, None
         for part in reversed(below):
             with suppress(Exception):
                 part.close()
@@ -246,18 +266,14 @@ class Link:
                 self._drop()
 
 
-class _Process:
-    """A proxy command, ended with the connection."""
+def _certified(kind: type[Transport]) -> type[Transport]:
+    """A transport that asks for a certificate before it asks for a key: paramiko has them the other way round."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def preferred(transport: Transport) -> tuple[str, ...]:
+        names = kind.preferred_keys.fget(transport)
+        return tuple(sorted(names, key=lambda name: "-cert-" not in name))
 
-    def close(self) -> None:
-        """End it and everything it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 15)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
+    return type("CertifiedTransport", (kind,), {"preferred_keys": property(preferred)})
 
 
 def _prefer(transport: Transport, kinds: list[str]) -> None:

@@ -21,7 +21,7 @@ from ...core.errors import TransferFailed, Unreachable
 from ...core.ports import FileEntry
 from ...files.gate import below
 from .link import MINUTE, Link
-from .shell import Stream, run
+from .shell import Stream, all_of, run
 
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
@@ -48,7 +48,8 @@ t=; ! has tar || t=tar; z=; ! has gzip || z=gzip
 printf '%s,%s,%s\n' "${s%% *}" "$t" "$z"
 """
 _SUM = re.compile(r"\s*(\\?)(\w+)\s+\*?(\./.*)")
-_NUMBERED = re.compile(r"=(\d+)\s+(\w+)")
+_SIZE = re.compile("[0-9]{1,18}")
+_NUMBERED = re.compile(r"=([0-9]{1,9})\s+(\w+)")
 _ESCAPED = re.compile(r"\\(.)")
 _ADVICE = (
     ("no space left", "free some space there, then run the same command again"),
@@ -145,7 +146,7 @@ def digests(
     below = f"{_staged(patterns)}\n{_ONE}\n{_numbered(awaited, patterns + '/')}" if patterns else ""
     script = f"{TOOLS}{below}\necho '@'\n{_ONE if compare else _THERE}\n{_numbered(odd)}\n{_ALL[compare]}"
     out: list[bytes] = []
-    stream = far.run(script, out.extend, plain)
+    stream = far.run(script, all_of(out), plain)
     lines = b"".join(out).decode(errors="surrogateescape").split("\n")
     if "@" not in lines:
         raise failed(far, "look at", stream.err)
@@ -186,14 +187,14 @@ def _sums(lines: Sequence[str], odd: Sequence[str], awaited: Sequence[str]) -> S
     files = dict(_parsed(lines[at + 1 :], odd))
     numbered = (line for line in lines[half:at] if line.startswith("="))
     staged = dict(_parsed([*lines[1:half], *numbered], awaited))
-    sizes = {path: int(size) for path, size in _parsed(lines[half:at], ()) if size.isdigit()}
+    sizes = {path: int(size) for path, size in _parsed(lines[half:at], ()) if _SIZE.fullmatch(size)}
     return Sums(files, staged, sizes, tuple(lines[0].split(",")))
 
 
 def _parsed(lines: Iterable[str], odd: Sequence[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         if match := _NUMBERED.match(line):
-            if odd:
+            if int(match[1]) < len(odd):
                 yield odd[int(match[1])], match[2]
         elif match := _SUM.fullmatch(line):
             name = match[3][2:]
@@ -211,6 +212,8 @@ else
 fi"""
 #: What `stat` calls what `find` calls d and f.
 _WORDS = re.compile(r"^(directory|regular(?: empty)? file) ")
+
+_ENTRY = re.compile(r"(.*?) ([0-9]{1,18}) (-|[0-9a-f]+:[0-9]+) (.*)", re.DOTALL)
 
 
 class _Found(NamedTuple):
@@ -257,12 +260,15 @@ def _is_loop(entry: _Found, seen: dict[str, _Found]) -> bool:
 def _listed(far: Far, paths: Sequence[str], tops: Sequence[str]) -> Iterator[_Found]:
     """Everything there; TransferFailed when the answer names what is not below `tops`."""
     out: list[bytes] = []
-    stream = far.run(_FIND, out.extend, nul(path or "." for path in paths))
+    stream = far.run(_FIND, all_of(out), nul(path or "." for path in paths))
     wrong = [line for line in stream.err.splitlines() if "find" in line and not _HARMLESS.search(line)]
     if wrong or stream.code:
         raise failed(far, "list", wrong[0] if wrong else stream.err)
     text = b"".join(out).decode(errors="surrogateescape")
     records = text[2:-1].split("\n|@") if text.startswith("|@") else text.split("\0")[:-1]
     for record in records:
-        kind, size, me, path = _WORDS.sub(lambda word: f"{word[1][0].replace('r', 'f')} ", record).split(" ", 3)
+        found = _ENTRY.fullmatch(_WORDS.sub(lambda word: f"{word[1][0].replace('r', 'f')} ", record))
+        if found is None:
+            raise TransferFailed(f"{far}: its listing cannot be read: {record[:80]!r}; look what `find` is there")
+        kind, size, me, path = found.groups()
         yield _Found(kind, int(size), me, below(path, tops, str(far)) if set(path.split("/")) - {"."} else "")

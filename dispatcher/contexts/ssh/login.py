@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hmac
 import re
+import socket
 import struct
 import time
-from base64 import b32decode
-from binascii import Error as NotBase32
+from base64 import b32decode, b64decode
+from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -36,10 +37,25 @@ _NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 #: Servers hang up after six attempts; one is left for a password.
 _KEYS = 5
 _STEP = 30
+#: Seconds to wait for an agent.
+_AGENT = 10
 
-_CODE = re.compile(r"verification|token|code|one.?time|otp|passcode|2fa|factor", re.IGNORECASE)
-_PASSWORD = re.compile(r"pass(word|phrase)?\b|kennwort|密码", re.IGNORECASE)
-_USER = re.compile(r"user|login", re.IGNORECASE)
+#: Words of prompts, in the languages of sites; a code's come first, for "one-time password" is a code.
+_CODE = re.compile(
+    r"verif|token|code|one.?time|otp|2fa|factor|duo\b|kod\b|kód|código|codice|einmal|ワンタイム|認証コード|確認コード|"
+    r"验证码|驗證碼|动态|動態|인증|код",
+    re.IGNORECASE,
+)
+_PASSWORD = re.compile(
+    r"pass(word|phrase|wort)?\b|kennwort|mot de passe|contraseña|palavra-passe|senha|wachtwoord|lösenord|adgangskode|"
+    r"salasana|hasło|heslo|parola|şifre|пароль|密码|密碼|口令|パスワード|비밀번호|암호",
+    re.IGNORECASE,
+)
+_CHANGE = re.compile(r"new\b.*password|(re-?type|change|expired)\b.*password|neues passwort|nouveau mot", re.IGNORECASE)
+#: Only a prompt that asks for nothing else: texts of others hold the word, too ("Duo two-factor login for ann").
+_USER = re.compile(
+    r"(user(name)?|login( (name|as))?|account|benutzer(name)?|utilisateur|usuario)\s*:?\s*", re.IGNORECASE
+)
 
 
 class LoginRefused(Exception):
@@ -55,7 +71,7 @@ def totp(secret: str, moment: float) -> str:
     bare = re.sub(r"[\s-]", "", secret).upper().rstrip("=")
     try:
         key = b32decode(bare + "=" * (-len(bare) % 8))
-    except NotBase32:
+    except NotBase64:
         raise ConfigError("machine/remote_profile/totp_secret: is not base32; copy it again from the site") from None
     mac = hmac.new(key, struct.pack(">Q", int(moment) // _STEP), sha1).digest()
     at = mac[-1] & 15
@@ -96,14 +112,17 @@ class Answers:
 
     def _answer(self, prompt: str) -> str:
         login = self._host.login
-        if _CODE.search(prompt) and login.totp:
+        # what stands above the last line explains, and may use any of the words
+        line = next((line.strip() for line in reversed(prompt.splitlines()) if line.strip()), "")
+        is_code = bool(_CODE.search(line))
+        if is_code and login.totp:
             self.code_given = True
             return self._codes.next(login.totp)
-        if _PASSWORD.search(prompt) and not _CODE.search(prompt) and login.password is not None:
+        if _PASSWORD.search(line) and not is_code and not _CHANGE.search(line) and login.password is not None:
             return login.password
-        if _USER.search(prompt):
+        if _USER.fullmatch(line):
             return self._host.user
-        self.unanswered = prompt.strip()[:60]
+        self.unanswered = line[:60]
         return ""
 
 
@@ -156,7 +175,7 @@ def _step(
     from paramiko import AuthenticationException
 
     for method, attempt in _attempts(transport, host, answers, keys):
-        if method not in wanted or (method != "publickey" and method in tried):
+        if method not in wanted or method not in host.login.methods or (method != "publickey" and method in tried):
             continue
         tried.append(method)
         try:
@@ -189,8 +208,10 @@ def _explained(
     counts = ", ".join(f"{tried.count(method)} x {method}" for method in dict.fromkeys(tried)) or "nothing to try"
     requested = f"; nothing in the profile answers its prompt {answers.unanswered!r}" if answers.unanswered else ""
     hung_up = f"; it hung up: {farewell[0]}" if farewell else ""
+    unheeded = f"; not supported here: {', '.join(host.login.unheeded)}" if host.login.unheeded else ""
     return (
-        f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{requested}{hung_up}. "
+        f"{host} does not accept the login: it wants {' or '.join(wanted)}, tried: {counts}{requested}{hung_up}"
+        f"{unheeded}. "
         "Check username, key_filename, passphrase, password and totp_secret in remote_profile (jump_profile for the "
         "hosts of ProxyJump)"
     )
@@ -209,11 +230,12 @@ def _keys(login: Login) -> Iterator[PKey]:
 
 
 def _candidates(login: Login) -> Iterator[PKey]:
+    files: list[PKey] = []
     for name in login.keys:
         if key := _named(Path(name), login):
+            files.append(key)
             yield key
-    if login.agent:
-        yield from _of_agent()
+    yield from _of_agent(login, files)
     if login.defaults:
         for folder in _FOLDERS:
             for name in _NAMES:
@@ -221,12 +243,37 @@ def _candidates(login: Login) -> Iterator[PKey]:
                     yield key
 
 
-def _of_agent() -> Sequence[PKey]:
+def _of_agent(login: Login, files: Sequence[PKey]) -> Iterator[PKey]:
+    """The keys of the agent; with IdentitiesOnly those whose public half is beside a key that is named."""
+    if login.agent == "none" or (login.named and not login.keys):
+        return
+    named = {key.asbytes() for key in files} | {_public_of(Path(name)) for name in login.keys}
+    # those that are named come first: a server hears only so many
+    held = sorted(_in_agent(login.agent), key=lambda key: key.asbytes() not in named)
+    yield from (key for key in held if not login.named or key.asbytes() in named)
+
+
+def _in_agent(socket_path: str) -> Sequence[PKey]:
     from paramiko import Agent, SSHException
+    from paramiko.agent import AgentSSH
 
     with suppress(SSHException, OSError):
-        return tuple(Agent().get_keys())
+        if not socket_path:
+            return tuple(Agent().get_keys())
+        agent, line = AgentSSH(), socket.socket(socket.AF_UNIX)
+        line.settimeout(_AGENT)
+        line.connect(socket_path)
+        agent._connect(line)
+        return tuple(agent.get_keys())
     return ()
+
+
+def _public_of(path: Path) -> bytes:
+    """The public half of a key file, which lies beside it as `.pub`; b"" when it does not."""
+    with suppress(OSError, NotBase64, IndexError):
+        beside = path.with_name(f"{path.name.removesuffix('.pub')}.pub")
+        return b64decode(beside.read_text(errors="replace").split()[1])
+    return b""
 
 
 def _named(path: Path, login: Login) -> PKey | None:
@@ -237,7 +284,7 @@ def _named(path: Path, login: Login) -> PKey | None:
             with suppress(Exception):  # a certificate for another key
                 key.load_certificate(certificate)
         return key
-    if login.must_exist:
+    if login.must_exist and not any(held.asbytes() == _public_of(path) for held in _in_agent(login.agent)):
         raise ConfigError(f"machine/remote_profile/key_filename: {_why_not(path, login.passphrase)}")
     return None
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from ...core.keys import NOT_BLANK, Profile, Rule, at_least, one_of, optional, required, secret
+from ...core.keys import Profile, Rule, at_least, one_of, optional, required, secret
+from .names import wrong_host, wrong_user
 
+_HOST = Rule(
+    lambda value: not wrong_host(value),
+    "must be a host's name or address alone: a user@ goes to username, a :port to port, and there are no blanks",
+)
+_USER = Rule(lambda value: not wrong_user(value), "must be a user's name, without quotes and shell signs")
+#: What an unknown host key may meet.
+POLICIES = ("reject", "accept-new", "ask")
 _PORT = Rule(lambda value: 0 < value < 65536, "must be a port number, 1 to 65535")
 
 KEYS = (
-    required("hostname", str, "Name or address of the SSH server, or its name in ~/.ssh/config.", rule=NOT_BLANK),
-    optional("username", str, "Name of the account there; without it as ~/.ssh/config says.", rule=NOT_BLANK),
+    required("hostname", str, "Name or address of the SSH server, or its name in ~/.ssh/config.", rule=_HOST),
+    optional("username", str, "Name of the account there; without it as ~/.ssh/config says.", rule=_USER),
     secret("password", str, "Password of the account. Deprecated: use an SSH key."),
     optional("port", int, "Port of the SSH server.", 22, rule=_PORT),
     optional("key_filename", (str, None), "Private key file. null: those of ~/.ssh and of the agent.", None),
@@ -29,9 +37,9 @@ KEYS = (
     optional(
         "host_key_policy",
         str,
-        "What to do with a host key that is not in known_hosts: reject it, or accept-new and remember it.",
-        "reject",
-        rule=one_of("reject", "accept-new"),
+        "What an unknown host key meets: reject, ask (on a terminal), or accept-new, which writes it to known_hosts. "
+        "Without it StrictHostKeyChecking of the SSH configuration holds, or ask. A changed key is always refused.",
+        rule=one_of(*POLICIES),
     ),
     optional("known_hosts", str, "File of known host keys, instead of ~/.ssh/known_hosts."),
     optional("config_file", str, "SSH configuration, instead of ~/.ssh/config."),

@@ -23,7 +23,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ...core.errors import Unreachable
-from ...core.ports import Reply, ShellText
+from ...core.ports import MAX_ANSWER, Reply, ShellText
 from ..local import shell_call
 from .link import WINDOW, Link
 
@@ -37,7 +37,8 @@ _BEAT = 20
 #: What fits into one packet of OpenSSH.
 BLOCK = 32000
 _SLICE = 300  # milliseconds
-_MOST = 1 << 24  # of what a command says on stderr
+#: Bytes that are kept of what a command says on stderr, and that a login shell may say before the script begins.
+_MOST = 1 << 24
 _DOT = "\0.\n"
 
 
@@ -117,6 +118,10 @@ class Stream:
         self._head, found, rest = (self._head + piece).partition(self._mark)
         if found:
             self._head = None
+        elif len(self._head) > _MOST:
+            raise Unreachable(
+                f"the login shell there says more than {_MOST} bytes before it starts sh: correct its profile"
+            )
         return rest
 
     def _at_end(self) -> bool:
@@ -191,10 +196,26 @@ def run(
         return _judged(link, stream, channel.get_transport().is_active())
 
 
+def all_of(out: list[bytes]) -> Callable[[Iterator[bytes]], None]:
+    """Takes the whole output into a list; Unreachable when it is longer than an answer may be."""
+
+    def take(pieces: Iterator[bytes]) -> None:
+        size = 0
+        for piece in pieces:
+            out.append(piece)
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise Unreachable(
+                    f"an answer of more than {MAX_ANSWER} bytes (the limit) was cut off; look who answers"
+                )
+
+    return take
+
+
 def output_of(link: Link, script: str) -> tuple[Stream, bytes]:
     """Run a script that prints little; how it ended, and what it printed."""
     out: list[bytes] = []
-    stream = run(link, script, out.extend)
+    stream = run(link, script, all_of(out))
     return stream, b"".join(out)
 
 
@@ -262,7 +283,7 @@ def run_call(link: Link, call: ShellText, directory: str) -> Reply:
     text = shell_call.wrapped(call.text).encode(errors="surrogateescape")
     end = time.monotonic() + call.timeout
     try:
-        stream = run(link, enter, out.extend, [text], expired=lambda _: time.monotonic() > end)
+        stream = run(link, enter, all_of(out), [text], expired=lambda _: time.monotonic() > end)
     except Silent:
         said = shell_call.first_line(call.text)
         lost = f"no answer within {call.timeout:g} s from: {said}; what it did is unknown, asked again"
