@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64encode
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from dispatcher.contexts.ssh import context as ssh
 from dispatcher.contexts.ssh import link as ssh_link
+from dispatcher.contexts.ssh import login as ssh_login
 from dispatcher.contexts.ssh.config import Host, Login
 from dispatcher.contexts.ssh.login import Answers, Codes, totp
 from dispatcher.contexts.ssh.shell import encoded
@@ -61,6 +65,19 @@ def test_no_code_is_given_twice() -> None:
         ("One-time password (OATH) for `ann': ", "287082"),
         ("Username: ", "ann"),
         ("Favourite colour? ", ""),
+        ("Passwort: ", "pw"),
+        ("Mot de passe : ", "pw"),
+        ("Contraseña: ", "pw"),
+        ("密码:", "pw"),
+        ("パスワード:", "pw"),
+        ("비밀번호: ", "pw"),
+        ("ワンタイムパスワード: ", "287082"),
+        ("请输入动态口令: ", "287082"),
+        ("Einmalpasswort: ", "287082"),
+        ("Duo two-factor login for ann\n\n 1. Duo Push to XXX-1234\n\nPasscode or option (1-1): ", "287082"),
+        ("Your last login was today.\nPassword: ", "pw"),
+        ("Enter the token of your login device\nPassword: ", "pw"),
+        ("login: ", "ann"),
     ],
 )
 def test_prompts(prompt: str, answer: str) -> None:
@@ -68,6 +85,22 @@ def test_prompts(prompt: str, answer: str) -> None:
     answers = Answers(host, Codes(lambda: 59.0, lambda _: None))
     assert answers("", "", [(prompt, False)]) == [answer]
     assert answers.unanswered == ("Favourite colour?" if not answer else "")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Duo two-factor login for ann\n\nPasscode or option (1-3): ",
+        "New password: ",
+        "Retype new password: ",
+        "You must change your expired password: ",
+        "Who will login today? ",
+    ],
+)
+def test_prompts_that_nobody_can_answer_are_told_and_not_guessed(prompt: str) -> None:
+    answers = Answers(Host("hpc", 22, "ann", Login(password="pw")), Codes())
+    assert answers("", "", [(prompt, False)]) == [""]
+    assert answers.unanswered == prompt.splitlines()[-1].strip()
 
 
 def test_password_is_no_answer_to_a_question_for_a_code() -> None:
@@ -177,6 +210,44 @@ def test_profile_is_checked_without_showing_its_values(profile: dict[str, Any], 
     with pytest.raises(ConfigError, match=match) as caught:
         ssh._check({"hostname": "h", **profile})
     assert "s3cret" not in str(caught.value)
+
+
+def test_what_execute_command_says_holds_no_secret() -> None:
+    command = "export TOKEN='s3cret-token'; kinit ann <<< pa55word"
+    for said in (
+        "sh: -c: line 1: syntax error near `s3cret-token'",
+        "+ export TOKEN=s3cret-token\n+ kinit ann",
+        "pa55word: command not found",
+        "Password for ann: hunter22 is wrong",
+    ):
+        told = ssh._without_secrets(said, command, {"password": "hunter22", "username": "ann"})
+        assert not any(secret in told for secret in ("s3cret", "pa55word", "hunter22"))
+    assert ssh._without_secrets("module: no such thing", "load x", {}) == "module: no such thing"
+
+
+def test_a_proxy_command_that_fails_is_heard() -> None:
+    host = Host("hpc", 22, "ann", Login(), proxy="sh -c 'echo no route to gate >&2; exit 7'")
+    made = ssh_link.Link((host,), timeout=2.0)
+    with pytest.raises(Unreachable, match=r"out of reach: .*; ProxyCommand says: no route to gate"):
+        made.transport()
+
+
+def test_agent_keys_that_are_named_come_first_or_alone(tmp_path: Path) -> None:
+    public = b64encode(b"mine").decode()
+    (tmp_path / "id.pub").write_text(f"ssh-ed25519 {public} ann\n")
+
+    class Held:
+        def __init__(self, blob: bytes) -> None:
+            self._blob = blob
+
+        def asbytes(self) -> bytes:
+            return self._blob
+
+    with mock.patch.object(ssh_login, "_in_agent", lambda socket: [Held(b"other"), Held(b"mine")]):
+        for named, wanted in ((True, [b"mine"]), (False, [b"mine", b"other"])):
+            login = Login(keys=(str(tmp_path / "id"),), named=named)
+            assert [key.asbytes() for key in ssh_login._of_agent(login, [])] == wanted
+        assert list(ssh_login._of_agent(Login(agent="none"), [])) == []
 
 
 def test_nothing_loads_paramiko_before_it_is_needed() -> None:
