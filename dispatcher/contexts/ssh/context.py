@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _LACKS = 94
 #: Bytes that are kept of what execute_command says, and the keys whose values are never repeated.
 _LAST = 2000
-_SECRETS = ("password", "passphrase", "totp_secret")
+_SECRETS = frozenset(key.name for key in SSH.keys if key.secret)
 #: What nothing can be done without; where `find` cannot print sizes, a `stat` that knows -c must.
 _DOOR = rf"""m=
 for p in cat chmod dirname find grep id ln ls mkdir mv rm sed sleep tail wc xargs; do
