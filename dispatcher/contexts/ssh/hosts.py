@@ -235,10 +235,9 @@ def _commanded(command: str) -> Iterator[Known]:
     except (OSError, subprocess.TimeoutExpired) as why:
         raise ConfigError(f"KnownHostsCommand gives no answer ({type(why).__name__}); correct it") from why
     if done.returncode or len(done.stdout) > _MOST:
-        said = (
-            f"code {done.returncode}, {len(done.stdout)} bytes, {done.stderr.decode(errors='replace').strip()[-200:]}"
-        )
-        raise ConfigError(f"KnownHostsCommand ended with {said}; correct it")
+        said = done.stderr.decode(errors="replace").strip()[-200:]
+        printed = f"code {done.returncode}, {len(done.stdout)} bytes"
+        raise ConfigError(f"KnownHostsCommand ended with {printed}: {said}; correct it")
     yield from _parsed(done.stdout.decode(errors="replace").splitlines(), "KnownHostsCommand")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...core.errors import ConfigError
-from .reader import Files, Settings, Source
+from .reader import ConfigFiles, ConfigSource, Settings
 
 #: Seconds that `ssh -G` may take: names are looked up, and commands of `Match exec` run.
 _SECONDS = 60
@@ -33,15 +33,15 @@ class Configuration(NamedTuple):
     """The files of one profile. `file`: the one that it names, None for the user's and the system's."""
 
     file: Path | None
-    files: Files
+    files: ConfigFiles
 
     @classmethod
     def of(cls, requested: str | None) -> Configuration:
         """For `remote_profile/config_file`."""
         if requested:
             file = Path(requested).expanduser()
-            return cls(file, Files([Source(file, True)]))
-        return cls(None, Files([Source(Path("~/.ssh/config").expanduser()), Source(_SYSTEM)]))
+            return cls(file, ConfigFiles([ConfigSource(file, True)]))
+        return cls(None, ConfigFiles([ConfigSource(Path("~/.ssh/config").expanduser()), ConfigSource(_SYSTEM)]))
 
     def lookup(self, name: str, user: str = "", port: int = 0) -> Settings:
         """What holds for a host; ConfigError names what is wrong, by file and line."""

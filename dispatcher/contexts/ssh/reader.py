@@ -1,6 +1,6 @@
 """An SSH configuration, read as OpenSSH reads it, for machines that have no `ssh` to be asked (see `openssh`).
 
-    Files([Source("~/.ssh/config"), Source("/etc/ssh/ssh_config")]).lookup("hpc", user="", port=0)
+    ConfigFiles([ConfigSource("~/.ssh/config"), ConfigSource("/etc/ssh/ssh_config")]).lookup("hpc", user="", port=0)
       ->  {"hostname": ["login.hpc.example"], "user": ["ann"], "identityfile": ["~/.ssh/hpc", "~/.ssh/id"]}
 
 The first value of a key wins, but for keys that are lists. `Match final`,
@@ -29,7 +29,7 @@ from .tokens import Unbalanced, filled, tokens, words
 
 Settings = dict[str, list[str]]
 
-#: Files that include each other for ever end here, as with OpenSSH; bytes of a file, and lines of all files.
+#: ConfigFiles that include each other for ever end here, as with OpenSSH; bytes of a file, and lines of all files.
 _DEEP, _BYTES, _LINES = 16, 1 << 20, 100_000
 _LINE = re.compile(r"\s*(?P<key>\w+)(?:\s*=\s*|\s+)(?P<rest>.*?)\s*")
 #: Keys whose values add up, those whose value is a command and is not cut into words, those of several words.
@@ -40,7 +40,7 @@ _MANY = frozenset({"userknownhostsfile", "globalknownhostsfile", "canonicaldomai
 _SECONDS = 60
 
 
-class Source(NamedTuple):
+class ConfigSource(NamedTuple):
     """A file to start from; names without a slash in its Include lie in `beside`."""
 
     file: Path
@@ -68,10 +68,10 @@ class Line(NamedTuple):
             raise ConfigError(f"{self.where}: a quote is not closed; correct it") from None
 
 
-class Files:
+class ConfigFiles:
     """The files of one configuration; each is read once."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[ConfigSource]) -> None:
         self._sources = sources
         self._read: dict[Path, list[Line]] = {}
         self._count = 0
@@ -172,13 +172,13 @@ def _target(found: Settings, name: str) -> str:
 class _Pass:
     """One reading of the files, for one host."""
 
-    def __init__(self, files: Files, original: str, host: str, settings: Settings, final: bool) -> None:
+    def __init__(self, files: ConfigFiles, original: str, host: str, settings: Settings, final: bool) -> None:
         self._files, self._original, self._host, self._final = files, original, host, final
         self.settings = {key: list(values) for key, values in settings.items()}
         self.wants_final = False
         self._seen = 0
 
-    def run(self, sources: Sequence[Source]) -> None:
+    def run(self, sources: Sequence[ConfigSource]) -> None:
         """Read them all."""
         for source in sources:
             self._file(source.file, source.must_exist, True, 0)
