@@ -21,10 +21,6 @@ from .events import Cause, TaskResult
 from .model import ResourcesSpec, TaskSpec
 from .possession import Possession
 
-#: Most bytes of one answer (standard output, standard error, an HTTP body after decompression, a listing); the limit is
-#: named in the error of an answer that is longer.
-MAX_ANSWER = 256 << 20
-
 
 class ShellText(msgspec.Struct, frozen=True):
     """A POSIX shell text to be run on the execution side, fed to `sh` on its standard input.

@@ -23,7 +23,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from ...core.errors import Unreachable
-from ...core.ports import MAX_ANSWER, Reply, ShellText
+from ...core.limits import MAX_ANSWER
+from ...core.ports import Reply, ShellText
 from ..local import shell_call
 from .link import WINDOW, Link
 
