@@ -46,6 +46,7 @@ class CauseKind(str, Enum):
     task = "task"
     lost = "lost"
     rejected = "rejected"
+    inputs = "inputs"  # its inputs were written to: it is not what was asked for
     cancelled = "cancelled"
     abandoned = "abandoned"  # given up as strategy/ratio_unfinished allows
 
