@@ -126,7 +126,7 @@ class Opened(_Event, frozen=True, gc=False):
 class Placed(_Event, frozen=True, gc=False):
     """The jobs run in a directory of this name below the remote root: that of the submission is another journal's."""
 
-    name: str
+    name: Name
 
 
 class Planned(_Event, frozen=True, gc=False):
@@ -153,11 +153,15 @@ class Staged(_Event, frozen=True, gc=False):
 
 
 class Submitting(_Event, frozen=True, gc=False):
-    """About to ask the scheduler; durable before the question leaves."""
+    """About to ask the scheduler; durable before the question leaves.
+
+    `inputs` are stamps of what its tasks read, one for each that is not done (`run.inputs`).
+    """
 
     job: str
     attempt: int
     nonce: Name
+    inputs: tuple[str, ...] = ()
 
 
 class Submitted(_Event, frozen=True, gc=False):

@@ -27,7 +27,7 @@ __all__ = [
 #: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
 SITE = frozenset({ev.CauseKind.preempted, ev.CauseKind.node})
 #: Causes after which trying again is not wanted or cannot help.
-FINAL = frozenset({ev.CauseKind.cancelled, ev.CauseKind.abandoned, ev.CauseKind.rejected})
+FINAL = frozenset({ev.CauseKind.cancelled, ev.CauseKind.abandoned, ev.CauseKind.rejected, ev.CauseKind.inputs})
 #: Exit codes by which a shell says that a task's command cannot be run: trying again finds the same.
 HOPELESS = frozenset({126, 127})
 
@@ -39,9 +39,10 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     `submission_pending`: a request to submit was written and is not answered; `stopping`: why it is being killed;
     `fails` attempts that count against retry_count, `site` those that were the site's doing;
     `done` the tasks that ended with code 0, bit i for task i of `size`; `reused` those of `done` that an earlier
-    submission ran. `withdrawals` are earlier attempts that are to be withdrawn before another is submitted. First those
-    that were requested and then not needed, because an older one was found: a call for one may still be under way,
-    and asks itself whether the last of these is withdrawn.
+    submission ran; `inputs` stamps of what the others read, as it was when this attempt was submitted. `withdrawals`
+    are earlier attempts that are to be withdrawn before another is submitted. First those that were requested and then
+    not needed, because an older one was found: a call for one may still be under way, and asks itself whether the last
+    of these is withdrawn.
     """
 
     job: str
@@ -58,6 +59,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     cause: ev.Cause | None = None
     withdrawals: tuple[Withdrawal, ...] = ()
     reused: int = 0
+    inputs: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> list[int]:
@@ -121,7 +123,9 @@ def _reused(progress: Progress, event: ev.Reused, after: State) -> Progress:
 
 
 def _submitting(progress: Progress, event: ev.Submitting, after: State) -> Progress:
-    return msgspec.structs.replace(progress, attempt=event.attempt, nonce=event.nonce, submission_pending=True)
+    return msgspec.structs.replace(
+        progress, attempt=event.attempt, nonce=event.nonce, submission_pending=True, inputs=event.inputs
+    )
 
 
 def _answered(progress: Progress, event: Any, after: State) -> Progress:

@@ -21,6 +21,7 @@ from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
 from ..scripts.render import job_script, render
 from .environment import Environment
+from .inputs import Inputs, edited_cause
 from .observer import Observer, understood
 from .recorder import Recorder
 
@@ -39,14 +40,15 @@ class Engine:
         scheduler: Scheduler,
         context: Context,
         environment: Environment,
+        inputs: Inputs,
         template: str | None = None,
     ) -> None:
         self.spec, self.recorder, self.scheduler, self.context = spec, recorder, scheduler, context
-        self.environment, self.template = environment, template
+        self.environment, self.template, self.inputs = environment, template, inputs
         self.tasks = {job.hash: job.tasks for job in jobs}
         self.retrying = Policy(retries=spec.machine.retry_count)
         recorder.changed = lambda: environment.show(self)
-        self.observer = Observer(recorder, scheduler, context, environment)
+        self.observer = Observer(recorder, scheduler, context, environment, self._changed)
         self.next_query = 0.0
         self._pause = scheduler.min_poll_interval
         self._burst = scheduler.max_submit_batch
@@ -186,8 +188,14 @@ class Engine:
 
     def _submit_batch(self, due: list[Progress]) -> bool:
         """Submit these jobs in one call; false when there is no use in submitting more now."""
+        due = self._unedited(due)
+        if not due:
+            return True
         requests = {job.job: self._request(job) for job in due}
-        self.recorder.record(*(ev.Submitting(job.job, max(job.attempt, 1), requests[job.job].nonce) for job in due))
+        stamps = {job.job: self.inputs.stamps(self._unfinished(job).values()) for job in due}
+        self.recorder.record(
+            *(ev.Submitting(job.job, max(job.attempt, 1), requests[job.job].nonce, stamps[job.job]) for job in due)
+        )
         self.recorder.commit()
         call = self.scheduler.submit(list(requests.values()), self.context.place)
         try:
@@ -200,6 +208,21 @@ class Engine:
                 self.recorder.record(_answered(name, answer))
         self.recorder.commit()
         return len(answers) == len(requests) and not any(isinstance(answer, Deferral) for answer in answers.values())
+
+    def _unedited(self, due: Sequence[Progress]) -> list[Progress]:
+        """Without the jobs whose inputs are not what was asked for any more: these are over."""
+        edited = {job.job: self.inputs.edited(self._unfinished(job).values()) for job in due}
+        for name, paths in edited.items():
+            if paths:
+                self.recorder.record(ev.Terminated(name, edited_cause(paths)))
+        self.recorder.commit()
+        return [job for job in due if not edited[job.job]]
+
+    def _changed(self, job: Progress) -> dict[int, list[str]]:
+        """By position in the job: the inputs of a task that were written to since the job was submitted."""
+        tasks = zip(self._unfinished(job).items(), job.inputs, strict=False)
+        found = {index: self.inputs.changed(position, stamp) for (index, position), stamp in tasks}
+        return {index: paths for index, paths in found.items() if paths}
 
     def _request(self, job: Progress) -> SubmitRequest:
         nonce = job.nonce or self.environment.nonce()

@@ -14,13 +14,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha1
-from typing import Optional
 
+from ..core.events import Cause, CauseKind
 from ..core.ports import Place
 from ..files import local
 
 #: What tells that a file was written to: inode, size, time of its last change (ns); None when it is not there.
-Stamp = Optional[tuple[int, int, int]]
+Stamp = tuple[int, int, int] | None
 
 
 def stamp_of(path: str) -> Stamp:
@@ -30,6 +30,19 @@ def stamp_of(path: str) -> Stamp:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def edited_cause(paths: Sequence[str], task: int | None = None) -> Cause:
+    """Why a job is over whose inputs were edited; `task` is the position in it of the first one concerned."""
+    shown = ", ".join(paths[:5])
+    return Cause(
+        CauseKind.inputs,
+        f"{shown} was written to after this was asked for: results of other bytes do not count. Run the same command "
+        "again (as it is now it is another submission; put back it is this one); what tasks rewrite themselves belongs "
+        "into their backward_files",
+        task=task,
+        source="inputs",
+    )
 
 
 class Inputs:

@@ -9,7 +9,7 @@ accounting end it before its time. No answer changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from ..core.errors import Unreachable
 from ..core.lifecycle import Progress, State, bits, decide
 from ..core.ports import Context, Native, Observation, Query, Reply, Scheduler
 from .environment import Environment
+from .inputs import edited_cause
 from .recorder import Recorder
 
 #: Seconds, twice, that a marker written on another host may need to be seen here (attribute caches of network file
@@ -54,7 +55,15 @@ class Missing(NamedTuple):
 class Observer:
     """What was seen of the jobs of one submission, beyond what the journal holds: it starts empty in every process."""
 
-    def __init__(self, recorder: Recorder, scheduler: Scheduler, context: Context, environment: Environment) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        scheduler: Scheduler,
+        context: Context,
+        environment: Environment,
+        changed: Callable[[Progress], Mapping[int, Sequence[str]]] = lambda job: {},
+    ) -> None:
+        self._changed = changed
         self.recorder, self.scheduler, self.context, self.environment = recorder, scheduler, context, environment
         self.trouble = ""
         self.partial: dict[str, int] = {}
@@ -103,9 +112,21 @@ class Observer:
         for text in [*(f"a second copy ({copy}) was turned away by the claim" for copy in copies), seen.hint]:
             self._say_once(name, text)
         while event := decide(self.recorder.history.jobs[name], seen, gone):
-            self.recorder.record(event)
+            self.recorder.record(self._believed(event, seen))
             self._missing.pop(name, None)  # whatever is missing now is missing anew
             gone = gone and not isinstance(event, (ev.Submitted, ev.OwnerChanged))
+
+    def _believed(self, event: ev.JobEvent, seen: Observation) -> ev.JobEvent:
+        """The event, without the successes of tasks whose inputs were written to meanwhile."""
+        if not isinstance(event, (ev.Finished, ev.Terminated)) or not any(code == 0 for _, code, _ in event.tasks):
+            return event
+        changed = self._changed(self.recorder.history.jobs[event.job])
+        if not changed:
+            return event
+        tasks = tuple(task for task in event.tasks if task[0] not in changed)
+        first = min(changed)
+        cause = event.cause if isinstance(event, ev.Terminated) else edited_cause(changed[first], first)
+        return ev.Terminated(event.job, cause, tasks, seen.claim.lines if seen.claim else 0)
 
     def _say_once(self, name: str, text: str) -> None:
         if text and (name, text) not in self._said:

@@ -89,7 +89,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
     with journal_errors(path):
         log = open_journal(path, lambda frame: fold(history, frame))
     request = path.with_name(CANCEL)  # one that nobody lived to obey still holds
-    return Session(
+    session = Session(
         spec,
         asked.planned,
         submission,
@@ -100,6 +100,8 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
         msgspec.structs.replace(environment, cancelled=lambda: is_ours(request)),
         found.uploads,
     )
+    session.seen = found.seen
+    return session
 
 
 def begin(session: Session, inputs: Mapping[str, str]) -> None:

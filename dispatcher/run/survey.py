@@ -21,6 +21,7 @@ from ..core.ports import Item, Scheduler
 from ..files import local, patterns
 from ..files.texts import read_text
 from ..scripts.render import check_header
+from .inputs import Stamp, stamp_of
 from .store import local_directory
 
 #: Bytes of a header template at most.
@@ -40,11 +41,15 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Surveyed(msgspec.Struct, frozen=True):
-    """What there is to be sent, and the digests of those files that enter the submission's hash."""
+    """What there is to be sent, and the digests of those files that enter the submission's hash.
+
+    `seen` are stamps that were taken before the files were read.
+    """
 
     uploads: tuple[Item, ...]
     inputs: dict[str, str]
     submission: str
+    seen: dict[str, Stamp]
 
 
 def check(spec: SubmissionSpec, profile: Mapping[str, Any], jobs: Sequence[JobSpec] | None = None) -> Asked:
@@ -83,11 +88,12 @@ def survey(spec: SubmissionSpec) -> Surveyed:
     items = patterns.uploads(spec, entries, str(place))
     for item in items:
         _refuse_giant(item)
+    seen = {item.target: stamp_of(item.source) for item in items if item.size >= 0}
     digests = local.digests(place, [item.source for item in items if item.size >= 0])
     known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
     counted = patterns.inputs(spec, known)
     inputs = {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
-    return Surveyed(tuple(known), inputs, submission_hash(plan_hash(spec), inputs))
+    return Surveyed(tuple(known), inputs, submission_hash(plan_hash(spec), inputs), seen)
 
 
 def _refuse_giant(item: Item) -> None:

@@ -33,6 +33,8 @@ from . import results
 from .engine import Engine
 from .environment import Environment
 from .fencing import Fenced
+from .identity import task_inputs
+from .inputs import Inputs, Stamp
 from .ownership import Owner, Verdict, record, verdict
 from .recorder import Recorder
 from .store import journal_errors, local_directory
@@ -66,6 +68,8 @@ class Session:
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
         self.tell: Callable[[str], object] = self.notices.append
+        #: Stamps of the forward files that were taken before they were read.
+        self.seen: Mapping[str, Stamp] = {}
         #: Whether this session may take a place that is nobody's; one that was only reopened may not.
         self.begins = True
         self.reuse: Callable[[], str] = str
@@ -81,12 +85,23 @@ class Session:
         """The loop; the place where the jobs run is reached when this is first called."""
         if not self._connected:
             context = self._place()
-            template = template_of(self.spec.resources)
             self.engine = Engine(
-                self.spec, self.planned, self.recorder, self.scheduler, context, self.environment, template
+                self.spec,
+                self.planned,
+                self.recorder,
+                self.scheduler,
+                context,
+                self.environment,
+                self._inputs(context),
+                template_of(self.spec.resources),
             )
             self._connected = True
         return self.engine
+
+    def _inputs(self, context: Context) -> Inputs:
+        """What is read where it lies; a batch system that goes with one context takes copies."""
+        digests = self.history.opened.inputs if self.history.opened and not self.scheduler.context else {}
+        return Inputs(context.place, digests, self.seen, lambda: task_inputs(self.spec, digests))
 
     def _place(self) -> Context:
         """The place where the jobs run, known to be ours: a new journal leaves its record there."""
