@@ -129,6 +129,9 @@ class CommandDialect:
     native_id = ""
     restarts = "0"
     element = ""
+    #: Seconds between the end of the last task and the exit marker of a success: a site that ends a job process by
+    #: process reaches its task first and the script a moment later.
+    settle: ClassVar[float] = 0.5
     context = ""
     kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME,)
     kwargs_needed: ClassVar[bool] = False
@@ -152,8 +155,8 @@ class CommandDialect:
         return shared_fence(job, self, elements)
 
     def closing(self, job: JobScript) -> str:
-        """By a rename in that directory."""
-        return shared_closing()
+        """In the claim that lies there."""
+        return shared_closing(self.settle)
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse what would break a directive line."""

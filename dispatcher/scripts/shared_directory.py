@@ -1,7 +1,8 @@
 """Head and foot of a script that runs where the dispatcher can look into its directory.
 
     REMOTE_ROOT=/scratch/R dsp_control=/scratch/R/.dispatcher/5f1c/jobs
-    dsp_claim="$dsp_control/dq3v81kx0mza.claim"       the claim: one copy of this attempt goes on, the others exit
+    . "$dsp_control/pool-5f1c0a2b.bash"             what all scripts use
+    dsp_begin                                       the claim: one copy of this attempt goes on, the others exit
     …                                              environment and tasks
     end 0 1790000200 .                             the exit marker, in the same file
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from ..core.ports import JobScript, Scheduler
 from . import bash
-from .render import quoted
+from .environment import word
 
 #: What `dsp_own` ends with when a directory is not ours.
 NOT_OURS = 96
@@ -55,21 +56,23 @@ def shared_fence(job: JobScript, dialect: Scheduler, elements: int) -> str:
     if elements:
         element, suffix = f"dsp_element={dialect.element}\n", ".$dsp_element"
         # An array is withdrawn as a whole; looked for after the element has its claim, so that it cannot slip through.
-        withdrawn = f'[ ! -e "$dsp_control/{job.nonce}.claim" ] || exit 0\n'
+        withdrawn = f'[ ! -e "$dsp_control/{job.nonce}.claim" ] || {{ dsp_over=yes; exit 0; }}\n'
     return (
-        f"REMOTE_ROOT=$(readlink -f -- {quoted(job.place.remote_root)}) || exit 93\n"
-        f"dsp_control={quoted(job.place.control)}\n"
+        f"REMOTE_ROOT=$(readlink -f -- {word(job.place.remote_root)}) || exit 93\n"
+        f"dsp_control={word(job.place.control)}\n"
         f"{element}"
         f'dsp_claim="$dsp_control/{job.nonce}{suffix}.claim"\n'
         "dsp_node=$(uname -n)\n"
         f"dsp_native={dialect.native_id}\n"
         f"dsp_restarts={dialect.restarts}\n"
-        f"{bash.CLAIM}"
+        "# shellcheck disable=SC1091\n"
+        f'. "$dsp_control/{bash.NAME}" || exit 93\n'
+        "dsp_begin\n"
         f"{withdrawn}"
-        'cd -- "$REMOTE_ROOT" || exit 93\n'
+        'builtin cd -- "$REMOTE_ROOT" || exit 93\n'
     )
 
 
-def shared_closing() -> str:
-    """Publishes the exit marker by a rename in the shared directory."""
-    return bash.END
+def shared_closing(settle: float) -> str:
+    """Publishes the exit marker, success only when no signal has come for so many seconds."""
+    return (f"dsp_settle {settle:g}\n" if settle else "") + "dsp_finish\n"

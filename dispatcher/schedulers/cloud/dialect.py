@@ -45,6 +45,7 @@ from ...core.ports import (
 )
 from ...scripts import bash
 from ...scripts.render import quoted
+from ...scripts.shared_directory import shared_closing
 from ..command_line import read_claim
 from ..limits import JOB_NAME
 
@@ -105,13 +106,13 @@ class CloudDialect:
             ': > "$dsp_claim.life-$dsp_life" || exit 93\n'
             f"dsp_native={self.native_id}\n"
             f"dsp_restarts={self.restarts}\n"
-            f"{bash.CLAIM}"
-            'cd -- "$REMOTE_ROOT" || exit 93\n'
+            f"{bash.FUNCTIONS}dsp_begin\n"
+            'builtin cd -- "$REMOTE_ROOT" || exit 93\n'
         )
 
     def closing(self, job: JobScript) -> str:
-        """By a rename, before the cloud packs what the job leaves."""
-        return bash.END
+        """In the claim, before the cloud packs what the job leaves."""
+        return shared_closing(0)
 
     def check(self, resources: ResourcesSpec) -> None:
         """Everything goes: there are no queues, and queue_name reaches the tasks as DPDISPATCHER_QUEUE_NAME only."""

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from ...core.names import CONTROL
 from ...core.ports import JobScript
 from ...files.patterns import encoded
+from ...scripts import bash
 from ...scripts.render import quoted
 
 _MAGIC = re.compile(r"\*+|\?|\[(?:[!^]?\](?:[^\]]*)|[!^]?[^\]!^][^\]]*)\]")
@@ -79,9 +80,10 @@ if [ "$dsp_owner" != "$dsp_mine" ]; then
     exit 0
   fi
 fi
-dsp_claim=$dsp_control/$dsp_nonce.results dsp_own=$dsp_control/own dsp_done=' '
+dsp_claim=$dsp_control/$dsp_nonce.results dsp_own=$dsp_control/own dsp_done=()
 exec 199> "$dsp_claim"
 dsp_still_mine() { :; }
+dsp_guard
 [ ! -e "$dsp_control/got/$dsp_nonce.run" ] || mv -f -- "$dsp_control/got/$dsp_nonce.run" "$dsp_control/"
 """
 
@@ -130,6 +132,7 @@ dsp_pack() {
     dsp_list -type d -empty | sed -z 's/^/-1 -  /'
   } > "$dsp_control/$dsp_key.list"
 }
+dsp_over=yes # what is not handed over is the next life's
 dsp_pack || { sleep 1; dsp_pack; } || exit 94 # a file grew while it was read
 dsp_tries=9 dsp_fs -put -f "$dsp_key.tar" "$dsp_key.list" "$dsp_far/out/" || exit 95
 dsp_clock
@@ -156,7 +159,7 @@ def head(job: JobScript) -> str:
         f"dsp_nonce={job.nonce}\n"
         f"dsp_far={quoted(far(job.place.remote_root))}\n"
         f"dsp_asked={quoted(f'{hadoop}/bin/hadoop' if hadoop else '')}\n"
-        f"{_TOOLS}{_CLAIM}"
+        f"{bash.FUNCTIONS}{_TOOLS}{_CLAIM}"
         f"{_FETCH.replace('@PATTERNS@', patterns) if patterns else ''}"
         f"{_made(job)}"
         'cd -- "$REMOTE_ROOT" || exit 93\n'
