@@ -300,9 +300,10 @@ def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:
         return ev.Finished(progress.job, claim.tasks)
     failed = [(index, code) for index, code, _ in claim.tasks if code]
     if not failed:
-        return ev.Terminated(progress.job, _cause(progress, seen), claim.tasks, claim.lines)
+        cause = _left(claim) if claim.ended and claim.notes and not progress.stopping else _cause(progress, seen)
+        return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
     index, code = failed[0]
-    reason = "a task failed" if len(failed) == 1 else f"{len(failed)} tasks failed"
+    reason = "; ".join(["a task failed" if len(failed) == 1 else f"{len(failed)} tasks failed", *claim.notes])
     cause = seen.cause or ev.Cause(ev.CauseKind.task)
     if cause.kind not in _EXPLAINING:
         cause = msgspec.structs.replace(cause, kind=ev.CauseKind.task, reason=reason, source="marker")
@@ -311,12 +312,24 @@ def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:
     return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
 
 
+def _left(claim: Claim) -> ev.Cause:
+    """The script was left before its first task, and said where."""
+    reason = "; ".join(claim.notes)
+    return ev.Cause(ev.CauseKind.task, reason, claim.ended, node=claim.node, stderr=claim.log, source="marker")
+
+
 def _cause(progress: Progress, seen: Observation) -> ev.Cause:
     if progress.stopping:
         return ev.Cause(progress.stopping, "killed by the dispatcher")
     if seen.cause:
         return seen.cause
-    return ev.Cause(ev.CauseKind.lost, "it left the queue without an exit marker", native=seen.code, node=seen.node)
+    reason = "it left the queue without an exit marker"
+    if seen.claim is None:
+        reason += (
+            ", and its script had not begun: it was removed while it waited, or a profile of the shell there "
+            "(/etc/profile, ~/.bash_profile, ~/.profile, BASH_ENV) ends in exec or exit"
+        )
+    return ev.Cause(ev.CauseKind.lost, reason, native=seen.code, node=seen.node)
 
 
 class Todo(str, Enum):

@@ -47,12 +47,13 @@ class Place(msgspec.Struct, frozen=True):
     """Where things are. `local`: the submission's directory on this side (local_root/work_base), absolute.
 
     `remote_root`: the directory in which tasks run; `control`: <remote root>/.dispatcher/<submission>/jobs, all that
-    is ours there.
+    is ours there. `inherits`: what runs there has the environment of whoever started the dispatcher.
     """
 
     local: str
     remote_root: str
     control: str
+    inherits: bool = False
 
 
 class JobScript(msgspec.Struct, frozen=True):
@@ -223,6 +224,8 @@ class Claim(msgspec.Struct, frozen=True):
     `owner` is the native id of the copy that runs, `restarts` how often the site requeued it, `lines` how many whole
     lines the claim has. `ended` is None until the exit marker is there; then it is the exit code of the whole job.
     `stderr` has the last lines of failing tasks by position; `fenced` the native ids of copies that were turned away.
+    `notes` is what was wrong before the first task (a missing source file, a module), `log` the last lines of what the
+    script of a failed job has printed. Successes that a signal has cut short are not among `tasks`.
     """
 
     owner: str
@@ -233,6 +236,8 @@ class Claim(msgspec.Struct, frozen=True):
     ended: int | None = None
     stderr: dict[int, str] = {}
     fenced: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    log: str = ""
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -108,8 +108,8 @@ class Observer:
         """All events that this observation amounts to."""
         if seen.claim:
             self.partial[name] = bits(seen.claim.tasks, self.recorder.history.jobs[name].size)
-        copies = seen.claim.fenced if seen.claim else ()
-        for text in [*(f"a second copy ({copy}) was turned away by the claim" for copy in copies), seen.hint]:
+        copies, notes = (seen.claim.fenced, seen.claim.notes) if seen.claim else ((), ())
+        for text in [*(f"a second copy ({copy}) was turned away by the claim" for copy in copies), *notes, seen.hint]:
             self._say_once(name, text)
         while event := decide(self.recorder.history.jobs[name], seen, gone):
             self.recorder.record(self._believed(event, seen))

@@ -152,4 +152,6 @@ def _joined(query: Query, claims: Sequence[Claim], many: int) -> Claim | None:
         ended=max(codes) if many and len(codes) == many else None,
         stderr={index: text for claim in claims for index, text in claim.stderr.items()},
         fenced=tuple(copy for claim in claims for copy in claim.fenced),
+        notes=tuple(dict.fromkeys(note for claim in claims for note in claim.notes)),
+        log="\n".join(claim.log for claim in claims[:20] if claim.log),
     )

@@ -48,15 +48,10 @@ from ..core.ports import (
 from ..scripts.render import quoted
 from ..scripts.shared_directory import shared_closing, shared_fence
 from .limits import JOB_NAME
-
-PREAMBLE = """\
-cd -- {control} || exit 90
-umask 077
-dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }}
-"""
+from .preamble import PREAMBLE as PREAMBLE
 
 _SUBMIT = """\
-dsp_put() { cat > "$1.tmp" && mv -f -- "$1.tmp" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
+dsp_put() { cat > "$1.tmp.$$" && mv -f -- "$1.tmp.$$" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
 dsp_earlier=' '
 dsp_lines() {
   cat -- "$@" 2> /dev/null | LC_ALL=C grep -a -c -E '^(claim .*|(task [0-9]+|end) [0-9]+ [0-9]+ \\.)$'
@@ -85,8 +80,9 @@ dsp_submit() {
   if [ -n "$dsp_stop" ]; then echo "$dsp_mark skipped $dsp_nonce"; return 0; fi
   dsp_code=0
   if [ ! -s "$dsp_nonce.id" ] && [ ! -e "$dsp_nonce.claim" ]; then # asked before and answered: never ask again
-    dsp_command > "$dsp_nonce.id.tmp" 2> "$dsp_nonce.err.tmp" < /dev/null
+    { umask "$dsp_umask"; dsp_command; } > "$dsp_nonce.id.tmp" 2> "$dsp_nonce.err.tmp" < /dev/null
     dsp_code=$?
+    umask 077
     if [ "$dsp_code" -eq 0 ]; then mv -f -- "$dsp_nonce.id.tmp" "$dsp_nonce.id"; else dsp_stop=yes; fi
   fi
   dsp_show out "$dsp_nonce.id"
@@ -103,6 +99,11 @@ _CODE = re.compile(r"[0-9]{1,3}")
 _TASK = re.compile(r"task ([0-9]{1,7}) ([0-9]{1,5}) ([0-9]{1,12}) \.")
 _END = re.compile(r"end ([0-9]{1,5}) ([0-9]{1,12}) \.")
 _ERR = re.compile(r"err ([0-9]{1,7}) (.*)")
+_SIGNAL = re.compile(r"signal [A-Z0-9]{1,9} ([0-9]{1,12}) \.")
+#: Seconds before a signal in which a task that ended well may have been cut short by it (`scripts.bash` has the same).
+_CUT_SHORT = 5
+#: Most notes of a job, and characters of each, that are taken in.
+_NOTES, _NOTE = 20, 500
 
 
 class QueueRow(msgspec.Struct, frozen=True, gc=False):
@@ -132,6 +133,8 @@ class CommandDialect:
     #: Seconds between the end of the last task and the exit marker of a success: a site that ends a job process by
     #: process reaches its task first and the script a moment later.
     settle: ClassVar[float] = 0.5
+    #: What every call begins with.
+    preamble: ClassVar[str] = PREAMBLE
     context = ""
     kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME,)
     kwargs_needed: ClassVar[bool] = False
@@ -192,9 +195,11 @@ class CommandDialect:
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
         mark = f"@@{requests[0].nonce}"
-        parts = [PREAMBLE.format(control=quoted(place.control)), f"dsp_mark={mark}\n", _SUBMIT]
+        parts = [self.preamble.format(control=quoted(place.control)), f"dsp_mark={mark}\n", _SUBMIT]
+        # what jobs have in common is written once
+        files = {name: text for request in requests for name, text in request.files.items()}
+        parts += [heredoc(name, text, mark) for name, text in files.items()]
         for request in requests:
-            parts += [heredoc(name, text, mark) for name, text in request.files.items()]
             parts += [f"dsp_revoke {nonce} {lines} {request.nonce}\n" for nonce, lines in request.withdrawals]
         for nth, request in enumerate(requests):
             pause = f"sleep {request.resources.wait_time:g}\n" if nth and request.resources.wait_time else ""
@@ -244,7 +249,7 @@ class CommandDialect:
         """The queue and the markers of all these jobs in one round trip."""
         mark = f"@@{queries[0].nonce}"
         text = (
-            f"{PREAMBLE.format(control=quoted(place.control))}"
+            f"{self.preamble.format(control=quoted(place.control))}"
             f"dsp_queue() {{\n{self.queue_lines(queries)}\n}}\n"
             f"{framed_call('queue', mark)}"
             f"dsp_markers() {{\n{self.marker_lines(queries)}\n}}\n"
@@ -312,7 +317,7 @@ class CommandDialect:
 
     def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """End these jobs; what is gone already is no error."""
-        return ShellText(f"{PREAMBLE.format(control=quoted(place.control))}{self.kill_lines(queries)}\n:\n")
+        return ShellText(f"{self.preamble.format(control=quoted(place.control))}{self.kill_lines(queries)}\n:\n")
 
 
 def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:
@@ -328,15 +333,24 @@ def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None
     for tail in filter(None, map(_ERR.fullmatch, lines[1:])):
         stderr.setdefault(int(tail[1]), []).append(tail[2])
     known = [result for result in (*results, *ended) if result]
+    signals = [int(signal[1]) for signal in map(_SIGNAL.fullmatch, lines[1:]) if signal]
+    before = min(signals, default=10**12) - _CUT_SHORT
+    notes = [line[5:][:_NOTE] for line in lines[1:] if line.startswith("note ")]
     return Claim(
         owner=first[1],
         lines=1 + len(known),
         restarts=int(first[2]) if re.fullmatch("[0-9]{1,9}", first[2]) else 0,
         node=first[3],
-        tasks=tuple((int(task[1]), int(task[2]), float(task[3])) for task in results if task),
+        tasks=tuple(
+            (int(task[1]), int(task[2]), float(task[3]))
+            for task in results
+            if task and (int(task[2]) or int(task[3]) < before)
+        ),
         ended=next((int(end[1]) for end in ended if end), None),
         stderr={index: "\n".join(text) for index, text in stderr.items()},
         fenced=tuple(line.split()[1] for line in fenced if line.startswith("fenced ") and len(line.split()) == 2),
+        notes=tuple(notes[:_NOTES]),
+        log="\n".join(line[4:] for line in lines[1:] if line.startswith("log ")),
     )
 
 

@@ -3,9 +3,14 @@
     native id    node7:4242:88123456:1f2e3d4c       host, pid, start time in clock ticks, boot
     queue        dq3v81kx0mza node7:4242:… R        R runs, O its leader died but processes of it run, H on another host
 
-The start time and the boot make a reused pid somebody else's. Jobs run in a
-session of their own: they outlive the dispatcher and its terminal, and are
-ended as a whole group.
+The start time and the boot make a reused pid somebody else's; when the leader
+is gone, processes of its group are ours when DISPATCHER_NONCE in their
+environment names the attempt. Jobs run in a session of their own: they outlive
+the dispatcher and its terminal, and are ended as a whole group.
+
+On this machine they have the environment of whoever started the dispatcher (an
+activated conda or venv, an allocation's variables); elsewhere, where nobody has
+one, that of a login shell.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from typing import ClassVar
 from ..core.errors import Unreachable
 from ..core.ports import Native, Place, Query, SubmitRequest
 from .command_line import CommandDialect, QueueRow
+from .preamble import FRAME
 
 # Field 22 of /proc/PID/stat is the start time; the name in field 2 may hold blanks, so fields count from its bracket.
 _TOOLS = r"""
@@ -34,13 +40,23 @@ dsp_start() { # sets dsp_at to the start time of process $1, to nothing when it 
     dsp_at=$(ps -o lstart= -p "$1" 2> /dev/null | tr -cs 'A-Za-z0-9\n' '_')
   fi
 }
-dsp_state() { # sets dsp_now to R, O, H or nothing for the job host $1, pid $2, start $3, boot $4
+dsp_member() { # whether a process of group $1 belongs to attempt $2; where there is no /proc, nobody can tell
+  [ -d /proc/self ] || return 0
+  for dsp_file in /proc/[0-9]*; do
+    { read -r dsp_stat < "$dsp_file/stat"; } 2> /dev/null || continue
+    set -- "$1" "$2" ${dsp_stat##*) }
+    if [ "$5" = "$1" ] && [ "$3" != Z ] && [ "$3" != X ] &&
+      tr '\0' '\n' 2> /dev/null < "$dsp_file/environ" | grep -a -q -x "DISPATCHER_NONCE=$2"; then return 0; fi
+  done
+  return 1
+}
+dsp_state() { # sets dsp_now to R, O, H or nothing for the job host $1, pid $2, start $3, boot $4 of attempt $5
   dsp_now=
   [ "$1" = "$dsp_host" ] || { dsp_now=H; return 0; }
   [ "$4" = "$dsp_boot" ] || return 0
   dsp_start "$2"
   if [ "$dsp_at" = "$3" ]; then dsp_now=R
-  elif [ -z "$dsp_at" ] && kill -s 0 -- "-$2" 2> /dev/null; then dsp_now=O; fi
+  elif [ -z "$dsp_at" ] && kill -s 0 -- "-$2" 2> /dev/null && dsp_member "$2" "$5"; then dsp_now=O; fi
 }
 """
 
@@ -59,12 +75,12 @@ echo "$dsp_node:$$:$dsp_at:${dsp_boot%%-*}"
 """
 
 _KILL = r"""
-dsp_end() { # signal $1 for the process group of host $2, pid $3, start $4, boot $5
+dsp_end() { # signal $1 for the process group of host $2, pid $3, start $4, boot $5, attempt $6
   dsp_signal=$1; shift
   dsp_state "$@"
   case $dsp_now in R | O) kill -s "$dsp_signal" -- "-$2" 2> /dev/null; dsp_alive=yes ;; esac
 }
-dsp_all() { dsp_alive=; while read -r h p s b; do dsp_end "$1" "$h" "$p" "$s" "$b"; done << '@@'
+dsp_all() { dsp_alive=; while read -r n h p s b; do dsp_end "$1" "$h" "$p" "$s" "$b" "$n"; done << '@@'
 """
 
 
@@ -74,6 +90,8 @@ class ShellDialect(CommandDialect):
     name = "Shell"
     absence_timeout = 2.0
     min_poll_interval = 0.1
+    settle: ClassVar[float] = 0  # a whole group is signalled at once
+    preamble: ClassVar[str] = FRAME
     native_id = f'"$({_SELF.strip()})"'
     STATES: ClassVar = {"R": Native.running, "O": Native.completing, "H": Native.unknown}
     ID = re.compile(r"^(\S+:\d+:\w+:\w*)$", re.MULTILINE)
@@ -86,14 +104,16 @@ class ShellDialect(CommandDialect):
         It is in that session before it claims anything; that its parent is gone at once keeps it from whoever ends
         this shell with all its children, as long as the other jobs of the call are still being started.
         """
+        bash = "bash" if place.inherits else "bash -l"
         log = f"> {request.nonce}.log 2>&1 < /dev/null"
         return (
             f"{_TOOLS}"
             "command -v bash > /dev/null 2>&1 ||\n"
             "  { echo 'bash is missing there, or not in PATH: jobs need it' >&2; return 1; }\n"
             "dsp_pid=$(\n"
-            f"if command -v setsid > /dev/null 2>&1; then setsid bash -l {request.script} {log} & else\n"
-            f"  set -m; nohup bash -l {request.script} {log} & fi\n"
+            f"DISPATCHER_NONCE={request.nonce}; export DISPATCHER_NONCE\n"
+            f"if command -v setsid > /dev/null 2>&1; then setsid {bash} {request.script} {log} & else\n"
+            f"  set -m; nohup {bash} {request.script} {log} & fi\n"
             "echo $!)\n"
             'dsp_start "$dsp_pid"; echo "$dsp_host:$dsp_pid:$dsp_at:$dsp_boot"'
         )
@@ -104,7 +124,7 @@ class ShellDialect(CommandDialect):
         return (
             f"{_TOOLS}while read -r n h p s b; do\n"
             '  [ -n "$n" ] || continue\n'
-            '  dsp_state "$h" "$p" "$s" "$b"\n'
+            '  dsp_state "$h" "$p" "$s" "$b" "$n"\n'
             '  [ -z "$dsp_now" ] || echo "$n $h:$p:$s:$b $dsp_now"\n'
             f"done << '@@'\n{jobs}\n@@\necho end"
         )
@@ -119,6 +139,6 @@ class ShellDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """TERM to the whole group, three seconds later KILL to what is left of it."""
-        jobs = "\n".join(query.id.replace(":", " ") for query in queries if query.id)
+        jobs = "\n".join(f"{query.nonce} {query.id.replace(':', ' ')}" for query in queries if query.id)
         wait = 'for i in 1 2 3 4 5 6; do [ -z "$dsp_alive" ] || { sleep 0.5; dsp_all 0; }; done'
         return f'{_TOOLS}{_KILL}{jobs}\n@@\n}}\ndsp_all TERM\n{wait}\n[ -z "$dsp_alive" ] || dsp_all KILL'

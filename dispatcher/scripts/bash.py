@@ -16,10 +16,6 @@ nobody else has taken it (the directory was purged), the file is put back at
 the end. A line that says how something ended counts only when its final dot is
 there.
 
-A task is a shell of its own (one fork, and what its command forks). It tells
-the pool through a pipe that it ends; one that cannot (`exec`, `kill -9`) is
-found dead within two seconds. Its exit code is what `wait` says.
-
 The text is for bash 3.2 and later; it forks nothing but tasks while all goes well.
 """
 
@@ -27,8 +23,10 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-#: Functions only: a script sources them, or holds them, and then calls dsp_begin, dsp_pool, dsp_task …, dsp_finish.
-FUNCTIONS = r"""
+from . import environment, pool
+
+_HEAD = r"""
+# shellcheck shell=bash disable=SC2030,SC2031,SC2034,SC2086,SC2154,SC2317
 if shopt -q expand_aliases; then dsp_aliases=yes; else dsp_aliases=; fi
 shopt -u expand_aliases nocasematch extdebug
 unset -f enable printf read test [ kill wait trap exec eval exit local set shift
@@ -67,6 +65,11 @@ dsp_begin() {
   dsp_mine="claim $dsp_native $dsp_restarts $dsp_node $$ $RANDOM$RANDOM$RANDOM"
   dsp_own=$dsp_claim.$dsp_node.$$
   printf '%s\n' "$dsp_mine" > "$dsp_own" && exec 199>> "$dsp_own" || exit 93
+  if [ -O "$dsp_own" ] && ! [ -O "${dsp_claim%/*}" ]; then
+    echo "${dsp_claim%/*} belongs to somebody else: nothing is run" >&2
+    rm -f -- "$dsp_own"
+    exit 93
+  fi
   # The exit code of ln is not trusted (a lost reply of a file server); which file has the name is.
   ln -- "$dsp_own" "$dsp_claim" 2> /dev/null
   if [ ! -e "$dsp_claim" ]; then # a file system without hard links
@@ -169,198 +172,9 @@ dsp_left() { # the script ends with code $1 before its last task has
   dsp_publish
 }
 
-# -- the user's environment -------------------------------------------------------------------------------------------
-dsp_source() { # named before file $1 of source_list is sourced
-  dsp_step="source_list: $1"
-  [ -r "$1" ] || { [ "${1#*/}" = "$1" ] && type -P -- "$1" > /dev/null; } && return 0
-  dsp_why='no such file'
-  [ ! -e "$1" ] || dsp_why='it cannot be read'
-  dsp_note "source_list: $1: $dsp_why on $dsp_node"
-}
-dsp_module() { # module $1, for entry $2 … of list $1; where a shell has not learnt the command, its own files teach it
-  local dsp_list=$1 dsp_file
-  dsp_step=$1
-  shift
-  for dsp_file in "${LMOD_PKG:-/nowhere}/init/bash" "${MODULESHOME:-/nowhere}/init/bash" /etc/profile.d/*mod*.sh; do
-    ! type module > /dev/null 2>&1 || break
-    # shellcheck disable=SC1090
-    [ ! -r "$dsp_file" ] || . "$dsp_file"
-  done
-  if ! type module > /dev/null 2>&1; then
-    dsp_note "$dsp_list: $*: there is no command module in a job's shell on $dsp_node"
-  elif module "$@"; then :; else
-    dsp_note "$dsp_list: module $*: exit code $? on $dsp_node"
-  fi
-}
+"""
 
-# -- the pool: $1 tasks at once; with $2 GPUs as many on each. The next task starts as soon as one has ended -----------
-dsp_pool() {
-  set +efu
-  IFS=$' \t\n'
-  dsp_guard again
-  dsp_width=$1 dsp_gpus=$2 dsp_nth=0 dsp_line='' dsp_beat=0 dsp_passed=''
-  dsp_lane=() dsp_busy=() dsp_head=() dsp_last=() dsp_queue=() dsp_pid=() dsp_of=() dsp_seen=() dsp_errors=()
-  mkfifo -m 600 -- "$dsp_own.fifo" && exec 198<> "$dsp_own.fifo" || exit 93
-  rm -f -- "$dsp_own.fifo"
-  [ "$dsp_gpus" -eq 0 ] || dsp_count_gpus
-  dsp_step='its tasks' dsp_pooling=yes
-  [ -z "$dsp_aliases" ] || shopt -s expand_aliases
-}
-dsp_task() { # task $1 in directory $2 appends its output to $3 and its errors to $4 (empty: not kept), and runs $5
-  local nth=$dsp_nth lane=0
-  dsp_nth=$((nth + 1))
-  [ -z "$dsp_element" ] || [ $((nth / dsp_size)) -eq "$dsp_element" ] || return 0
-  [ -z "${dsp_done[$1]}" ] || return 0
-  [ "$dsp_gpus" -eq 0 ] || lane=$((nth / dsp_width % dsp_gpus))
-  if [ "$dsp_gpus" -eq 0 ]; then
-    while [ "$dsp_running" -ge "$dsp_width" ]; do dsp_await; done
-  elif [ "${dsp_busy[lane]:-0}" -ge "$dsp_width" ]; then # it waits for its own GPU, and holds back no other
-    printf -v nth '%q ' "$@"
-    dsp_queue[${dsp_last[lane]:-0} * dsp_gpus + lane]=$nth
-    dsp_last[lane]=$((${dsp_last[lane]:-0} + 1))
-    return 0
-  fi
-  dsp_start "$lane" "$@"
-}
-dsp_start() { # in lane $1 the task $2 …
-  [ -z "$dsp_stopped" ] || return 0
-  dsp_still_mine || { dsp_stopped=fenced; return 0; }
-  dsp_seen[$2]=0
-  dsp_errors[$2]=${5:+$REMOTE_ROOT/$3/$5}
-  [ ! -s "${dsp_errors[$2]:-/}" ] || [ ! -f "${dsp_errors[$2]}" ] || dsp_seen[$2]=$(wc -c < "${dsp_errors[$2]}")
-  {
-    trap 'dsp_report' EXIT
-    trap : USR1 USR2
-    dsp_index=$2
-    case $6 in
-      *exec* | *trap*) (dsp_run "$@") ;; # these would take the report away
-      *) dsp_run "$@" ;;
-    esac
-  } < /dev/null &
-  dsp_pid[$2]=$! dsp_of[$!]=$2 dsp_lane[$2]=$1
-  dsp_busy[$1]=$((${dsp_busy[$1]:-0} + 1))
-  dsp_running=$((dsp_running + 1))
-}
-dsp_report() { { printf '%s\n' "$dsp_index" >&198; } 2> /dev/null || printf '%s\n' "$dsp_index" 1<> "/proc/$$/fd/198"; }
-dsp_run() { # a task, in a shell of its own; nothing of ours is left in its way
-  local dsp_out=$4 dsp_err=$5 dsp_command=$6
-  builtin cd -- "$REMOTE_ROOT/$3" 2> /dev/null || dsp_refuse "task_work_path: cannot enter $3"
-  dsp_room outlog "$4" "$3"
-  dsp_room errlog "$5" "$3"
-  [ "$dsp_gpus" -eq 0 ] || dsp_gpu "$1"
-  set --
-  case ${dsp_out:+o}${dsp_err:+e} in
-    oe) eval "$dsp_command" 1>> "$dsp_out" 2>> "$dsp_err" 198>&- 199>&- ;;
-    o) eval "$dsp_command" 1>> "$dsp_out" 198>&- 199>&- ;;
-    e) eval "$dsp_command" 2>> "$dsp_err" 198>&- 199>&- ;;
-    *) eval "$dsp_command" 198>&- 199>&- ;;
-  esac
-}
-dsp_refuse() { dsp_write "err $dsp_index $1"; exit 98; }
-dsp_room() { # file $2 of the key $1 needs its directory
-  case $2 in */*) [ -d "${2%/*}" ] || dsp_refuse "$1: $2: there is no directory ${2%/*} in $3" ;; esac
-}
-dsp_await() { # until a task has ended, or for two seconds
-  local line
-  if IFS= read -r -t 2 line <&198; then
-    line=$dsp_line$line dsp_line=''
-    [ -z "${dsp_pid[$line]}" ] || dsp_collect "$line"
-    return 0
-  fi
-  dsp_line=$dsp_line$line # a time-out may come in the middle of a line
-  for line in "${!dsp_pid[@]}"; do
-    [ -z "${dsp_pid[line]}" ] || kill -0 "${dsp_pid[line]}" 2> /dev/null || dsp_collect "$line"
-  done
-  case $dsp_stopped$dsp_passed in '' | fenced | *yes) ;; *) dsp_passed=yes && dsp_pass "$dsp_stopped" 0 all ;; esac
-  dsp_clock
-  [ "$dsp_time" -lt "$dsp_beat" ] || { # a sign of life
-    dsp_beat=$((dsp_time + 30))
-    ! [ "$dsp_claim" -ef /dev/fd/199 ] || touch -c -- "$dsp_claim" 2> /dev/null
-  }
-}
-dsp_collect() { # task $1 has ended
-  local code before lane=${dsp_lane[$1]}
-  while :; do
-    before=$dsp_signals
-    wait "${dsp_pid[$1]}"
-    code=$?
-    [ "$before" != "$dsp_signals" ] || break # else it is the signal that ended the wait
-  done
-  unset "dsp_of[${dsp_pid[$1]}]" "dsp_pid[$1]" "dsp_lane[$1]"
-  dsp_busy[lane]=$((dsp_busy[lane] - 1))
-  dsp_running=$((dsp_running - 1))
-  [ -z "$dsp_stopped" ] || [ "$dsp_stopped" = fenced ] || [ "$code" -ne 0 ] || code=143
-  if [ "$code" -ne 0 ]; then
-    dsp_failed=1
-    dsp_tell "${dsp_errors[$1]}" "${dsp_seen[$1]}" "err $1"
-  fi
-  unset "dsp_errors[$1]" "dsp_seen[$1]"
-  dsp_clock
-  dsp_write "task $1 $code $dsp_time ."
-  [ "$dsp_gpus" -eq 0 ] || dsp_next "$lane"
-}
-dsp_next() { # start what waits for lane $1
-  local key=$((${dsp_head[$1]:-0} * dsp_gpus + $1)) words
-  [ -n "${dsp_queue[key]}" ] || return 0
-  words=${dsp_queue[key]}
-  unset "dsp_queue[$key]"
-  dsp_head[$1]=$((${dsp_head[$1]:-0} + 1))
-  eval "dsp_start $1 $words"
-}
-dsp_tell() { # the last lines of file $1, behind what it had when it had $2 bytes, each behind the words $3
-  [ -n "$1" ] && [ -f "$1" ] || return 0
-  {
-    if [ "$2" -gt 0 ]; then tail -c "+$(($2 + 1))" -- "$1" | tail -c 1000; else tail -c 1000 -- "$1"; fi |
-      LC_ALL=C tr -d '\000\r' | LC_ALL=C sed "s/^/$3 /"
-    echo
-  } >&199 2> /dev/null
-}
-dsp_drain() { while [ "$dsp_running" -gt 0 ]; do dsp_await; done; }
-
-# -- GPUs: the nth of those that the job was given, in the words it was given them in ---------------------------------
-dsp_split() { # sets dsp_list to the words of $1
-  local IFS=$' ,\n'
-  set -f
-  # shellcheck disable=SC2206
-  dsp_list=($1)
-  set +f
-}
-dsp_local_gpus() { # sets dsp_list to the numbers that Torque or Grid Engine hand out beside the environment
-  local name all=
-  if [ -r "${PBS_GPUFILE:-/nowhere}" ]; then
-    while read -r name; do
-      case $name in "$dsp_node"-gpu* | "${dsp_node%%.*}"-gpu*) all="$all ${name##*gpu}" ;; esac
-    done < "$PBS_GPUFILE"
-  fi
-  for name in "${!SGE_HGR_@}"; do all="$all ${!name//[!0-9 ]/}"; done
-  dsp_split "$all"
-}
-dsp_gpu() { # leave GPU $1 to this task
-  local name given=
-  for name in CUDA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES ZE_AFFINITY_MASK; do
-    [ -n "${!name+set}" ] || continue
-    [ "$name" = ZE_AFFINITY_MASK ] || given=yes
-    dsp_choose "$name" "$1" "${!name}"
-  done
-  [ -z "$given" ] || return 0
-  # HIP counts from 0 in what ROCR leaves, so only one of them may choose
-  if [ -n "$ROCR_VISIBLE_DEVICES" ]; then dsp_choose ROCR_VISIBLE_DEVICES "$1" "$ROCR_VISIBLE_DEVICES"; return 0; fi
-  dsp_local_gpus
-  dsp_choose CUDA_VISIBLE_DEVICES "$1" "${dsp_list[*]}"
-  [ ${#dsp_list[@]} -gt 0 ] || export CUDA_VISIBLE_DEVICES="$1"
-}
-dsp_choose() { # in variable $1 the one with number $2 of $3
-  dsp_split "$3"
-  [ ${#dsp_list[@]} -eq 0 ] || export "$1=${dsp_list[$2 % ${#dsp_list[@]}]}"
-}
-dsp_count_gpus() {
-  local given=${CUDA_VISIBLE_DEVICES-${HIP_VISIBLE_DEVICES-$ROCR_VISIBLE_DEVICES}}
-  dsp_split "$given"
-  [ -n "$given" ] || dsp_local_gpus
-  [ ${#dsp_list[@]} -eq 0 ] || [ ${#dsp_list[@]} -ge "$dsp_gpus" ] ||
-    dsp_note "gpu_per_node: $dsp_gpus GPUs were asked for, the job was given ${#dsp_list[@]} ($given): tasks share them"
-}
-
+_END = r"""
 # -- the end ----------------------------------------------------------------------------------------------------------
 dsp_settle() { # before success is told, $1 seconds for the signal that ended the last task to reach us, too
   [ "$dsp_failed" -ne 0 ] || IFS= read -r -t "$1" dsp_line <&198 2> /dev/null || :
@@ -388,5 +202,7 @@ dsp_finish() {
 [ -z "$dsp_aliases" ] || shopt -s expand_aliases
 """
 
+#: Functions only: a script sources them, or holds them, and then calls dsp_begin, dsp_pool, dsp_task …, dsp_finish.
+FUNCTIONS = _HEAD + environment.BASH + pool.BASH + _END
 #: The name of the file that holds them beside the scripts; another text has another name.
 NAME = f"pool-{sha1(FUNCTIONS.encode(), usedforsecurity=False).hexdigest()[:8]}.bash"

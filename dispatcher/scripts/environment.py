@@ -21,12 +21,38 @@ from ..core.model import ResourcesSpec
 
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
 #: A home directory, as bash reads it at the head of a value and behind each colon.
-_HOME = re.compile(r"(?:(?<=:)|^)~(?:[A-Za-z_][\w.-]*)?(?=[/:]|\Z)")
+_HOME = re.compile(r"(?:(?<=:)|^)~(?:[A-Za-z_][\w.-]*)?(?:/|(?=:)|\Z)")
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 #: What a shell would run or put in the place of: `…`, $(…), ${X:-…}, $1, $$, $'…'.
 _LIVE = re.compile(r"`|\$(?=[({0-9$@*#?!'\"-])")
 #: What would end a command, redirect it or stand for file names, outside of quotes.
 _CONTROL = "&;|<>()*?[\n"
+#: The functions that these lines call; they use those of `bash`.
+BASH = r"""
+# -- the user's environment -------------------------------------------------------------------------------------------
+dsp_source() { # named before file $1 of source_list is sourced
+  dsp_step="source_list: $1"
+  [ -r "$1" ] || { [ "${1#*/}" = "$1" ] && type -P -- "$1" > /dev/null; } && return 0
+  dsp_why='no such file'
+  [ ! -e "$1" ] || dsp_why='it cannot be read'
+  dsp_note "source_list: $1: $dsp_why on $dsp_node"
+}
+dsp_module() { # module $1, for entry $2 … of list $1; where a shell has not learnt the command, its own files teach it
+  local dsp_list=$1 dsp_file
+  dsp_step=$1
+  shift
+  for dsp_file in "${LMOD_PKG:-/nowhere}/init/bash" "${MODULESHOME:-/nowhere}/init/bash" /etc/profile.d/*mod*.sh; do
+    ! type module > /dev/null 2>&1 || break
+    # shellcheck disable=SC1090
+    [ ! -r "$dsp_file" ] || . "$dsp_file"
+  done
+  if ! type module > /dev/null 2>&1; then
+    dsp_note "$dsp_list: $*: there is no command module in a job's shell on $dsp_node"
+  elif module "$@"; then :; else
+    dsp_note "$dsp_list: module $*: exit code $? on $dsp_node"
+  fi
+}
+"""
 _FACTS = ("number_node", "cpu_per_node", "gpu_per_node", "queue_name", "group_size")
 
 

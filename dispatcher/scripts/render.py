@@ -171,4 +171,4 @@ def _task(index: int, task: TaskSpec) -> str:
 def _end(resources: ResourcesSpec) -> str:
     """append_script runs whether or not tasks failed, and before the job counts as over."""
     append = "(\n" + "\n".join(resources.append_script) + "\n)\n" if resources.append_script else ""
-    return f'\n# end\nbuiltin cd -- "$REMOTE_ROOT"\ndsp_stop\n{append}'
+    return f'\n# end\nbuiltin cd -- "$REMOTE_ROOT" || :\ndsp_stop\n{append}'

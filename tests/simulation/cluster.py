@@ -23,8 +23,7 @@ from dispatcher.core.ports import Claim, Native
 
 from .conditions import Conditions
 
-_TASK = re.compile(r"^dsp_task_(\d+)\(\) \{$", re.MULTILINE)
-_WHERE = re.compile(r"^  cd -- \"\$REMOTE_ROOT\"/'([^']*)' ", re.MULTILINE)
+_TASK = re.compile(r"^dsp_task (\d+) ('[^']*'|\S+) ", re.MULTILINE)
 _JOB = re.compile(r"^# job (\w+):", re.MULTILINE)
 
 
@@ -49,8 +48,8 @@ class Copy:
         self.id, self.nonce = id, nonce
         found = _JOB.search(script)
         self.job = found[1] if found else ""
-        self.tasks = [int(index) for index in _TASK.findall(script)]
-        self.where = dict(zip(self.tasks, _WHERE.findall(script), strict=True))
+        self.where = {int(index): directory.strip("'") for index, directory in _TASK.findall(script)}
+        self.tasks = list(self.where)
         self.state = Native.waiting
         self.visible = at + conditions.visible_after()
         self.due = at + conditions.starts_after()
