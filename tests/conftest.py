@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ import hypothesis
 import pytest
 
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.scripts import bash
 from tests.simulation.cluster import Conditions
 from tests.simulation.faults import Killed
 from tests.simulation.simulated import Simulated
@@ -114,3 +116,17 @@ def dialect() -> str:
 @pytest.fixture
 def killed() -> type[BaseException]:
     return Killed
+
+
+@pytest.fixture
+def shellchecked() -> Callable[[Path], None]:
+    """Fails when shellcheck complains of a job script, read together with the functions that it sources."""
+
+    def check(path: Path) -> None:
+        text = path.read_text().replace(f'. "$dsp_control/{bash.NAME}" || exit 93\n', bash.FUNCTIONS)
+        # what it cannot know: functions that a trap calls, in shells of their own
+        command = ["shellcheck", "-s", "bash", "-e", "SC2030,SC2031,SC2317", "-"]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{path}:\n{done.stdout}"
+
+    return check

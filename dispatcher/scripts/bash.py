@@ -26,7 +26,6 @@ from hashlib import sha1
 from . import environment, pool
 
 _HEAD = r"""
-# shellcheck shell=bash disable=SC2030,SC2031,SC2034,SC2086,SC2154,SC2317
 if shopt -q expand_aliases; then dsp_aliases=yes; else dsp_aliases=; fi
 shopt -u expand_aliases nocasematch extdebug
 unset -f enable printf read test [ kill wait trap exec eval exit local set shift
@@ -146,6 +145,7 @@ dsp_pass() { # pass signal $1, number $2, on to the processes below the tasks; `
   for file in /proc/[0-9]*/stat; do
     { IFS= read -r line < "$file"; } 2> /dev/null || continue
     pid=${file//[!0-9]/}
+    # shellcheck disable=SC2086
     set -- "$1" "$2" "$3" ${line##*) }
     parent[pid]=$5
   done

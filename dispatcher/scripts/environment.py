@@ -118,7 +118,11 @@ def _sources(resources: ResourcesSpec) -> Iterator[str]:
 
 def check(resources: ResourcesSpec) -> None:
     """Raise ConfigError for an entry that a shell would read as more than words, and say where to write it."""
-    for key, verb in (("source_list", "source"), ("module_list", "module load"), ("module_unload_list", "module unload")):
+    for key, verb in (
+        ("source_list", "source"),
+        ("module_list", "module load"),
+        ("module_unload_list", "module unload"),
+    ):
         for entry in getattr(resources, key):
             if not entry.strip():
                 raise ConfigError(f"resources/{key}: {entry!r} is empty; take it out")
@@ -154,9 +158,11 @@ def _live(entry: str) -> str:
             quote = "" if letter == quote else quote
         elif letter in "'\"" and not quote:
             quote = letter
-        elif letter == "`" or _LIVE.match(bare, at):
-            return letter
-        elif not quote and (letter in _CONTROL or (letter == "#" and (not at or bare[at - 1].isspace()))):
+        elif (
+            letter == "`"
+            or _LIVE.match(bare, at)
+            or (not quote and (letter in _CONTROL or (letter == "#" and (not at or bare[at - 1].isspace()))))
+        ):
             return letter
     return ""
 

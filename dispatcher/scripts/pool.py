@@ -21,7 +21,7 @@ dsp_pool() {
   set +efu
   IFS=$' \t\n'
   dsp_guard again
-  dsp_width=$1 dsp_gpus=$2 dsp_nth=0 dsp_line='' dsp_beat=0 dsp_passed=''
+  dsp_width=$1 dsp_gpus=$2 dsp_size=${dsp_size:-1} dsp_nth=0 dsp_line='' dsp_beat=0 dsp_passed=''
   dsp_lane=() dsp_busy=() dsp_head=() dsp_last=() dsp_queue=() dsp_pid=() dsp_of=() dsp_seen=() dsp_errors=()
   mkfifo -m 600 -- "$dsp_own.fifo" && exec 198<> "$dsp_own.fifo" || exit 93
   rm -f -- "$dsp_own.fifo"
@@ -62,12 +62,13 @@ dsp_start() { # in lane $1 the task $2 …
     dsp_code=$?
     dsp_clock
     dsp_write "task $2 $dsp_code $dsp_time ." && dsp_told=y # at once, whatever becomes of the main shell
+    exit "$dsp_code"
   } < /dev/null &
   dsp_pid[$2]=$! dsp_of[$!]=$2 dsp_lane[$2]=$1
   dsp_busy[$1]=$((${dsp_busy[$1]:-0} + 1))
   dsp_running=$((dsp_running + 1))
 }
-dsp_report() { # also when the command calls `exit`, where the pipe is closed to it; its exit code is then not known here
+dsp_report() { # also when the command calls `exit`, where the pipe is closed to it
   { printf '%s\n' "$dsp_told$dsp_index" >&198; } 2> /dev/null ||
     printf '%s\n' "$dsp_told$dsp_index" 2> /dev/null 1<> "/proc/$$/fd/198"
 }

@@ -35,6 +35,7 @@ from .environment import script_lines, word
 #: Larger scripts are cut in two, because schedulers refuse big ones (Slurm: max_script_size, 4 MiB).
 LIMIT = 1 << 20
 
+
 class Script(msgspec.Struct, frozen=True):
     """The parts of a script, in their order."""
 
@@ -110,7 +111,7 @@ def _header(job: JobScript, dialect: Scheduler, elements: int) -> str:
 
 
 def check_header(resources: ResourcesSpec, dialect: Scheduler, template: str | None = None) -> None:
-    """Refuse at the door what would add a line to the header or break one, and what the script would not do as meant."""
+    """Refuse what would add a line to the header or break one, and what the script would not do as it was meant."""
     check_environment(resources)
     if template is not None:
         _filled(template, resources)

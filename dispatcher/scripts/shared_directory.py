@@ -56,7 +56,7 @@ def shared_fence(job: JobScript, dialect: Scheduler, elements: int) -> str:
     if elements:
         element, suffix = f"dsp_element={dialect.element}\n", ".$dsp_element"
         # An array is withdrawn as a whole; looked for after the element has its claim, so that it cannot slip through.
-        withdrawn = f'[ ! -e "$dsp_control/{job.nonce}.claim" ] || {{ dsp_over=yes; exit 0; }}\n'
+        withdrawn = f'dsp_over=yes\n[ ! -e "$dsp_control/{job.nonce}.claim" ] || exit 0\ndsp_over=\n'
     return (
         f"REMOTE_ROOT=$(readlink -f -- {word(job.place.remote_root)}) || exit 93\n"
         f"dsp_control={word(job.place.control)}\n"

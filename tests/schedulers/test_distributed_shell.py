@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,8 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
-def test_shellcheck_has_no_complaint(name: str) -> None:
-    done = subprocess.run(
-        ["shellcheck", "-s", "bash", GOLDEN / f"{name}.sub"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+def test_shellcheck_has_no_complaint(name: str, shellchecked: Callable[[Path], None]) -> None:
+    shellchecked(GOLDEN / f"{name}.sub")
 
 
 def request(nonce: str = "dn1", **what: Any) -> SubmitRequest:

@@ -26,7 +26,8 @@ def run(top: Path, dialect: str, id: str) -> Path:
     tasks = tuple((n, TaskSpec(f"echo {n} >> ran", "t")) for n in range(2))
     resources = ResourcesSpec(1, 1, 0, "", 2)
     script = render(JobScript("5f", "dn1", "dn1", Place("/n", str(top), str(home)), resources, tasks), load(dialect))
-    (home / "dn1.sub").write_text(script.text())
+    for name, text in script.files("dn1").items():
+        (home / name).write_text(text)
     env = {**os.environ, ID[dialect]: id}
     subprocess.run(["bash", str(home / "dn1.sub")], env=env, check=True, timeout=300)
     return home

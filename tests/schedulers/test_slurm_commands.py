@@ -28,7 +28,7 @@ from dispatcher.core.ports import (
 )
 from dispatcher.schedulers.slurm.array import SlurmArrayDialect
 from dispatcher.schedulers.slurm.dialect import SlurmDialect
-from dispatcher.scripts import bash
+from dispatcher.scripts import pool
 from dispatcher.scripts.render import render
 
 COUNT = """#!/bin/sh
@@ -380,7 +380,8 @@ def test_both_copies_ran_at_once(site: Site) -> None:
     commands = (f"echo begin 0 >> {root}/log; {both}", f"echo begin 1 >> {root}/log")
     tasks = tuple((n, TaskSpec(command, "t0")) for n, command in enumerate(commands))
     script = render(JobScript("5f1c", "da", "da", site.place, ResourcesSpec(1, 1, 0, "", 2), tasks), site.dialect)
-    (site.home / "da.sub").write_text(script.text())
+    for name, text in script.files("da").items():
+        (site.home / name).write_text(text)
     env = {**os.environ, "SLURM_JOB_ID": "1"}
     with subprocess.Popen(["bash", "da.sub"], cwd=site.home, env=env) as older:
         while not (root / "log").exists():
@@ -396,13 +397,13 @@ def test_both_copies_ran_at_once(site: Site) -> None:
 
 def test_a_time_out_in_the_middle_of_a_line_loses_nothing() -> None:
     """Seen on a real Slurm: a task of exactly five seconds ended without a code."""
-    loop = bash.POOL[bash.POOL.index("dsp_part=") :].replace("-t 5", "-t 0.2")
     script = f"""
+        {pool.BASH.replace("-t 2", "-t 0.2")}
         exec 198<> <(:)
-        dsp_running=1
-        dsp_ended() {{ echo "task $1 code $2"; dsp_running=0; }}
-        dsp_reap() {{ :; }}
-        (printf 12; sleep 0.5; printf ' '; sleep 0.5; printf '34\\n') >&198 &
-        {loop}"""
+        dsp_running=1 dsp_beat=9999999999 dsp_pid[1234]=1
+        dsp_clock() {{ :; }}
+        dsp_collect() {{ echo "task $1 told $2"; dsp_running=0; }}
+        (printf y; sleep 0.5; printf 12; sleep 0.5; printf '34\\n') >&198 &
+        dsp_drain"""
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=300)
-    assert done.stdout == "task 12 code 34\n"
+    assert done.stdout == "task 1234 told y\n"

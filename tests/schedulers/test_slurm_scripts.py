@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,8 @@ def test_golden(name: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRID)
-def test_shellcheck_has_no_complaint(name: str) -> None:
-    done = subprocess.run(
-        ["shellcheck", "-s", "bash", str(GOLDEN / f"{name}.sub")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+def test_shellcheck_has_no_complaint(name: str, shellchecked: Callable[[Path], None]) -> None:
+    shellchecked(GOLDEN / f"{name}.sub")
 
 
 def test_nothing_is_said_of_what_is_not_set() -> None:
