@@ -28,8 +28,8 @@ from . import environment, pool
 _HEAD = r"""
 if shopt -q expand_aliases; then dsp_aliases=yes; else dsp_aliases=; fi
 shopt -u expand_aliases nocasematch extdebug
+set +o posix +efu
 unset -f enable printf read test [ kill wait trap exec eval exit local set shift
-set +efu
 IFS=$' \t\n'
 enable . : [ break builtin cd command continue eval exec exit export kill local printf read return set shift shopt \
   source test trap unset wait || {
@@ -177,7 +177,7 @@ dsp_left() { # the script ends with code $1 before its last task has
 _END = r"""
 # -- the end ----------------------------------------------------------------------------------------------------------
 dsp_settle() { # before success is told, $1 seconds for the signal that ended the last task to reach us, too
-  [ "$dsp_failed" -ne 0 ] || IFS= read -r -t "$1" dsp_line <&198 2> /dev/null || :
+  [ "$dsp_failed" -ne 0 ] || read -r -t "$1" dsp_line <&198 2> /dev/null || :
 }
 dsp_stop() { # ended by a signal, or another copy has taken over: what becomes of the job is not ours to say
   case $dsp_stopped in

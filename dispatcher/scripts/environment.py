@@ -21,7 +21,7 @@ from ..core.model import ResourcesSpec
 
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
 #: A home directory, as bash reads it at the head of a value and behind each colon.
-_HOME = re.compile(r"(?:(?<=:)|^)~(?:[A-Za-z_][\w.-]*)?(?:/|(?=:)|\Z)")
+_HOME = re.compile(r"(?:\A|:)~(?:[A-Za-z_][\w.-]*)?(?:/|(?=:)|\Z)")
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 #: What a shell would run or put in the place of: `…`, $(…), ${X:-…}, $1, $$, $'…'.
 _LIVE = re.compile(r"`|\$(?=[({0-9$@*#?!'\"-])")

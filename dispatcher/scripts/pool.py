@@ -53,7 +53,7 @@ dsp_start() { # in lane $1 the task $2 …
   [ ! -s "${dsp_errors[$2]:-/}" ] || [ ! -f "${dsp_errors[$2]}" ] || dsp_seen[$2]=$(wc -c < "${dsp_errors[$2]}")
   {
     trap dsp_report EXIT
-    trap : USR1 USR2
+    trap : USR1 USR2 XCPU
     dsp_index=$2 dsp_told=n
     case $6 in
       *exec* | *trap*) (dsp_run "$@") ;; # these would take the report away
@@ -92,7 +92,7 @@ dsp_room() { # file $2 of the key $1 needs its directory
 }
 dsp_await() { # until a task has ended, or for two seconds
   local line
-  if IFS= read -r -t 2 line <&198; then
+  if read -r -t 2 line <&198; then # no IFS= before it: what a signal has us do meanwhile would have it, too
     line=$dsp_line$line dsp_line=''
     [ -z "${dsp_pid[${line#?}]}" ] || dsp_collect "${line#?}" "${line%"${line#?}"}"
     return 0
@@ -143,7 +143,7 @@ dsp_tell() { # the last lines of file $1, behind what it had when it had $2 byte
     if [ "$2" -gt 0 ]; then tail -c "+$(($2 + 1))" -- "$1" | tail -c 1000; else tail -c 1000 -- "$1"; fi |
       LC_ALL=C tr -d '\000\r' | LC_ALL=C sed "s/^/$3 /"
     echo
-  } >&199 2> /dev/null
+  } >&199
 }
 dsp_drain() { while [ "$dsp_running" -gt 0 ]; do dsp_await; done; }
 

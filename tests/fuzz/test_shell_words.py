@@ -54,10 +54,14 @@ TASK: dict[str, Callable[[str], Any]] = {
     "backward_files": lambda bad: (escape(bad),),
 }
 #: Fields that may not be so, by payload: everything else is taken as it is.
+LISTS = {"module_list", "module_unload_list", "source_list"}
 REFUSED: dict[str, set[str]] = {
-    **{kind: {"queue_name"} for kind in ("newline", "return", "heredoc")},
+    # what a shell would do more with than make words of it belongs into prepend_script
+    **{kind: LISTS for kind in ("and", "pipe", "redirect")},
+    **{kind: {"envs", *LISTS} for kind in ("substitution", "backticks", "index", "format")},
+    **{kind: {"queue_name", *LISTS} for kind in ("newline", "return", "heredoc")},
     # a backslash separates directories, and a quote that is never closed makes no words
-    "escape": {"module_list", "module_unload_list", "source_list", *TASK} - {"task_name"},
+    "escape": {*LISTS, *TASK} - {"task_name"},
 }
 LETTERS = "ab .-_'\"`$(){}[]*?!&|;<>#%~=,:@+^\n\t\r\x01\x7fäß→😀\u202e\u0301"
 
