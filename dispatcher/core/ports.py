@@ -17,7 +17,8 @@ from typing import NamedTuple, Protocol, Union, runtime_checkable
 
 import msgspec
 
-from .events import Cause, TaskResult
+from .claim import Claim as Claim
+from .events import Cause
 from .model import ResourcesSpec, TaskSpec
 from .possession import Possession
 
@@ -216,28 +217,6 @@ class CloudKill(msgspec.Struct, frozen=True):
 
 #: What a scheduler may ask a context; each context answers the kinds that it knows, and refuses the others.
 Call = Union[ShellText, CloudSubmit, CloudQuery, CloudDetail, CloudKill]  # noqa: UP007
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """What the job itself wrote: who runs it, which tasks ended how, and whether it is over.
-
-    `owner` is the native id of the copy that runs, `restarts` how often the site requeued it, `lines` how many whole
-    lines the claim has. `ended` is None until the exit marker is there; then it is the exit code of the whole job.
-    `stderr` has the last lines of failing tasks by position; `fenced` the native ids of copies that were turned away.
-    `notes` is what was wrong before the first task (a missing source file, a module), `log` the last lines of what the
-    script of a failed job has printed. Successes that a signal has cut short are not among `tasks`.
-    """
-
-    owner: str
-    node: str = ""
-    restarts: int = 0
-    lines: int = 0
-    tasks: tuple[TaskResult, ...] = ()
-    ended: int | None = None
-    stderr: dict[int, str] = {}
-    fenced: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    log: str = ""
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ TASK: dict[str, Callable[[str], Any]] = {
 LISTS = {"module_list", "module_unload_list", "source_list"}
 REFUSED: dict[str, set[str]] = {
     # what a shell would do more with than make words of it belongs into prepend_script
-    **{kind: LISTS for kind in ("and", "pipe", "redirect")},
+    **dict.fromkeys(("and", "pipe", "redirect"), LISTS),
     **{kind: {"envs", *LISTS} for kind in ("substitution", "backticks", "index", "format")},
     **{kind: {"queue_name", *LISTS} for kind in ("newline", "return", "heredoc")},
     # a backslash separates directories, and a quote that is never closed makes no words

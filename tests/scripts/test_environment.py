@@ -64,7 +64,7 @@ def test_plain_words_are_taken(key: str, value: Any) -> None:
     [("~", "/home"), ("~/bin:/x:~/y", "/home/bin:/x:/home/y"), ("a~/b", "a~/b"), ("~/a b:$X", "/home/a b:x"), ("", "")],
 )
 def test_home_is_expanded_where_bash_expands_it_in_an_assignment(value: str, shown: str) -> None:
-    script = f"export V={with_home(value)}; printf %s \"$V\""
+    script = f'export V={with_home(value)}; printf %s "$V"'
     env = {"HOME": "/home", "X": "x"}
     assert subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True).stdout == shown
 
@@ -111,9 +111,7 @@ def test_a_missing_directory_of_a_log_is_named(tmp_path: Path, task: dict[str, s
 def test_a_script_that_is_left_before_its_tasks_says_where(tmp_path: Path, what: dict[str, Any], step: str) -> None:
     (tmp_path / "leaves.sh").write_text("exit\n")
     run(tmp_path, job(tmp_path, "touch ../ran", spec=resources(**what)))
-    assert claim(tmp_path).notes == (
-        f"the script ended in {step}, before its tasks: something there exits or fails",
-    )
+    assert claim(tmp_path).notes == (f"the script ended in {step}, before its tasks: something there exits or fails",)
     assert (claim(tmp_path).ended, claim(tmp_path).tasks) == (1, ())
     assert not (tmp_path / "ran").exists()
 

@@ -12,7 +12,9 @@ from .test_render import claim, job, resources, run
 
 NAMES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 SPEC = resources(gpu_per_node=2, strategy=Strategy(if_cuda_multi_devices=True))
-SHOW = "echo \"= ${CUDA_VISIBLE_DEVICES--} ${HIP_VISIBLE_DEVICES--} ${ROCR_VISIBLE_DEVICES--} ${ZE_AFFINITY_MASK--}\" > gpu"
+SHOW = f'echo "= {" ".join("${" + name + "--}" for name in NAMES)}" > gpu'
+    'echo "= ${CUDA_VISIBLE_DEVICES--} ${HIP_VISIBLE_DEVICES--} ${ROCR_VISIBLE_DEVICES--} ${ZE_AFFINITY_MASK--}" > gpu'
+)
 
 
 def shown(root: Path, given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -56,9 +58,7 @@ def test_torque_hands_them_out_in_a_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_fewer_than_asked_for_are_shared_and_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(tmp_path, {"CUDA_VISIBLE_DEVICES": "4"}, monkeypatch) == ["4 - - -", "4 - - -"]
-    assert claim(tmp_path).notes == (
-        "gpu_per_node: 2 GPUs were asked for, the job was given 1 (4): tasks share them",
-    )
+    assert claim(tmp_path).notes == ("gpu_per_node: 2 GPUs were asked for, the job was given 1 (4): tasks share them",)
 
 
 def test_a_long_task_holds_back_no_other_gpu(tmp_path: Path) -> None:
