@@ -13,8 +13,6 @@ from .test_render import claim, job, resources, run
 NAMES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 SPEC = resources(gpu_per_node=2, strategy=Strategy(if_cuda_multi_devices=True))
 SHOW = f'echo "= {" ".join("${" + name + "--}" for name in NAMES)}" > gpu'
-    'echo "= ${CUDA_VISIBLE_DEVICES--} ${HIP_VISIBLE_DEVICES--} ${ROCR_VISIBLE_DEVICES--} ${ZE_AFFINITY_MASK--}" > gpu'
-)
 
 
 def shown(root: Path, given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -67,8 +67,7 @@ def test_after_a_signal_no_success_counts_and_nothing_is_started(tmp_path: Path,
 
 
 def test_successes_before_the_last_seconds_are_kept() -> None:
-    lines = [
-        "claim 1 0 n 2 3",
+    tasks = [
         "task 0 0 100 .",
         "task 1 0 196 .",
         "task 2 3 197 .",
