@@ -18,7 +18,7 @@ PACKAGE = ROOT / "dispatcher"
 #: The rooms from the doors down; a module imports from its own room and from those below.
 ROOMS = (
     ("__main__",),
-    ("cli", "testing"),
+    ("cli", "testing", "compat"),
     ("__init__", "api"),
     ("schema", "report"),
     ("run",),

@@ -5,6 +5,8 @@ Machine(batch_type="slurm", …)  ->  Slurm(…)
 
 from __future__ import annotations
 
+from typing import Any
+
 from .machine import Machine
 
 
@@ -53,9 +55,21 @@ class Bohrium(Machine):
 
     alias = ("Lebesgue", "DpCloudServer")
 
+    @property
+    def input_data(self) -> dict[str, Any]:
+        """Settings of the cloud job (remote_profile/input_data); what is changed in it holds for later runs."""
+        profile = {} if self.context is None else self.context.remote_profile
+        found: dict[str, Any] = profile.setdefault("input_data", {})
+        return found
+
 
 class OpenAPI(Machine):
     """Bohrium through its open API."""
+
+    @property
+    def input_data(self) -> dict[str, Any]:
+        """Settings of the cloud job: the remote_profile itself."""
+        return {} if self.context is None else self.context.remote_profile
 
 
 DpCloudServer = Lebesgue = Bohrium

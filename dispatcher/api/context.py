@@ -54,13 +54,43 @@ class BaseContext:
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        self.init_local_root = _directory(local_root, "machine/local_root")
+        self.init_local_root = local_root
         self.init_remote_root = None if remote_root is None else _directory(remote_root, "machine/remote_root")
         self.remote_profile: dict[str, Any] = deepcopy(dict(remote_profile))
         self.submission: Bound | None = None
-        # fixed now: a later change of the working directory does not move the project
-        self._local = absolute(self.init_local_root)
         self._opened: Context | None = None
+
+    def __new__(cls, *args: Any, context_type: str = "", **kwargs: Any) -> BaseContext:
+        """`BaseContext(context_type=…, …)` makes an object of the class that is named."""
+        return super().__new__(find(context_type) if cls is BaseContext and context_type else cls)
+
+    @property
+    def init_local_root(self) -> str:
+        """The project directory as it was given; a program may set another one, until jobs run."""
+        return self._given
+
+    @init_local_root.setter
+    def init_local_root(self, value: Any) -> None:
+        self._given = _directory(value, "machine/local_root")
+        self._local = absolute(self._given)  # a later change of the working directory does not move the project
+
+    @property
+    def temp_local_root(self) -> str:
+        """The project directory, absolute; setting it is setting init_local_root."""
+        return self._local
+
+    @temp_local_root.setter
+    def temp_local_root(self, value: Any) -> None:
+        self.init_local_root = value
+
+    @property
+    def temp_remote_root(self) -> str | None:
+        """The directory in which submissions get theirs, as init_remote_root."""
+        return self.init_remote_root
+
+    @temp_remote_root.setter
+    def temp_remote_root(self, value: Any) -> None:
+        self.init_remote_root = None if value is None else _directory(value, "machine/remote_root")
 
     @classmethod
     def load_from_dict(cls, context_dict: Mapping[str, Any]) -> BaseContext:
@@ -97,11 +127,13 @@ class BaseContext:
     @property
     def profile(self) -> dict[str, Any]:
         """What was given for connecting, under its real names. Holds secrets. Raises ConfigError for a bad key."""
-        from ..schema import check
+        from ..schema import tolerated
 
         name = type(self).__name__
         tree = self.machine_arginfo().sub_fields["remote_profile"]
-        return profiles.as_given(name, self.remote_profile, check(self.remote_profile, tree, "machine/remote_profile"))
+        return profiles.as_given(
+            name, self.remote_profile, tolerated(self.remote_profile, tree, "machine/remote_profile")
+        )
 
     def spec(self) -> MachineSpec:
         """Where it is, without the profile."""

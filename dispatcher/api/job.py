@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from ..core.errors import ConfigError
 from ..core.model import job_hash, task_keys
-from ..schema import rules
+from ..schema import lenience
 from .resources import Resources
 from .roles import JobOwner
 from .status import JobStatus
@@ -35,6 +35,7 @@ class Job:
     """
 
     __slots__ = (
+        "__dict__",  # what programs set on their own; made when they do
         "_hash",
         "_uuid",
         "fail_count",
@@ -76,6 +77,11 @@ class Job:
         return self._uuid
 
     @property
+    def failure_reason(self) -> str | None:
+        """As get_last_error_message, as last looked at."""
+        return None if self.submission is None else self.submission.explain(self)
+
+    @property
     def script_file_name(self) -> str:
         """Name for the job's script, `<job_hash>.sub`."""
         return f"{self.job_hash}.sub"
@@ -95,7 +101,7 @@ class Job:
         if len(job_dict) != 1:
             raise ConfigError(f"job: expected one key, the hash of the job, got {len(job_dict)}")
         (content,) = job_dict.values()
-        rules.only(content, _KEYS, "job")
+        content = lenience.known(content, _KEYS, "job")
         for key in _KEYS[:2]:
             if key not in content:
                 raise ConfigError(f"job/{key}: missing, and it must be given")

@@ -20,7 +20,7 @@ from .. import schedulers
 from ..core.errors import ConfigError
 from ..core.keys import Profile
 from ..core.model import MachineSpec
-from ..schema import profiles, rules
+from ..schema import lenience, profiles, rules
 from .context import BaseContext, find
 from .roles import JobMember, JobOwner
 from .scripts import Scripts
@@ -97,13 +97,13 @@ class Machine(Scripts):
 
     def check(self, path: str = "machine") -> dict[str, Any]:
         """All parameters with their defaults; ConfigError for the first one, by its path, that is not allowed."""
-        from ..schema import check, machine_arginfo
+        from ..schema import machine_arginfo, tolerated
 
         if self.context is None:
             raise ConfigError(
                 f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}"
             )
-        return check(self.serialize_with_secrets(), machine_arginfo(), path)
+        return tolerated(self.serialize_with_secrets(), machine_arginfo(), path)
 
     # -- in and out ---------------------------------------------------------------------------------------------
 
@@ -131,15 +131,17 @@ class Machine(Scripts):
         from .. import schema
 
         data = schema.resolve_refs(data, allow_ref)
-        checked = schema.check(data, schema.machine_arginfo(), where)
+        checked = schema.tolerated(data, schema.machine_arginfo(), where)
         given = profiles.as_given(checked["context_type"], data.get("remote_profile", {}), checked["remote_profile"])
         return cls.deserialize({**checked, "remote_profile": given})
 
     @classmethod
     def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
         """The machine that `serialize` wrote; what its remote_profile lacks is missed when it is used."""
-        rules.only(machine_dict, _ALL, "machine")
-        given = {key: value for key, value in machine_dict.items() if key != "create_remote_root"}
+        given = lenience.known(machine_dict, _ALL, "machine")
+        given.pop("create_remote_root", None)
+        if cls is Machine and "batch_type" not in given:
+            raise ConfigError(f"machine/batch_type: missing; one of {', '.join(sorted(cls.options))}")
         return _kind(given.get("batch_type", cls.__name__))(**given)
 
     def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
 from ..core.model import ResourcesSpec
-from ..schema import rules
+from ..schema import lenience
 from ..schema.reading import resources_spec
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class Resources:
 
     def check(self, path: str = "resources") -> dict[str, Any]:
         """All parameters; ConfigError for the first one, by its path, that is not allowed, or not with the others."""
-        from ..schema import check, resources_arginfo
+        from ..schema import resources_arginfo, tolerated
 
-        return check(self.serialize(), resources_arginfo(detail_kwargs=False), path)
+        return tolerated(self.serialize(), resources_arginfo(detail_kwargs=False), path)
 
     @classmethod
     def load_from_json(cls, json_file: str | PathLike[str]) -> Resources:
@@ -134,13 +134,13 @@ class Resources:
     def _loaded(cls, data: Mapping[str, Any], allow_ref: bool, where: str) -> Resources:
         from .. import schema
 
-        checked = schema.check(schema.resolve_refs(data, allow_ref), schema.resources_arginfo(), where)
+        checked = schema.tolerated(schema.resolve_refs(data, allow_ref), schema.resources_arginfo(), where)
         return cls(**checked)
 
     @classmethod
     def deserialize(cls, resources_dict: Mapping[str, Any]) -> Resources:
         """The resources that `serialize` wrote. Raises ConfigError for a key it does not know or does not find."""
-        rules.only(resources_dict, (*KEYS, "batch_type"), "resources")
+        resources_dict = lenience.known(resources_dict, (*KEYS, "batch_type"), "resources")
         for key in KEYS[:5]:
             if key not in resources_dict:
                 raise ConfigError(f"resources/{key}: missing, and it must be given")
@@ -177,7 +177,7 @@ def _own(extra: dict[str, Any]) -> Any:
     if "kwargs" not in extra:
         return extra
     kwargs = extra.pop("kwargs")
-    rules.only(extra, KEYS, "resources")
+    lenience.known(extra, KEYS, "resources")
     return kwargs
 
 

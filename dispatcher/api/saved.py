@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ..core.errors import ConfigError
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.plan import plan
-from ..schema import rules
+from ..schema import lenience
 from .job import Job
 from .machine import Machine
 from .resources import Resources
@@ -67,7 +67,7 @@ def written(
 
 def read(kind: Callable[..., _Made], data: Mapping[str, Any], machine: Machine | None) -> _Made:
     """The submission that a dictionary describes."""
-    rules.only(data, _KEYS, "submission")
+    data = lenience.known(data, _KEYS, "submission")
     for key in ("work_base", "resources"):
         if key not in data:
             raise ConfigError(f"submission/{key}: missing, and it must be given")

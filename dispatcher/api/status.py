@@ -17,4 +17,5 @@ class JobStatus(IntEnum):
     terminated = 4
     finished = 5
     completing = 6
+    failed = 7  # of DPDispatcher 1.1, for programs that compare with it; a job that failed for good is `terminated`
     unknown = 100

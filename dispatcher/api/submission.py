@@ -11,7 +11,7 @@ call, the states of jobs and tasks are what the journal says.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..core.errors import ConfigError, FailedJob, JobsFailed
-from ..core.failure import failed_job
+from ..core.errors import ConfigError, JobsFailed
 from ..core.keys import HASH
-from ..core.model import JobSpec, MachineSpec, SubmissionSpec
+from ..core.model import JobSpec, MachineSpec, SubmissionSpec, plan_hash
 from ..core.plan import plan
 from . import saved
+from .failures import Failures
+from .following import Follower
 from .job import Job
 from .machine import Machine
 from .resources import Resources
@@ -32,7 +33,6 @@ from .status import JobStatus
 from .task import Task, path, paths
 
 if TYPE_CHECKING:
-    from ..core.lifecycle import Progress
     from ..run.session import Session
 
 _NOWHERE = MachineSpec("", "", "")
@@ -45,7 +45,7 @@ def _without_profile(machine: Machine) -> dict[str, Any]:
 _CLEAN = {True: True, False: False, "always": True, "on_success": True, "never": False}
 
 
-class Submission:
+class Submission(Failures):
     """A set of tasks below one directory (manual, "dpdispatcher.Submission").
 
     `work_base` is that directory, below the machine's local_root; the common files are relative to it. `resources`
@@ -85,7 +85,8 @@ class Submission:
         self._planned: tuple[JobSpec, ...] = ()
         self._positions: dict[str, tuple[int, ...]] = {}
         self._tasks: list[Task] = []
-        self._progress: Mapping[str, Progress] = {}
+        self._progress = {}
+        self._removed: set[str] = set()
         self._hash = ""
         self.register_task_list(task_list)
         if machine is not None:
@@ -175,6 +176,11 @@ class Submission:
         """The hash as it was last computed, so that it stays the same while a run goes on; see get_hash."""
         return self._hash or self.get_hash()
 
+    @property
+    def local_root(self) -> str | None:
+        """Absolute: where its tasks' files are on this side; None without a machine."""
+        return None if self.machine is None or self.machine.context is None else self.machine.context.local_root
+
     # -- running ------------------------------------------------------------------------------------------------
 
     def run_submission(
@@ -197,14 +203,18 @@ class Submission:
         """
         if clean not in _CLEAN:
             raise ConfigError(f"clean: {clean!r} is not known; use True, False, 'always', 'never' or 'on_success'")
-        with self._session() as session:
-            session.run(
-                check_interval=check_interval,
-                exit_on_submit=exit_on_submit,
-                dry_run=dry_run,
-                clean=_CLEAN[clean],
-                stop_on_failure=self.stop_on_failure,
-            )
+        try:
+            with self._session() as session:
+                session.run(
+                    check_interval=check_interval,
+                    exit_on_submit=exit_on_submit,
+                    dry_run=dry_run,
+                    clean=_CLEAN[clean],
+                    stop_on_failure=self.stop_on_failure,
+                )
+        except JobsFailed as error:
+            if not {job.job for job in error.jobs} <= self._removed:  # by the program itself, meanwhile
+                raise
         return self.serialize()
 
     async def async_run_submission(self, **kwargs: Any) -> dict[str, Any]:
@@ -216,18 +226,36 @@ class Submission:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
+        from ..run import steering
+        from ..run.environment import real_environment
         from ..run.session import open_session
 
-        machine = self._machine()
-        profile = machine.profile
+        profile = self._machine().profile
         if not self.belonging_jobs:
             self.generate_jobs()
-        with open_session(self.spec(), profile, jobs=self._planned, previous=self.previous_submission_hash) as session:
+        spec = self.spec()
+        follower, steered = self._follower(), steering.Steered(plan_hash(spec))
+        environment = real_environment(sleep=steered.sleep, show=follower.changed)
+        with open_session(spec, profile, self._planned, environment, self.previous_submission_hash) as session:
             self._hash = session.submission
+            follower.begin(session.submission, session.progress)
             try:
-                yield session
+                with steered.over(session):
+                    yield session
             finally:
-                self._show(session.progress)
+                self._progress = dict(session.progress)
+                follower.show(session.progress)
+
+    def _act(self, act: Callable[[Session], None]) -> None:
+        """Do it in the session that this process has open, by the thread at work on it; else in one opened for it."""
+        from ..run import steering
+
+        if self.machine is None or not self.belonging_jobs or not steering.ask(plan_hash(self.spec()), act):
+            with self._session() as session:
+                act(session)
+
+    def _follower(self) -> Follower:
+        return Follower(self.belonging_jobs, self._tasks, self._positions)
 
     def refresh(self) -> bool:
         """Read the states off the journal, without asking the scheduler; False when there is no journal."""
@@ -236,29 +264,24 @@ class Submission:
         if not self.belonging_jobs:
             self.generate_jobs()
         progress = read_progress(self.spec())
-        self._show(progress)
-        return bool(progress)
-
-    def _show(self, progress: Mapping[str, Progress]) -> None:
-        """Put what is known onto the jobs and tasks."""
         self._progress = dict(progress)
-        for job in self.belonging_jobs:
-            if found := progress.get(job.job_hash):
-                job.job_state = JobStatus[found.state.value]
-                job.job_id, job.fail_count = found.id, found.fails
-                for index, position in enumerate(self._positions[job.job_hash]):
-                    done = found.done >> index & 1
-                    self._tasks[position].task_state = JobStatus.finished if done else job.job_state
+        self._follower().show(progress)
+        return bool(progress)
 
     def update_submission_state(self) -> None:
         """One look at all jobs that are in the queue; nothing is submitted. Raises SubmissionBusy."""
-        with self._session() as session:
-            session.observe()
+        self._act(lambda session: session.observe())
 
     def handle_unexpected_submission_state(self) -> None:
-        """Submit what is due, and again what failed and may be tried again; do not wait. Raises as run_submission."""
-        with self._session() as session:
-            session.run(exit_on_submit=True, clean=False, stop_on_failure=self.stop_on_failure)
+        """Submit what is due, and again what failed and may be tried again; do not wait. Raises as run_submission.
+
+        A run that is at work in this process does so by itself.
+        """
+        from ..run import steering
+
+        if not steering.ask(plan_hash(self.spec()), lambda session: None):
+            with self._session() as session:
+                session.run(exit_on_submit=True, clean=False, stop_on_failure=self.stop_on_failure)
 
     def check_all_finished(self) -> bool:
         """True when every job is finished, as last looked at."""
@@ -276,10 +299,17 @@ class Submission:
         return finished >= (1 - ratio_unfinished) * len(self.belonging_tasks)
 
     def remove_unfinished_tasks(self) -> None:
-        """End the jobs that are not finished, and keep only finished tasks on this object."""
-        with self._session() as session:
-            session.kill()
-            session.observe()
+        """End the jobs that are not finished, and keep only finished tasks on this object.
+
+        Asked for while run_submission is at work (by a signal handler, or another thread), that run ends without error.
+        """
+        self._act(self._remove_unfinished)
+
+    def _remove_unfinished(self, session: Session) -> None:
+        self._removed |= {name for name, job in session.progress.items() if job.state.value != "finished"}
+        session.kill()
+        session.observe()
+        self._follower().show(session.progress)
         self.belonging_tasks = [task for task in self.belonging_tasks if task.task_state is JobStatus.finished]
         for job in self.belonging_jobs:
             job.job_task_list = [task for task in job.job_task_list if task.task_state is JobStatus.finished]
@@ -289,31 +319,22 @@ class Submission:
 
     def kill(self, *jobs: Job) -> None:
         """End these jobs, all when none is named, with everything they started."""
-        with self._session() as session:
+
+        def end(session: Session) -> None:
             session.kill(*(job.job_hash for job in jobs))
             session.observe()
 
+        self._act(end)
+
     def upload_jobs(self) -> None:
         """Send the forward files and verify them."""
-        with self._session() as session:
-            session.upload()
+        self._act(lambda session: session.upload())
 
     def download_jobs(self) -> None:
         """Bring back what finished tasks promised, and what may explain the others. Raises ResultMissing."""
-        with self._session() as session:
-            session.download()
+        self._act(lambda session: session.download())
 
-    def try_download_result(self) -> None:
-        """As download_jobs."""
-        self.download_jobs()
-
-    def try_download_error_info(self) -> None:
-        """As download_jobs: it brings what explains failed tasks, too."""
-        self.download_jobs()
-
-    def failed_jobs(self) -> list[Job]:
-        """Jobs whose last attempt ended without success, as last looked at."""
-        return [job for job in self.belonging_jobs if job.job_state is JobStatus.terminated]
+    try_download_result = try_download_error_info = download_jobs
 
     def raise_for_failed_jobs(self) -> None:
         """Raise JobsFailed when there are failed jobs, as last looked at."""
@@ -321,27 +342,9 @@ class Submission:
             reported = [self._reported(job) for job in failed]
             raise JobsFailed(reported, len(self.belonging_jobs), self.submission_hash, "run again to try them again")
 
-    def _reported(self, job: Job) -> FailedJob:
-        return failed_job(self._progress[job.job_hash], [task.spec() for task in job.job_task_list])
-
     def clean_jobs(self) -> None:
         """Remove the remote files of a run whose results are all here; of any other nothing is removed."""
-        with self._session() as session:
-            session.clean()
-
-    def exit_code(self, job: Job) -> int | None:
-        """Exit code of a job's last attempt as last looked at; None while it is not over, or when nobody knows."""
-        found = self._progress.get(job.job_hash)
-        if found is None:
-            return None
-        if job.job_state is JobStatus.finished:
-            return 0
-        return found.cause.code if found.cause else None
-
-    def explain(self, job: Job) -> str | None:
-        """Why a job's last attempt failed, as last looked at; None when it did not."""
-        found = self._progress.get(job.job_hash)
-        return None if found is None or found.cause is None else f"{found.cause}\n{found.cause.stderr}".rstrip()
+        self._act(lambda session: session.clean())
 
     # -- in and out ---------------------------------------------------------------------------------------------
 

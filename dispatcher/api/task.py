@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
 from ..core.model import TaskSpec, digest
-from ..schema import rules
+from ..schema import lenience, rules
 from .status import JobStatus
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Task:
     """
 
     __slots__ = (
+        "__dict__",  # what programs set on their own; made when they do
         "backward_files",
         "command",
         "errlog",
@@ -91,12 +92,12 @@ class Task:
     def _loaded(cls, data: Mapping[str, Any], allow_ref: bool, where: str) -> Task:
         from .. import schema
 
-        return cls(**schema.check(schema.resolve_refs(data, allow_ref), schema.task_arginfo(), where))
+        return cls(**schema.tolerated(schema.resolve_refs(data, allow_ref), schema.task_arginfo(), where))
 
     @classmethod
     def deserialize(cls, task_dict: Mapping[str, Any]) -> Task:
         """The task that `serialize` wrote. Raises ConfigError for a key it does not know or does not find."""
-        rules.only(task_dict, _ALL, "task")
+        task_dict = lenience.known(task_dict, _ALL, "task")
         for key in ("command", "task_work_path"):
             if key not in task_dict:
                 raise ConfigError(f"task/{key}: missing, and it must be given")

@@ -33,6 +33,7 @@ VERBS = {
     "submission": "fetch logs and results, clean, or reset, after a run",
     "schedulers": "the batch systems, and how their states are read",
     "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",
+    "compat": "run programs that import dpdispatcher, unchanged; install or remove that name",
     "selftest": "try a cluster with small tasks: nothing twice, nothing lost, whatever is killed",
 }
 

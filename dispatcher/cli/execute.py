@@ -17,7 +17,7 @@ import msgspec
 
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
 from ..run.session import Session, open_session
-from ..schema.reading import Requested
+from ..schema.reading import Requested, Tell
 from .display import JsonLines, PlainLines
 from .monitor import Display, Monitor
 from .report import Tally, count, duration, pairs, tally
@@ -27,6 +27,7 @@ from .say import on_terminal, paint, say, say_json, warn
 def arguments(parser: ArgumentParser) -> None:
     """The options of every verb that carries out a submission."""
     parser.add_argument("--allow-ref", action="store_true", help="follow $ref to other files")
+    parser.add_argument("--allow-unknown-keys", action="store_true", help="warn of keys that nothing reads, and go on")
     parser.add_argument("--dry-run", action="store_true", help="stage the files, write the job scripts, submit nothing")
     parser.add_argument("--exit-on-submit", action="store_true", help="stop watching once every job is submitted")
     parser.add_argument("--no-clean", action="store_true", help="keep what was made on the execution side")
@@ -42,6 +43,11 @@ def arguments(parser: ArgumentParser) -> None:
         "--check-interval", type=seconds, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
     )
     parser.add_argument("--json", action="store_true", help="print lines of JSON, for programs")
+
+
+def tolerance(args: Namespace) -> Tell | None:
+    """What is done with a key that nothing reads: told, when that is allowed; else it is a mistake."""
+    return (lambda message: warn(f"dispatcher: warning: {message}\n")) if args.allow_unknown_keys else None
 
 
 def seconds(text: str) -> float:

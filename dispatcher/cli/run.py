@@ -27,7 +27,7 @@ from typing import Any
 
 from ..core.errors import ConfigError, InputMissing
 from ..files.texts import read_text
-from ..schema.reading import Requested, read
+from ..schema.reading import Requested, Tell, read
 
 EXAMPLES = """\
 examples:
@@ -55,12 +55,12 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Carry it out."""
-    from .execute import execute
+    from .execute import execute, tolerance
 
-    return execute(read_script(args.script, args.allow_ref), args)
+    return execute(read_script(args.script, args.allow_ref, tolerance(args)), args)
 
 
-def read_script(name: str, allow_ref: bool) -> Requested:
+def read_script(name: str, allow_ref: bool, tell: Tell | None = None) -> Requested:
     """What a script asks for; its copy for the execution side is written to the local side."""
     from ..schema.documents import resolve_refs
 
@@ -68,7 +68,7 @@ def read_script(name: str, allow_ref: bool) -> Requested:
     table = dict(resolve_refs(metadata(text, name), allow_ref, Path(name).parent))
     staged = f"script_{sha1(text.encode(), usedforsecurity=False).hexdigest()}.py"
     local = _local(table)
-    requested = read(completed(table, staged, local), f"{name}: submission")
+    requested = read(completed(table, staged, local), f"{name}: submission", tell)
     _stage(local / staged, text)
     return requested
 

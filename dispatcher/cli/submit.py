@@ -31,6 +31,6 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Carry it out."""
     from ..schema.reading import read_file
-    from .execute import execute
+    from .execute import execute, tolerance
 
-    return execute(read_file(args.file, args.allow_ref), args)
+    return execute(read_file(args.file, args.allow_ref, tolerance(args)), args)

@@ -4,12 +4,12 @@
       ->  ConfigError: submission/resources/gpu_per_nod: unknown key; did you mean 'gpu_per_node'? …
 
 The same aliases, defaults and comments as dargs has, but unknown keys are
-mistakes, `true` is no number, and a secret is never shown.
+mistakes (or told, where programs ask), `true` is no number, and a secret is never shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from types import NoneType
 from typing import Any, get_origin
@@ -17,29 +17,40 @@ from typing import Any, get_origin
 from .. import schedulers
 from ..core.errors import ConfigError
 from . import profiles, rules
+from .lenience import Lenient
 from .trees import NO_DEFAULT, Argument, Closed, Variant, kwargs_arginfo, resources_arginfo
 
+#: What is done with the keys of a dictionary, given those that are known and its path.
+Unknown = Callable[[Mapping[Any, Any], Collection[str], str], None]
 
-def check(data: Mapping[str, Any], argument: Argument, path: str = "", strict: bool = True) -> dict[str, Any]:
+
+def check(
+    data: Mapping[str, Any],
+    argument: Argument,
+    path: str = "",
+    strict: bool = True,
+    tell: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
     """The data with aliases resolved, defaults filled in and comments left out; nothing given is changed.
 
     `path` begins every message and is the name of the argument by default. Keys that start with `_`, and
     `$schema`, are comments, but not among the user's own names (envs, input_data). With `strict=False` unknown
-    keys are left out without a word, as the manual's system does. Raises ConfigError that names the key by its
-    full path.
+    keys are left out, and each is told once in a process, with the nearest one that is known; those that DPDispatcher
+    knows are left out without a word. Raises ConfigError that names the key by its full path.
     """
     if argument.name == "resources" and isinstance(data, Mapping) and "batch_type" not in data:
         argument = resources_arginfo(detail_kwargs=False)
-    checked: dict[str, Any] = _value(argument, data, path or argument.name, strict)
+    unknown: Unknown = rules.only if strict else Lenient(tell).only
+    checked: dict[str, Any] = _value(argument, data, path or argument.name, unknown)
     return checked
 
 
-def _value(argument: Argument, value: Any, path: str, strict: bool) -> Any:
+def _value(argument: Argument, value: Any, path: str, unknown: Unknown) -> Any:
     _typed(argument, value, path)
     if argument.repeat:
-        value = [_element(argument, item, f"{path}/{nth}", strict) for nth, item in enumerate(value)]
+        value = [_element(argument, item, f"{path}/{nth}", unknown) for nth, item in enumerate(value)]
     elif argument.sub_fields or argument.sub_variants or isinstance(argument, Closed):
-        value = _inside(argument, value, path, strict)
+        value = _inside(argument, value, path, unknown)
     else:
         value = deepcopy(value)
     if argument.extra_check is not None and not argument.extra_check(value):
@@ -47,30 +58,29 @@ def _value(argument: Argument, value: Any, path: str, strict: bool) -> Any:
     return value
 
 
-def _element(argument: Argument, value: Any, path: str, strict: bool) -> dict[str, Any]:
+def _element(argument: Argument, value: Any, path: str, unknown: Unknown) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{path}: expected a dict, got {rules.said(value)}")
-    return _inside(argument, value, path, strict)
+    return _inside(argument, value, path, unknown)
 
 
-def _inside(argument: Argument, data: Mapping[Any, Any], path: str, strict: bool) -> dict[str, Any]:
+def _inside(argument: Argument, data: Mapping[Any, Any], path: str, unknown: Unknown) -> dict[str, Any]:
     """The keys of a dictionary, each by its argument."""
     given = {key: value for key, value in data.items() if not _comment(key)}
     known = dict(argument.sub_fields)
     for variant in argument.sub_variants.values():
         known |= _chosen(variant, given, path)
     given = _without_aliases(known, given, path)
-    if strict:
-        rules.only(given, known, path)
+    unknown(given, known, path)
     checked: dict[str, Any] = {}
     for name, key in known.items():
         if name in given:
-            checked[name] = _value(key, given[name], f"{path}/{name}", strict)
+            checked[name] = _value(key, given[name], f"{path}/{name}", unknown)
         elif not key.optional:
             raise ConfigError(f"{path}/{name}: missing, and it must be given: {key.doc}")
         elif key.default is not NO_DEFAULT:
             checked[name] = deepcopy(key.default)
-    _together(argument.name, checked, path)
+    _together(argument.name, checked, path, unknown)
     return checked
 
 
@@ -162,7 +172,7 @@ def _shown(value: Any, path: str) -> str:
 # -- values together ------------------------------------------------------------------------------------------------
 
 
-def _together(name: str, values: dict[str, Any], path: str) -> None:
+def _together(name: str, values: dict[str, Any], path: str, unknown: Unknown) -> None:
     """What must hold between the keys of one dictionary."""
     if name == "resources":
         rules.cuda(values, path)
@@ -170,7 +180,7 @@ def _together(name: str, values: dict[str, Any], path: str) -> None:
     elif name == "machine":
         _placed(values, path)
     elif name == "submission":
-        _understood(values, path)
+        _understood(values, path, unknown)
 
 
 def _placed(machine: dict[str, Any], path: str) -> None:
@@ -185,9 +195,9 @@ def _placed(machine: dict[str, Any], path: str) -> None:
         )
 
 
-def _understood(submission: dict[str, Any], path: str) -> None:
+def _understood(submission: dict[str, Any], path: str, unknown: Unknown) -> None:
     """The kwargs must be those of the machine's batch system, unless a header template reads its own."""
     resources = submission["resources"]
     if "customized_script_header_template_file" not in resources.get("strategy", {}):
         kwargs = kwargs_arginfo(submission["machine"]["batch_type"])
-        resources["kwargs"] = _value(kwargs, resources["kwargs"], f"{path}/resources/kwargs", strict=True)
+        resources["kwargs"] = _value(kwargs, resources["kwargs"], f"{path}/resources/kwargs", unknown)

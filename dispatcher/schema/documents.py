@@ -153,10 +153,13 @@ def _written_out(found: Any, limit: int, path: str | Path) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]], path: str | Path) -> dict[str, Any]:
+    """A comment may be written as often as one likes."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        _twice(path, next(name for name in names if names.count(name) > 1))
+        names = [name for name, _ in pairs if not name.startswith("_")]
+        for name in names:
+            if names.count(name) > 1:
+                _twice(path, name)
     return found
 
 

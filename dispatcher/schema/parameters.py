@@ -74,3 +74,9 @@ SUBMISSION = (
     ),
     optional("continue_on_failure", bool, "Accepted; a run always goes on with its other jobs.", True),
 )
+
+#: Keys that a version of DPDispatcher writes or has read, and that mean nothing here.
+EARLIER = {
+    "machine": ("clean_asynchronously", "create_remote_root", "retry_count"),
+    "submission": ("_abs_work_base", "belonging_jobs", "continue_on_failure", "previous_submission_hash"),
+}

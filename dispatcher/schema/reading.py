@@ -9,14 +9,16 @@ the current directory; only `$ref` starts from the directory of the file that ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import ConfigError
 from ..core.model import MachineSpec, ResourcesSpec, Strategy, SubmissionSpec, TaskSpec
-from . import profiles
+from . import profiles, rules
 from .documents import load, resolve_refs
+
+Tell = Callable[[str], None]
 
 
 class Requested(NamedTuple):
@@ -27,16 +29,25 @@ class Requested(NamedTuple):
     previous: str | None = None
 
 
-def read_file(path: str | Path, allow_ref: bool = False) -> Requested:
+def read_file(path: str | Path, allow_ref: bool = False, tell: Tell | None = None) -> Requested:
     """The submission in a JSON or YAML file. Raises ConfigError that names the file and the key."""
-    return read(resolve_refs(load(path), allow_ref, Path(path).parent), f"{path}: submission")
+    return read(resolve_refs(load(path), allow_ref, Path(path).parent), f"{path}: submission", tell)
 
 
-def read(data: Mapping[str, Any], where: str = "submission") -> Requested:
-    """The submission that a mapping describes; `where` it stood begins every message. Raises ConfigError."""
+def read(data: Mapping[str, Any], where: str = "submission", tell: Tell | None = None) -> Requested:
+    """The submission that a mapping describes; `where` it stood begins every message. Raises ConfigError.
+
+    With `tell`, keys that nothing reads are told to it and left out.
+    """
     from . import check, submission_arginfo
 
-    checked = check(data, submission_arginfo(), where)
+    if tell is None:
+        try:
+            checked = check(data, submission_arginfo(), where)
+        except rules.UnknownKey as error:
+            raise ConfigError(f"{error}; --allow-unknown-keys warns of it and goes on") from None
+    else:
+        checked = check(data, submission_arginfo(), where, strict=False, tell=tell)
     spec = SubmissionSpec(
         work_base=checked["work_base"],
         machine=machine_spec(checked["machine"]),

@@ -80,7 +80,11 @@ def only(given: Any, known: Any, path: str) -> None:
             raise unknown(name, known, path)
 
 
-def unknown(name: object, known: Any, path: str) -> ConfigError:
+class UnknownKey(ConfigError):
+    """A key that nothing reads."""
+
+
+def unknown(name: object, known: Any, path: str) -> UnknownKey:
     """The error for a key that nothing reads."""
     names = ", ".join(sorted(map(str, known))) or "none"
-    return ConfigError(f"{path}/{name}: unknown key{nearest(name, known)} (keys here: {names})")
+    return UnknownKey(f"{path}/{name}: unknown key{nearest(name, known)} (keys here: {names})")

@@ -2,6 +2,7 @@
 
 {<<: [*a, *a, *a]}      merged again and again, each level multiplies the last one: refused
 1:1:1:1:…               a number to the base of 60, of any length: refused
+{a: 1, a: 2}            the last one would be taken without a word: refused, unless it is a comment (_a)
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ class Loader(SafeLoader):
         super().flatten_mapping(node)
         if len(node.value) > _KEYS:
             raise ConstructorError(None, None, f"more than {_KEYS} keys merged", node.start_mark)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """A mapping; ConstructorError for a key that is given twice."""
+        names = [str(key.value) for key, _ in node.value if not str(key.value).startswith(("_", "<<"))]
+        for name in set(names):
+            if names.count(name) > 1:
+                raise ConstructorError(None, None, f"the key {name!r} is given twice; keep one", node.start_mark)
+        return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: Any) -> Any:
         """The text of a scalar; ConstructorError for a number longer than any."""

@@ -164,6 +164,7 @@ def test_numbers_of_the_states() -> None:
         "terminated": 4,
         "finished": 5,
         "completing": 6,
+        "failed": 7,
         "unknown": 100,
     }
 

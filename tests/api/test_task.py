@@ -51,7 +51,7 @@ def test_six_keys_in_order() -> None:
     assert Task.deserialize(Task("c", "d", task_name="n").serialize()).task_name == "n"
 
 
-def test_files(tmp_path: Path) -> None:
+def test_files(tmp_path: Path, warned: Any) -> None:
     (tmp_path / "task.json").write_text(json.dumps(MANUAL))
     (tmp_path / "task.yaml").write_text("command: lmp\ntask_work_path: a\noutlog: null\n")
     assert Task.load_from_json(tmp_path / "task.json") == Task.load_from_dict(MANUAL)
@@ -61,8 +61,10 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="allow_ref"):
         Task.load_from_json(tmp_path / "ref.json")
     (tmp_path / "bad.json").write_text('{"command": "x", "task_work_path": "a", "comand": 1}')
-    with pytest.raises(ConfigError, match=r"bad\.json: task/comand: unknown key; did you mean 'command'"):
-        Task.load_from_json(tmp_path / "bad.json")
+    Task.load_from_json(tmp_path / "bad.json")
+    Task.load_from_json(tmp_path / "bad.json")
+    (message,) = warned()
+    assert "bad.json: task/comand: unknown key; did you mean 'command'" in message
 
 
 def test_nothing_is_shared() -> None:
@@ -112,9 +114,10 @@ def test_wrong_types(arguments: dict[str, Any], message: str) -> None:
         Task(**{"command": "c", "task_work_path": "d", **arguments})
 
 
-def test_deserialize_names_the_key() -> None:
-    with pytest.raises(ConfigError, match="task/commnd: unknown key; did you mean 'command'"):
+def test_deserialize_names_the_key(warned: Any) -> None:
+    with pytest.raises(ConfigError, match="task/command: missing"):
         Task.deserialize({"commnd": "x", "task_work_path": "a"})
+    assert ["task/commnd: unknown key; did you mean 'command'" in message for message in warned()] == [True]
     with pytest.raises(ConfigError, match="task/task_work_path: missing"):
         Task.deserialize({"command": "x"})
     with pytest.raises(TypeError):

@@ -171,6 +171,15 @@ def test_a_wrong_file_is_refused_before_anything_is_written(work: Any, changes: 
     assert not list(work.local.glob(".dispatcher/*/journal/*.jsonl"))
 
 
+def test_unknown_keys_are_told_where_that_is_allowed(work: Any) -> None:
+    _requested(work, resources__gpu_per_nod=1, machine__remote_profile={"hostname": "h", "_note": 1})
+    assert "; --allow-unknown-keys warns of it and goes on" in work.run("submit", "submission.json").err
+    done = work.run("submit", "submission.json", "--allow-unknown-keys", "--dry-run")
+    assert done.code == 0, done
+    (warning,) = done.err.splitlines()
+    assert "submission/resources/gpu_per_nod: unknown key; did you mean 'gpu_per_node'" in warning
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "not valid JSON at line 1"), ("[]", "expected a mapping"), ("\xff", "not UTF-8")]
 )

@@ -205,6 +205,17 @@ def test_tolerance_leaves_unknown_keys_out() -> None:
         schema.check(merged(data, {"resources/group_size": "x"}), schema.submission_arginfo(), strict=False)
 
 
+def test_repeated_keys(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"_comment": 1, "_comment": 2, "a": {"_b": 1, "_b": 2}}')
+    assert schema.load_json(tmp_path / "a.json")["_comment"] == 2
+    (tmp_path / "a.yaml").write_text("_comment: 1\n_comment: 2\na: {b: 1}\nc: {<<: {b: 2}, b: 3}\n")
+    assert schema.load_yaml(tmp_path / "a.yaml")["c"] == {"b": 3}
+    for name, text in (("b.json", '{"a": {"b": 1, "b": 2}}'), ("b.yaml", "a:\n  b: 1\n  b: 2\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match="the key 'b' is given twice"):
+            getattr(schema, f"load_{name[2:]}")(tmp_path / name)
+
+
 def test_aliases_become_the_real_names() -> None:
     checked = schema.check(merged(without(BOHRIUM, "remote_profile/program_id"), {"remote_profile/project_id": 7}),
                            schema.machine_arginfo())  # fmt: skip
