@@ -25,7 +25,7 @@ GROUPS = (
     (r"clusters/(test_gridengine_faults|test_selftest_gridengine)", "gridengine 2"),
     (r"clusters/test_hadoop_(life|container)", "hadoop 1"),
     (r"clusters/test_(selftest_hadoop|hadoop_faults)", "hadoop 2"),
-    (r"clusters/ssh/test_(ssh_servers|ssh_secrets|ssh_quota|selftest_ssh)", "ssh 1"),
+    (r"clusters/ssh/test_(ssh_servers|ssh_hostile|ssh_secrets|ssh_quota|selftest_ssh)", "ssh 1"),
     (r"clusters/ssh/test_ssh_faults", "ssh 2"),
     (r"clusters/ssh/test_ssh_(kills|busybox|contract)", "ssh 3"),
     (r"clusters/test_foreign.*\[(pbs|torque|lsf)", "stand-ins 1"),

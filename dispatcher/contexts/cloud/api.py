@@ -95,7 +95,7 @@ def opened(answer: Answer, url: str) -> Any:
     """What is in the envelope; RequestInfoException says how sure it is that nothing was done."""
     try:
         body = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or "code" not in body:
         # a gateway's page: only a 4xx of it says that the question never got through

@@ -23,7 +23,7 @@ from ...core.ports import CloudJob
 from ..local.this_machine import joined
 from .api import RETCODE, RequestInfoException
 from .bohrium_client import PAGE, Client
-from .context import CloudConnection, Habits
+from .context import CloudConnection, Habits, safe
 from .jobs import CloudRow, UploadFiles, before_asking, row, unguarded
 from .packs import unzip_file, zip_file_list
 from .profile import BOHRIUM
@@ -165,7 +165,9 @@ def signed_in(profile: Mapping[str, Any]) -> Client:
     email = profile.get("email") or os.environ.get("BOHRIUM_EMAIL")
     password = profile.get("password") or os.environ.get("BOHRIUM_PASSWORD")
     phone, ticket = profile.get("phone"), os.environ.get("BOHR_TICKET", "")
-    client = Client(email, password, base_url=str(profile.get("base_url") or ""), ticket=ticket, phone=phone)
+    base, plain = str(profile.get("base_url") or ""), profile.get("allow_http") is True
+    client = Client(email, password, base_url=base, ticket=ticket, phone=phone, allow_http=plain)
+    safe(client.http, client.base_url)
     if ticket:
         return client
     if not (email or phone) or not password:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .answers import Added, Logs, SignedIn, StorageKeys, as_dict, read, rows_of
 from .api import Api, RequestInfoException, listed
 from .fetch import fetch
 from .http import Http
@@ -45,6 +46,7 @@ class Client:
         base_url: str = "",
         ticket: str | None = None,
         phone: str | None = None,
+        allow_http: bool = False,
     ) -> None:
         self.base_url = base_url or os.environ.get("DPDISPATCHER_LEBESGUE_API_HOST") or HOST
         self.user_id: Any = None
@@ -53,7 +55,8 @@ class Client:
         self._ticket = os.environ.get("BOHR_TICKET", "") if ticket is None else ticket
         self._token = ""
         self._keys: Keys | None = None
-        self.http = Http()
+        self._plain = allow_http
+        self.http = Http(plain=allow_http)
         self._api = Api(self.http, self.base_url, self._headers, self._renew)
 
     def __repr__(self) -> str:
@@ -74,15 +77,16 @@ class Client:
 
     def refresh_token(self, retry: int = 3) -> None:
         """Log in (again), at most `retry` times."""
-        http = Http(_LOGIN_SECONDS)
+        http = Http(_LOGIN_SECONDS, plain=self._plain)
         try:
             requested = {**self._account, "password": self._password}
             data = Api(http, self.base_url, dict).call("POST", "/account/login", True, retry, json=requested) or {}
         finally:
             http.close()
-        if not data.get("token"):
+        if not data:
             raise RequestInfoException(200, "/account/login", "no token in the answer")
-        self._token, self.user_id = str(data["token"]), data.get("user_id")
+        found = read(data, SignedIn, "/account/login")
+        self._token, self.user_id = found.token, found.user_id
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class Client:
             if not error.certain or not error.code:
                 raise
             return None
-        return dict(data) if data else None
+        return as_dict(data, f"brm/v1/job/{job_id}") if data else None
 
     def get_job_result_url(self, job_id: int | str) -> str | None:
         """Where the result archive of a job is; None while there is none."""
@@ -121,7 +125,8 @@ class Client:
         group = {} if group_id is None else {"groupId": group_id}
 
         def page(number: int) -> Any:
-            return self.get("/brm/v1/job/list", params={**group, "page": number, "pageSize": per_page})
+            where = "/brm/v1/job/list"
+            return rows_of(self.get(where, params={**group, "page": number, "pageSize": per_page}), where)
 
         return list(listed(page, first=0, size=per_page))
 
@@ -142,9 +147,10 @@ class Client:
             **({} if group_id is None else {"jobGroupId": group_id}),
         }
         data = self.post("/brm/v2/job/add", requested) or {}
-        if "jobId" not in data:
+        if not data:
             raise RequestInfoException(200, "/brm/v2/job/add", "no jobId in the answer")
-        return data["jobId"], data.get("jobGroupId")
+        added = read(data, Added, "/brm/v2/job/add")
+        return added.job_id, added.job_group_id
 
     def kill(self, job_id: int | str) -> None:
         """End a job; one that is over already is no error."""
@@ -154,13 +160,14 @@ class Client:
 
     def get_log(self, job_id: int | str, start: int = 0) -> str:
         """The log of a job from byte `start` on, "" while there is none."""
-        files = (self.get(f"/brm/v1/job/{job_id}/log", params={"pageSize": 1}) or {}).get("logFiles") or []
-        if not files or int(files[0].get("size") or 0) <= max(start, 0):
+        where = f"/brm/v1/job/{job_id}/log"
+        files = read(self.get(where, params={"pageSize": 1}) or {}, Logs, where).log_files
+        if not files or int(files[0].size or 0) <= max(start, 0):
             return ""
         ranged = {"Range": f"bytes={start}-" if start >= 0 else f"bytes={start}"}
-        answer = self.http.send("GET", files[0]["url"], True, headers=ranged)
+        answer = self.http.send("GET", self.http.secured(files[0].url), True, headers=ranged)
         if answer.status >= 300:
-            raise RequestInfoException(answer.status, files[0]["url"], "the log cannot be read")
+            raise RequestInfoException(answer.status, files[0].url, "the log cannot be read")
         text = answer.body if answer.status == 206 or not start else answer.body[start:]
         return text.decode(errors="replace")
 
@@ -169,8 +176,8 @@ class Client:
     def keys(self, fresh: bool = False) -> Keys:
         """The short-lived keys of the storage."""
         if self._keys is None or fresh:
-            data = self.get("/data/get_sts_token")
-            self._keys = Keys(data["AccessKeyId"], data["AccessKeySecret"], data["SecurityToken"])
+            found = read(self.get("/data/get_sts_token"), StorageKeys, "/data/get_sts_token")
+            self._keys = Keys(found.access_key_id, found.access_key_secret, found.security_token)
         return self._keys
 
     def bucket(self, endpoint: str = "", bucket_name: str = "", url: str = "") -> Bucket:

@@ -39,6 +39,7 @@ from ...files.gate import Way
 from ...files.incoming import write_atomic
 from ...files.patterns import Listing
 from ..local.this_machine import is_file, joined, remove_tree
+from .http import Forbidden, Http
 from .jobs import CloudApi
 from .observe import CloudObserver
 from .packs import name_of, pack
@@ -63,6 +64,15 @@ class Habits(NamedTuple):
 
 def _place(local_path: str, submission: str) -> Place:
     return Place(local_path, local_path, str(Path(local_path, CONTROL, submission, "cloud")))
+
+
+def safe(http: Http, url: str) -> None:
+    """Raise ConfigError for a service that would be spoken to openly."""
+    try:
+        http.must_be_safe(url)
+    except Forbidden as error:
+        http.close()
+        raise ConfigError(f"machine/remote_profile/base_url: {error}") from None
 
 
 class CloudConnection:

@@ -23,6 +23,8 @@ from .http import Http, Lost, pieces
 _TRIES, _PAUSE = 5, 0.2
 #: Seconds that one answer may take to come, at most.
 _LONGEST = 3600.0
+#: Bytes of one archive.
+_LARGEST = 1 << 40
 _IS_MD5 = re.compile(r'"?([0-9A-Fa-f]{32})"?')
 
 
@@ -63,7 +65,7 @@ def _go_on(http: Http, url: str, file: Incoming, headers: dict[str, str]) -> Non
     if have:
         headers["Range"] = f"bytes={have}-"
     # as it is: a compressed answer has another length than what it holds
-    with http.stream("GET", url, headers={"Accept-Encoding": "identity", **headers}) as response:
+    with http.stream("GET", http.secured(url), headers={"Accept-Encoding": "identity", **headers}) as response:
         if response.status_code == 416:
             file.restart()
             raise Lost("what was fetched before is longer than what is there; fetched anew")
@@ -78,6 +80,8 @@ def _pour(response: requests.Response, file: Incoming) -> None:
     have = file.size
     for piece in pieces(response, _LONGEST):
         file.write(piece)
+        if file.size > _LARGEST:
+            raise TransferFailed(f"{file.target}: more than {_LARGEST} bytes come, the limit; look who answers")
     length = response.headers.get("Content-Length")
     if length is not None and file.size != have + int(length):
         raise Lost("it broke off; gone on with")

@@ -22,7 +22,7 @@ from . import tiefblue
 from .api import RequestInfoException
 from .bohrium import settings, titled
 from .bohrium_client import body
-from .context import CloudConnection, Habits
+from .context import CloudConnection, Habits, safe
 from .fetch import fetch
 from .jobs import CloudRow, UploadFiles, before_asking, row, unguarded
 from .openapi_client import HOST, STORE, OpenClient
@@ -154,7 +154,9 @@ class OpenAPIConnection(CloudConnection):
         data.setdefault("job_name", profile.get("job_name") or "")
         app = str(profile.get("app_key") or say("BOHRIUM_APP_KEY") or say("APP_KEY") or "")
         base = str(profile.get("base_url") or say("BOHRIUM_BASE_URL") or HOST)
-        client = OpenClient(str(access), app, base, sandbox=say("BOHRIUM_USE_SANDBOX", "") not in ("", "0", "false"))
+        sandbox = say("BOHRIUM_USE_SANDBOX", "") not in ("", "0", "false")
+        client = OpenClient(str(access), app, base, sandbox, allow_http=profile.get("allow_http") is True)
+        safe(client.http, base)
         store = str(profile.get("storage_url") or say("TIEFBLUE_BASE_URL") or "")
         api = OpenApi(client, int(str(project)), data, store)
         return cls(api, joined(machine.local_root, work_base), submission, Habits.of(profile, {**profile, **data}))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .answers import Added, LogEnd, as_dict, read, rows_of
 from .api import Api, RequestInfoException, listed
 from .http import Http
 
@@ -23,8 +24,10 @@ PAGE = 100
 class OpenClient:
     """An access key at work. `app_key` names the application that asks, "" for none."""
 
-    def __init__(self, access_key: str, app_key: str = "", base_url: str = HOST, sandbox: bool = False) -> None:
-        self.http = Http()
+    def __init__(
+        self, access_key: str, app_key: str = "", base_url: str = HOST, sandbox: bool = False, allow_http: bool = False
+    ) -> None:
+        self.http = Http(plain=allow_http)
         self._headers = {"Authorization": f"Bearer {access_key}", "accessKey": access_key, "x-app-key": app_key}
         self._api = Api(self.http, base_url, lambda: self._headers)
         self._v1 = self._v2 = "/openapi/v1/sandbox/job"
@@ -35,8 +38,9 @@ class OpenClient:
         """Make a record: its jobId, jobGroupId, storePath and token. Nothing runs. Not tried again."""
         requested = {"projectId": project_id, "name": name, "bohrGroupId": int(group or 0)}
         data = self._api.call("POST", f"{self._v1}/create", False, json=requested) or {}
-        if "jobId" not in data:
+        if not data:
             raise RequestInfoException(200, f"{self._v1}/create", "no jobId in the answer")
+        read(data, Added, f"{self._v1}/create")
         return dict(data)
 
     def add(self, reported: Mapping[str, Any]) -> None:
@@ -51,23 +55,24 @@ class OpenClient:
             if not error.certain or not error.code:
                 raise
             return None
-        return dict(data) if data else None
+        return as_dict(data, f"{self._v1}/{job_id}") if data else None
 
     def rows(self, group: str) -> list[Mapping[str, Any]]:
         """The jobs of a group; of the whole account when it is ""."""
         requested = {"groupId": group} if group else {}
 
         def page(number: int) -> Any:
-            return self._api.call(
-                "GET", f"{self._v1}/list", True, params={**requested, "page": number, "pageSize": PAGE}
-            )
+            where = f"{self._v1}/list"
+            asked = {**requested, "page": number, "pageSize": PAGE}
+            return rows_of(self._api.call("GET", where, True, params=asked), where)
 
         return list(listed(page, first=1, size=PAGE))
 
     def log(self, job_id: str) -> str:
         """The end of what a job printed, 8 KiB at most."""
         requested = {"logFile": "STDOUTERR", "page": -1, "pageSize": 8192}
-        return str((self._api.call("GET", f"{self._v1}/{job_id}/log", True, params=requested) or {}).get("log") or "")
+        where = f"{self._v1}/{job_id}/log"
+        return read(self._api.call("GET", where, True, params=requested) or {}, LogEnd, where).log or ""
 
     def kill(self, job_id: str) -> None:
         """End a job; one that is over already is no error."""

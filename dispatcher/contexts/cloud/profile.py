@@ -21,6 +21,7 @@ BOHRIUM_KEYS = (
     optional("ignore_exit_code", bool, "Take a task that ended with another code than 0 as finished.", True),
     optional("base_url", str, "Address of the service; else DPDISPATCHER_LEBESGUE_API_HOST."),
     optional("storage_url", str, "Address of its bucket; else DPDISPATCHER_LEBESGUE_ALI_OSS_BUCKET_URL."),
+    optional("allow_http", bool, "Speak plain http to other machines, open to all on the way.", False),
 )
 
 #: Any further key is a setting of the cloud job.
@@ -33,6 +34,7 @@ OPENAPI_KEYS = (
     optional("output_log", bool, "Keep what each job prints in a file on this side."),
     optional("base_url", str, "Address of the service; else BOHRIUM_BASE_URL."),
     optional("storage_url", str, "Address of its storage; else what the record names, or TIEFBLUE_BASE_URL."),
+    optional("allow_http", bool, "Speak plain http to other machines, open to all on the way."),
 )
 
 BOHRIUM = Profile("Runs jobs on the Bohrium cloud.", BOHRIUM_KEYS, needed=True)

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...core.limits import MAX_NOTE
 from ...files.incoming import write_atomic
 
 
@@ -55,7 +56,9 @@ class Receipts:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_NOTE:
+            return {}
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -17,6 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .answers import Begun, Part, read
 from .api import Api
 from .http import Http
 
@@ -31,12 +32,14 @@ def upload(http: Http, host: str, token: str, key: str, path: Path) -> None:
     if size <= SINGLE:
         _send(api, "/api/upload/binary", {"path": key, "option": {}}, path.read_bytes())
         return
-    begun = api.call("POST", "/api/upload/multipart/init", again=True, json={"path": key})["initialKey"]
+    init = "/api/upload/multipart/init"
+    begun = read(api.call("POST", init, again=True, json={"path": key}), Begun, init).initial_key
     parts: list[str] = []
     with path.open("rb") as file:
         while data := file.read(PART):
             reported = {"initialKey": begun, "number": len(parts) + 1, "partSize": len(data), "objectKey": key}
-            parts.append(_send(api, "/api/upload/multipart/upload", reported, data)["partString"])
+            sent = _send(api, "/api/upload/multipart/upload", reported, data)
+            parts.append(read(sent, Part, "/api/upload/multipart/upload").part_string)
     end = {"path": key, "initialKey": begun, "partString": parts}
     api.call("POST", "/api/upload/multipart/complete", again=True, json=end)
 
