@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -271,8 +272,11 @@ def failures(history: History) -> list[str]:
     return [str(failed_job(job, history.planned[job.job].tasks)) for job in over]
 
 
-def requested(history: History) -> list[tuple[str, str]]:
-    """What was asked, as pairs of a word and a value; [] for a journal that has no first record yet."""
+def requested(history: History, here: Path | None = None) -> list[tuple[str, str]]:
+    """What was asked, as pairs of a word and a value; [] for a journal that has no first record yet.
+
+    `here`: the work directory now, if it may have been moved since.
+    """
     opened = history.opened
     if opened is None:
         return []
@@ -280,7 +284,7 @@ def requested(history: History) -> list[tuple[str, str]]:
     policy = f"group_size {opened.resources.get('group_size')}, retry_count {opened.machine.get('retry_count')}"
     return [
         ("submission", opened.submission),
-        ("where", opened.root + (f", runs below {remote}" if remote else "")),
+        ("where", str(here or opened.root) + (f", runs below {remote}" if remote else "")),
         ("asked", f"{_asked_of(opened)}, {policy}"),
     ]
 

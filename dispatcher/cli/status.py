@@ -23,6 +23,7 @@ import journal as journals
 from ..core.errors import IllegalTransition
 from ..core.events import Event
 from ..core.lifecycle import State
+from ..run.results import gone
 from ..run.store import holder_of
 from . import report
 from .find import journals_of
@@ -67,7 +68,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
     seen, history = report.tally(replay.history.jobs.values()), replay.history
     return {
         "submission": path.parent.name,
-        "where": history.opened.root if history.opened else "",
+        "where": str(path.absolute().parents[2]),
         "journal": str(path),
         "jobs": seen.jobs,
         "tasks": seen.tasks,
@@ -82,6 +83,7 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
             for job in history.jobs.values()
             if job.state is State.terminated
         ],
+        "gone": gone(history, path.absolute().parents[2]),
         "notices": [as_json(notice) for notice in notices(replay.chronicle)],
         "problem": problem,
     }
@@ -89,12 +91,17 @@ def _facts(path: Path, replay: report.Replay, problem: str) -> dict[str, Any]:
 
 def _lines(path: Path, replay: report.Replay, problem: str) -> list[tuple[str, str]]:
     history, seen, held = replay.history, report.tally(replay.history.jobs.values()), holder_of(path)
-    lines = [pair for pair in report.requested(history) or [("submission", path.parent.name)] if pair[0] != "asked"]
+    here = path.absolute().parents[2]
+    lines = [
+        pair for pair in report.requested(history, here) or [("submission", path.parent.name)] if pair[0] != "asked"
+    ]
     lines += [("jobs", str(seen)), ("tasks", f"{seen.done:,} of {seen.tasks:,} done")]
     running = [replay.since[name] for name, job in history.jobs.items() if job.state is State.running]
     if running:
         lines.append(("running", f"since {report.clock(min(running))} ({report.duration(time.time() - min(running))})"))
     lines += _notices(replay, bool(held))
+    if lost := gone(history, here):
+        lines.append(("gone", f"{report.count(len(lost), 'result')} deleted here: {', '.join(lost[:5])}"))
     lines += [("at work", held)] if held else [("last record", _ago(replay.ended))]
     lines += [("problem", problem)] if problem else []
     return [*lines, ("next", _next(path, replay, bool(held), problem))]
@@ -130,4 +137,6 @@ def _next(path: Path, replay: report.Replay, held: bool, problem: str) -> str:
         return f"the command that started it resumes it; dispatcher cancel {name} ends it"
     if history.concluded.outcome == "failed":
         return f"the command that started it tries the failed jobs again; dispatcher replay {name}"
+    if gone(history, path.absolute().parents[2]):
+        return "the command that started it fetches what was deleted here, or with --rerun-missing runs it again"
     return f"nothing is left to do; dispatcher replay {name} tells how it went"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +18,8 @@ class Environment(msgspec.Struct, frozen=True):
     `now` in seconds since the epoch, `elapsed` in seconds of a clock that never steps,
     `sleep(seconds)` may return early, `nonce()` is new at every call,
     `stop()` is true when the run is to be stopped, `cancelled()` when the user has asked to cancel,
-    `show(engine)` is called with the Engine whenever something changed.
+    `exists(path)` is true while a result is on the local side, `show(engine)` is called with the Engine whenever
+    something changed.
     """
 
     now: Callable[[], float]
@@ -26,6 +29,7 @@ class Environment(msgspec.Struct, frozen=True):
     stop: Callable[[], bool] = lambda: False
     cancelled: Callable[[], bool] = lambda: False
     show: Callable[[Any], None] = lambda engine: None
+    exists: Callable[[Path], bool] = os.path.lexists
 
 
 def real_environment(**extra: Any) -> Environment:

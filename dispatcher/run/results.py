@@ -7,7 +7,7 @@ fetch(spec, planned, history, context, local)
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..core import events as ev
@@ -53,9 +53,9 @@ def _digest(path: Path) -> str:
         raise local.failed("read", path, why) from why
 
 
-def gone(history: History, local_path: Path) -> list[str]:
+def gone(history: History, local_path: Path, exists: Callable[[Path], bool] = os.path.lexists) -> list[str]:
     """Results that were here and are not any more."""
-    return [path for path in history.results if not os.path.lexists(local_path / path)]
+    return [path for path in history.results if not exists(local_path / path)]
 
 
 def _positions(planned: Sequence[JobSpec], history: History, done: bool) -> list[int]:

@@ -184,7 +184,7 @@ class Session:
         """Of a run that is over, all finished tasks are to be run again, or those whose results were deleted here."""
         if self.history.concluded is None:
             return
-        gone = results.gone(self.history, self.local)
+        gone = self._gone()
         lost = None if everything else patterns.Listing(FileEntry(path, 0) for path in gone)
         for job in self.planned:
             progress = self.progress[job.hash]
@@ -193,15 +193,18 @@ class Session:
             if again:
                 self.record(ev.Rerun(job.hash, again, "asked for" if everything else "their results were deleted"))
 
+    def _gone(self) -> list[str]:
+        return results.gone(self.history, self.local, self.environment.exists)
+
     def _wants(self, position: int, lost: patterns.Listing) -> bool:
         return any(lost.files(pattern) for pattern in patterns.wanted(self.spec, [position]))
 
     def _complete(self) -> None:
         """What finished tasks left may have been deleted here since: it is fetched again, or said to be lost."""
-        lost = results.gone(self.history, self.local)
+        lost = self._gone()
         if lost and not self.history.cleaned:
             self.download()
-            lost = results.gone(self.history, self.local)
+            lost = self._gone()
         if lost:
             raise ResultMissing(results.gone_text(lost))
 

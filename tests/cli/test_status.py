@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from dispatcher.cli import main
 from dispatcher.cli.find import journals_of
+from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
+from dispatcher.run.session import open_session
 
 pytestmark = pytest.mark.slow
 
@@ -89,3 +92,19 @@ def test_the_search_skips_links_hidden_and_huge_directories(reported: Any, work:
         (work.path / "huge" / f"data{nth}").touch()
     (work.path / "seen/link").symlink_to(work.path / ".hidden")
     assert [path.parents[2].name for path in journals_of(str(work.path))] == ["seen"]
+
+
+def test_where_things_are_now_and_what_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "w/t0").mkdir(parents=True)
+    machine = MachineSpec("Shell", "LazyLocal", str(tmp_path))
+    task = TaskSpec("echo 1 > out", "t0", (), ("out",))
+    with open_session(SubmissionSpec("w", machine, ResourcesSpec(1, 1, 0, "", 1), (task,)), {}) as session:
+        session.run(check_interval=0.2)
+    (tmp_path / "w").rename(tmp_path / "moved")
+    assert main(["status", str(tmp_path / "moved")]) == 0
+    told = capsys.readouterr().out
+    assert f"where         {tmp_path / 'moved'}\n" in told and "gone" not in told
+    (tmp_path / "moved/t0/out").unlink()
+    assert main(["status", str(tmp_path / "moved")]) == 0
+    told = capsys.readouterr().out
+    assert "gone          1 result deleted here: t0/out\n" in told and "--rerun-missing" in told

@@ -86,6 +86,7 @@ class Simulated:
             "elapsed": lambda: cluster.now + host.up,
             "sleep": self.sleep,
             "nonce": lambda: next(self.nonces),
+            "exists": lambda path: "/".join(path.parts[-2:]) in cluster.fetched,
             "show": lambda engine: self.auditor.committed(process, engine.recorder.history),
         }
         session = Session(
