@@ -85,6 +85,7 @@ class Machine(Scripts):
     ) -> None:
         self.retry_count, self.max_running = retry_count, max_running
         self.clean_asynchronously = clean_asynchronously
+        self.create_remote_root = False  # only in files: the constructor's signature is that of DPDispatcher
         self.context: BaseContext | None = context
         if context is None and context_type is not None:
             described = {"local_root": local_root, "remote_root": remote_root, "remote_profile": remote_profile}
@@ -139,10 +140,12 @@ class Machine(Scripts):
     def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
         """The machine that `serialize` wrote; what its remote_profile lacks is missed when it is used."""
         given = lenience.known(machine_dict, _ALL, "machine")
-        given.pop("create_remote_root", None)
+        create = bool(given.pop("create_remote_root", False))
         if cls is Machine and "batch_type" not in given:
             raise ConfigError(f"machine/batch_type: missing; one of {', '.join(sorted(cls.options))}")
-        return _kind(given.get("batch_type", cls.__name__))(**given)
+        machine = _kind(given.get("batch_type", cls.__name__))(**given)
+        machine.create_remote_root = create
+        return machine
 
     def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:
         """The keys of the manual, in their order. The remote_profile has no passwords, keys and other secrets.
@@ -184,6 +187,7 @@ class Machine(Scripts):
             retry_count=self.retry_count,
             max_running=self.max_running,
             clean_asynchronously=self.clean_asynchronously,
+            create_remote_root=self.create_remote_root,
         )
 
     @property

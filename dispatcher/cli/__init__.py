@@ -9,6 +9,8 @@ only with --debug.
 
 from __future__ import annotations
 
+import io
+import locale
 import logging
 import os
 import sys
@@ -45,6 +47,8 @@ exit codes:
 """
 
 _BUG = 70
+#: The option of the interpreter that names the encoding of the terminal, once everything else is UTF-8.
+_TERMINAL = "dispatcher_terminal"
 _PIPE = 141
 
 
@@ -66,6 +70,8 @@ class _Warnings(logging.Handler):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Obey the command line; the exit code. Raises nothing."""
+    if argv is None:
+        _speak_utf8()
     given = sys.argv[1:] if argv is None else list(argv)
     _stand_in_for_closed_streams()
     # what the journal warns of is told once, as the error that follows from it
@@ -116,6 +122,22 @@ def _parser(chosen: str) -> Parser:
             module.arguments(verb)
             verb.set_defaults(run=module.run)
     return parser
+
+
+def _speak_utf8() -> None:
+    """Begin again in UTF-8 where the locale has another encoding, which is then that of the terminal alone.
+
+    A name in a submission is text, a name of a file is bytes: under GB18030 or ISO-8859-1 Python would look for other
+    bytes than those that are there and on the execution side.
+    """
+    if terminal := sys._xoptions.get(_TERMINAL):
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding=str(terminal), errors="replace")
+    elif sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        started = ["-m", "dispatcher"] if sys.argv[0].endswith("__main__.py") else [sys.argv[0]]
+        options = ["-X", "utf8", "-X", f"{_TERMINAL}={locale.nl_langinfo(locale.CODESET)}"]
+        os.execv(sys.executable, [sys.executable, *options, *started, *sys.argv[1:]])
 
 
 def _stand_in_for_closed_streams() -> None:

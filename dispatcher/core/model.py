@@ -82,6 +82,7 @@ class MachineSpec(msgspec.Struct, frozen=True):
     retry_count: int = 3
     max_running: int | None = None
     clean_asynchronously: bool = False
+    create_remote_root: bool = False
 
 
 class SubmissionSpec(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ _OF_THE_JOURNAL = frozenset({journals.Open, journals.Close, journals.Unknown})
 
 def local_directory(spec: SubmissionSpec) -> Path:
     """The local side of a submission: local_root/work_base, absolute."""
-    return Path(spec.machine.local_root).expanduser().absolute() / spec.work_base
+    return Path(spec.machine.local_root).expanduser().absolute() / Path(spec.work_base).expanduser()
 
 
 def journal_of(place: Path, submission: str) -> Path:

@@ -9,17 +9,24 @@ parameters", "Task parameters"); what the manual does not have is at the end.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..core.keys import HASH, NOT_BLANK, Rule, at_least, optional, required
 
 _TEXTS: Any = list[str]
 _ENDS = "; 0 puts all tasks in one job"
+#: Taken as it stands it would be a directory of that very name, here or there.
+_PATH = Rule(
+    lambda value: value is None or not re.search(r"\$[A-Za-z_{]|\A[A-Za-z]:[\\/]", value),
+    "must be a path as it is there: variables such as $HOME are not expanded (write the path, or run envsubst over "
+    "the file), and C: is a drive of Windows",
+)
 
 MACHINE = (
     required("batch_type", str, "Batch system: Shell, Slurm, SlurmJobArray, PBS, Torque, LSF, SGE, …"),
-    required("local_root", (str, None), "Directory of the project on this side; work_base is below it."),
-    optional("remote_root", (str, None), "Directory in which jobs run; not needed by LazyLocal."),
+    required("local_root", (str, None), "Directory of the project on this side; work_base is below it.", rule=_PATH),
+    optional("remote_root", (str, None), "Directory in which jobs run; not needed by LazyLocal.", rule=_PATH),
     optional("clean_asynchronously", bool, "Remove the remote files in the background.", False),
     optional("retry_count", int, "How often a job is tried again after its first attempt.", 3, rule=at_least(0)),
     optional("max_running", (int, None), "How many jobs may be queued or running at once; null: all.", None,
@@ -63,7 +70,7 @@ TASK = (
 )
 
 SUBMISSION = (
-    required("work_base", str, "Directory of all tasks, below local_root."),
+    required("work_base", str, "Directory of all tasks, below local_root.", rule=_PATH),
     optional("forward_common_files", _TEXTS, "Files below work_base that all tasks need.", []),
     optional("backward_common_files", _TEXTS, "Files below work_base to bring back once.", []),
     optional(

@@ -129,7 +129,7 @@ def check(resources: ResourcesSpec) -> None:
             _words(entry, key)
             if mark := _live(entry):
                 raise ConfigError(
-                    f"resources/{key}: {entry!r}: {mark} would not be done: an entry is the words behind `{verb}`; "
+                    f"resources/{key}: {entry!r}: {mark!r} would not be done: an entry is the words behind `{verb}`; "
                     f"write `{verb} {entry.strip()}` as a line of resources/prepend_script, which bash runs as it is"
                 )
     _check_envs(resources.envs)
@@ -145,8 +145,9 @@ def _check_envs(envs: Mapping[str, Any]) -> None:
                 )
             if mark := _LIVE.search(_VARIABLE.sub("", str(each))):
                 raise ConfigError(
-                    f"resources/envs/{name}: {mark[0]} would not be done: of a value only $NAME, ${{NAME}} and ~ are "
-                    f"expanded; write `export {name}=…` as a line of resources/prepend_script, which bash runs as it is"
+                    f"resources/envs/{name}: {mark[0]!r} and what follows would not be done: of a value only $NAME, "
+                    f"${{NAME}} and ~ are expanded; write `export {name}=…` as a line of resources/prepend_script, "
+                    "which bash runs as it is"
                 )
 
 

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dispatcher.contexts.local.lazy_local import LazyLocalConnection
@@ -164,3 +165,18 @@ def test_what_cannot_be_removed_is_left_quietly() -> None:
             assert not Path(top, "d").exists()
         finally:
             os.seteuid(was)
+
+
+def test_parents_of_the_remote_root_are_made_when_that_is_asked_for(tmp_path: Path) -> None:
+    machine = MachineSpec("Shell", "Local", str(tmp_path / "proj"), str(tmp_path / "a/b/c"))
+    with pytest.raises(ConfigError, match=r"machine/remote_root: .*there is no directory .*/a/b; .*create_remote_root"):
+        LocalConnection.open(machine, {}, "s", "runs")
+    assert not (tmp_path / "a").exists()
+    asked = msgspec.structs.replace(machine, create_remote_root=True)
+    assert Path(LocalConnection.open(asked, {}, "s", "runs").place.remote_root).is_dir()
+
+
+def test_a_home_is_expanded_alike_in_each_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lazy(Path("/elsewhere"), "~/runs").place.remote_root == f"{tmp_path}/runs"
+    assert lazy(Path("~/proj")).place.remote_root == f"{tmp_path}/proj/runs"

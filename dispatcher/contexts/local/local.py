@@ -51,7 +51,14 @@ class LocalConnection(ThisMachine):
         symlink = profile.get("symlink", True)
         if not isinstance(symlink, bool):
             raise ConfigError(f"machine/remote_profile/symlink: {symlink!r} is not a boolean; write true or false")
-        return cls(cls.place_of(machine, submission, work_base), symlink)
+        place = cls.place_of(machine, submission, work_base)
+        above = Path(place.remote_root).parent.parent
+        if not machine.create_remote_root and not above.is_dir():
+            raise ConfigError(
+                f"machine/remote_root: {machine.remote_root}: there is no directory {above}; correct it, or set "
+                "machine/create_remote_root to true"
+            )
+        return cls(place, symlink)
 
     @classmethod
     def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:

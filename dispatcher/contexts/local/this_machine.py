@@ -38,7 +38,7 @@ def place(local_path: str, root: str, submission: str) -> Place:
 
 def joined(root: str, name: str) -> str:
     """A directory below a root, absolute, without `.` and `..`; an absolute name stands for itself."""
-    return os.path.normpath(Path(root).expanduser().absolute() / name)
+    return os.path.normpath(Path(root).expanduser().absolute() / Path(name).expanduser())
 
 
 class ThisMachine:
