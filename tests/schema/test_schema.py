@@ -150,6 +150,10 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("resources", merged(SIZE, {"prepend_script": ["a", "\ud800"]}), "resources/prepend_script/1", "not valid Unicode"),
     ("resources", merged(SIZE, {"envs": {"A": ["\0"]}}), "resources/envs/A", "holds a NUL character"),
     ("machine", merged(SSH, {"local_root": "a\0"}), "machine/local_root", "holds a NUL character"),
+    ("machine", merged(SSH, {"local_root": "$HOME/a"}), "machine/local_root", "variables such as $HOME"),
+    ("machine", merged(SSH, {"remote_root": "/x/${USER}"}), "machine/remote_root", "variables such as $HOME"),
+    ("machine", merged(SSH, {"remote_root": "C:\\x"}), "machine/remote_root", "a drive of Windows"),
+    ("submission", merged(WHOLE, {"work_base": "$W/x"}), "submission/work_base", "variables such as $HOME"),
     ("submission", merged(WHOLE, {"task_list": []}), "submission/task_list", "at least one task"),
 ]
 
