@@ -42,7 +42,7 @@ def test_every_verb_that_acts_refuses(work: Any, attack: str) -> None:
     file = work.prepare("exit 3")
     assert work.run("submit", str(file)).code == 1
     ours = work.local / ".dispatcher"
-    (submission,) = ours.iterdir()
+    (submission,) = (journal.parent for journal in ours.glob("*/journal"))
     victim = work.local / "victim"
     victim.write_text("precious")
     PLANTED[attack](ours, submission)

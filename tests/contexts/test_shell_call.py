@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.contexts.local import shell_call
 from dispatcher.contexts.local.shell_call import first_line, run, wrapped
 from dispatcher.core.errors import Unreachable
 from dispatcher.core.ports import ShellText
@@ -50,6 +51,18 @@ def test_time_out_holds_although_a_child_escaped_with_the_output(tmp_path: Path)
         run(ShellText(f"{escape} | tee pid & sleep 60", timeout=1.5), tmp_path)
     assert time.monotonic() - begin < 10
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", ["", ">&2"])
+def test_an_answer_without_an_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(shell_call, "MAX_ANSWER", 1 << 20)
+    with pytest.raises(Unreachable, match="more than 1048576 bytes, the limit of an answer, came from: yes"):
+        run(ShellText(f"yes {end}", timeout=60), tmp_path)
+
+
+def test_an_answer_is_whole_although_its_output_was_closed(tmp_path: Path) -> None:
+    reply = run(ShellText("echo a; exec >&- 2>&-; sleep 0.3; exit 7"), tmp_path)
+    assert (reply.code, reply.out) == (7, "a\n")
 
 
 def test_control_c_does_not_reach_the_command(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ they are.
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 from ...core.errors import ConfigError, Unreachable
+from ...core.limits import MAX_ANSWER
 from ...core.ports import Call, Reply, ShellText
 
 #: Seconds between looks at a shell that does not close its output.
@@ -69,19 +72,47 @@ def _started(text: str, directory: Path) -> subprocess.Popen[bytes]:
 
 def _printed(process: subprocess.Popen[bytes], call: ShellText) -> tuple[bytes, bytes]:
     """What it printed; a background child that keeps the output open is not waited for once the shell is over."""
-    end = time.monotonic() + call.timeout
-    over = False
-    while True:
-        try:
-            return process.communicate(timeout=max(0.05, min(_SLICE, end - time.monotonic())))
-        except subprocess.TimeoutExpired as sofar:
-            if over:
-                return sofar.output or b"", sofar.stderr or b""
-            over = process.poll() is not None  # then one slice more, for what is still in the pipe
-        if not over and time.monotonic() >= end:
-            _kill(process)
-            said = first_line(call.text)
-            raise Unreachable(f"no answer within {call.timeout:g} s from: {said}; what it did is unknown, asked again")
+    said = {process.stdout: bytearray(), process.stderr: bytearray()}
+    end, over = time.monotonic() + call.timeout, float("inf")
+    with selectors.DefaultSelector() as open_ends:
+        for stream in filter(None, said):
+            open_ends.register(stream, selectors.EVENT_READ)
+        while time.monotonic() < over + _SLICE:  # one slice more than the shell, for what is still in the pipe
+            for key, _ in open_ends.select(0.05) if open_ends.get_map() else ():
+                _take(process, key.fileobj, said[key.fileobj], open_ends, call)  # type: ignore[index]
+            if process.poll() is not None:
+                over = min(over, time.monotonic())
+                if not open_ends.get_map():
+                    break
+            elif time.monotonic() >= end:
+                _kill(process)
+                text = first_line(call.text)
+                raise Unreachable(
+                    f"no answer within {call.timeout:g} s from: {text}; what it did is unknown, asked again"
+                )
+            elif not open_ends.get_map():
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.05)
+    return bytes(said[process.stdout]), bytes(said[process.stderr])
+
+
+def _take(
+    process: subprocess.Popen[bytes],
+    stream: Any,
+    said: bytearray,
+    open_ends: selectors.BaseSelector,
+    call: ShellText,
+) -> None:
+    """One piece of an output, within the limit."""
+    if not (piece := os.read(stream.fileno(), 1 << 16)):
+        open_ends.unregister(stream)
+    said += piece
+    if len(said) > MAX_ANSWER:
+        _kill(process)
+        raise Unreachable(
+            f"more than {MAX_ANSWER} bytes, the limit of an answer, came from: {first_line(call.text)}; look what it "
+            "prints there; what it did is unknown, asked again"
+        )
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

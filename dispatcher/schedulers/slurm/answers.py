@@ -67,7 +67,7 @@ _BY_REASON = {"OutOfMemory": "OUT_OF_MEMORY", "TimeLimit": "TIMEOUT", "NodeDown"
 #: Of several elements of an array, or parts of a job, the first of these says how the whole is.
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
 
-_QUEUE_LINE = re.compile(r"(\d+)([^|]*)\|(\w+)\|([^|]*)\|([^|]*)\|(.*)")
+_QUEUE_LINE = re.compile(r"(\d{1,18})([^|]*)\|(\w+)\|([^|]*)\|([^|]*)\|(.*)")
 _COMPLAINT = re.compile(r"^(?:squeue|slurm_\w+|sacct):? (?:error|fatal)|^Slurm accounting storage is disabled", re.M)
 # Reasons for which a waiting job is not started until somebody does something.
 _STUCK = re.compile(

@@ -23,7 +23,7 @@ from ...files.patterns import encoded
 from ...scripts import bash
 from ...scripts.render import quoted
 
-_MAGIC = re.compile(r"\*+|\?|\[(?:[!^]?\](?:[^\]]*)|[!^]?[^\]!^][^\]]*)\]")
+_MAGIC = re.compile(r"\*+|\?|\[(?:[!^]?\](?:[^\]]{0,255})|[!^]?[^\]!^][^\]]{0,255})\]")
 
 _TOOLS = r"""
 REMOTE_ROOT=$PWD/R dsp_control=$PWD/dispatcher

@@ -1,0 +1,100 @@
+"""Regular expressions over text from outside: none takes more than time that goes with its length.
+
+Each is tried on texts that make those with two ways to match stumble: 100,000 letters are done at once, or never.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dispatcher
+import journal
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+LENGTH = 100_000
+SEEDS = [
+    "1",
+    "a",
+    " ",
+    "1.",
+    "a ",
+    " a",
+    "1:",
+    "a,",
+    ",1,a",
+    "<a>",
+    "<job_list>",
+    "[",
+    "[a",
+    "\\",
+    "=a",
+    "a=",
+    "|",
+    "1|a",
+]
+SEEDS += [
+    "\t",
+    "application_1_1\t",
+    "1-",
+    "'",
+    "$",
+    "${a",
+    "exceeded ",
+    "No ",
+    "Job <1>",
+    "\n",
+    " \n",
+    "1 \n",
+    "@",
+    "::",
+]
+
+
+#: Uses of a pattern that look for it at every place of a text; without one it is tried at the beginning only.
+ANYWHERE = re.compile(r"\b([A-Z_]+)\.(?:search|findall|finditer|sub|split)\(")
+
+
+def patterns() -> Iterator[tuple[str, re.Pattern[str], bool]]:
+    """Every compiled pattern of a module or of a class in it: where it is, and whether it is looked for anywhere."""
+    for package in (dispatcher, journal):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.rpartition(".")[2] == "__main__" or ".gui" in found.name:
+                continue
+            module = importlib.import_module(found.name)
+            anywhere = set(ANYWHERE.findall(Path(str(module.__file__)).read_text())) | {"DEFERRED", "REJECTED", "ID"}
+            places: list[tuple[str, dict[str, Any]]] = [(found.name, vars(module))]
+            own = (kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == found.name)
+            places += [(f"{found.name}.{kind.__name__}", dict(vars(kind))) for kind in own]
+            for where, names in places:
+                for name, value in names.items():
+                    if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+                        yield f"{where}.{name}", value, name in anywhere
+
+
+#: Looked for in what another pattern has matched from end to end.
+GUARDED = {"dispatcher.schedulers.limits._UNIT"}
+ALL = {name: (pattern, anywhere and name not in GUARDED) for name, pattern, anywhere in patterns()}
+
+
+def test_they_are_found() -> None:
+    assert len(ALL) > 60
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_time_goes_with_length(name: str) -> None:
+    """Ids are looked for line by line, so that no text of theirs has line ends."""
+    pattern, anywhere = ALL[name]
+    for seed in SEEDS:
+        text = seed * (LENGTH // len(seed))
+        for whole in (text, f"{text}\x00", f"1{text}!"):
+            whole = whole.replace("\n", "") if name.endswith(".ID") else whole
+            for judge in (pattern.match, pattern.fullmatch, *([pattern.search] if anywhere else [])):
+                judge(whole)
