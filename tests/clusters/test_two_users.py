@@ -86,22 +86,33 @@ def test_whoever_guesses_the_directory_on_a_shared_scratch_gets_nothing(shared: 
     assert not list(shared.path.rglob("ran"))
 
 
-@pytest.mark.parametrize("name", [".dispatcher", ".dispatcher/{submission}", ".dispatcher/{submission}/journal"])
-def test_directories_that_the_other_user_owns(shared: Shared, name: str) -> None:
+@pytest.mark.parametrize("name", [".dispatcher", ".dispatcher/{submission}"])
+def test_directories_that_the_other_user_made(shared: Shared, name: str) -> None:
     """As in a work directory that a group shares."""
-    file = shared.asked()
-    assert shared.run("submit", str(file)).returncode == 1  # its task fails
-    (submission,) = (journal.parent for journal in (shared.project / "runs" / ".dispatcher").glob("*/journal"))
-    taken = shared.project / "runs" / name.format(submission=submission.name)
+    file, taken = ended(shared, name)
     shutil.rmtree(taken)
-    opened = {path: path.stat().st_mode for path in (taken.parent, taken.parents[1])}
-    for path in opened:
-        path.chmod(0o777)
+    mode = taken.parent.stat().st_mode
+    taken.parent.chmod(0o777)
     assert shared.attack(f"mkdir -m 755 {taken}") == 0
-    for path, mode in opened.items():
-        path.chmod(mode & 0o7777)
+    taken.parent.chmod(mode & 0o7777)
     refused(shared.run("submit", str(file)), f"{taken} is not used: it belongs to user {OTHER}, not to you")
     assert not list(taken.iterdir())
+
+
+def test_a_journal_that_the_other_user_owns(shared: Shared) -> None:
+    file, taken = ended(shared, ".dispatcher/{submission}/journal")
+    os.chown(taken, OTHER, OTHER)
+    before = {path.name: path.read_bytes() for path in taken.iterdir()}
+    refused(shared.run("submit", str(file)), f"{taken} is not used: it belongs to user {OTHER}, not to you")
+    assert {path.name: path.read_bytes() for path in taken.iterdir()} == before
+
+
+def ended(shared: Shared, name: str) -> tuple[Path, Path]:
+    """A submission whose task has failed: its file, and a directory of it on this side."""
+    file = shared.asked()
+    assert shared.run("submit", str(file)).returncode == 1
+    (submission,) = (journal.parent for journal in (shared.project / "runs" / ".dispatcher").glob("*/journal"))
+    return file, shared.project / "runs" / name.format(submission=submission.name)
 
 
 @pytest.mark.parametrize("words", [("cancel",), ("submission", "--clean"), ("submission", "--reset-fail-count")])
