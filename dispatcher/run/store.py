@@ -24,6 +24,7 @@ from ..core.history import History
 from ..core.lifecycle import TRANSITIONS, Progress
 from ..core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, digest, plan_hash
 from ..core.names import CONTROL, JOURNAL
+from ..core.records import Chronicle
 from ..files.ours import own
 
 #: Digest of the table of transitions, stored in every journal it rules.
@@ -78,6 +79,17 @@ def read_history(path: Path) -> History:
         for frame in journals.frames(path, ev.Event):
             fold(history, frame)
     return history
+
+
+def read_chronicle(path: Path) -> Chronicle:
+    """The same, with when and why of every attempt."""
+    history, at = History(), [0.0]
+    chronicle = Chronicle(history, lambda: at[0])
+    with journal_errors(path):
+        for frame in journals.frames(path, ev.Event):
+            at[0] = frame.at
+            fold(history, frame)
+    return chronicle
 
 
 def read_progress(spec: SubmissionSpec) -> Mapping[str, Progress]:

@@ -69,12 +69,14 @@ def steps(page: str) -> Iterator[Step]:
     for found in _BLOCK.finditer(page):
         language = found["head"].split(" ")[0]
         title = _TITLE.search(found["head"])
-        if found["why"] or language in READ:
-            yield Read(found["body"], found["why"] or "")
+        if found["why"]:
+            yield Read(found["body"], found["why"])
         elif language == "console":
             yield from _typed(found["body"])
         elif title:
             yield Write(title[1], found["body"])
+        elif language in READ:
+            yield Read(found["body"], "")
         else:
             raise ValueError(f"a block of {language} has no title and no reason not to be run:\n{found['body'][:200]}")
 
