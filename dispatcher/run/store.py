@@ -81,6 +81,15 @@ def read_history(path: Path) -> History:
     return history
 
 
+def events_of(path: Path) -> Iterator[tuple[int, float, ev.Event]]:
+    """Every event with its number and the time of its commit, without the lock."""
+    with journal_errors(path):
+        for frame in journals.frames(path, ev.Event):
+            for nth, record in enumerate(frame.records):
+                if type(record) not in _OF_THE_JOURNAL:
+                    yield frame.first + nth, frame.at, record
+
+
 def read_chronicle(path: Path) -> Chronicle:
     """The same, with when and why of every attempt."""
     history, at = History(), [0.0]
