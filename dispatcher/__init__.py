@@ -38,13 +38,16 @@ _ERRORS = (
 )
 
 
+_FUNCTIONS = ("as_completed", "replay", "submit_tasks")
+
+
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for (PEP 562)."""
     if name == "__all__":
         return [*import_module(".api", __name__).__all__, *_ERRORS, "__version__"]
     if name in _ERRORS:
         return getattr(import_module(".core.errors", __name__), name)
-    if name[:1].isupper() and name in import_module(".api", __name__).__all__:
+    if (name[:1].isupper() or name in _FUNCTIONS) and name in import_module(".api", __name__).__all__:
         return getattr(import_module(".api", __name__), name)
     raise AttributeError(f"module 'dispatcher' has no attribute {name!r}")
 

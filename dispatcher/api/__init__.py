@@ -38,8 +38,11 @@ from .context import (
     OpenAPIContext,
     SSHContext,
 )
+from .handle import CancelledError, Handle, as_completed, submit_tasks
 from .job import Job
 from .machine import Machine
+from .outcome import Outcome
+from .recorded import Recorded, replay
 from .resources import Resources
 from .status import JobStatus
 from .submission import Submission
@@ -52,11 +55,13 @@ __all__ = [
     "BaseContext",
     "Bohrium",
     "BohriumContext",
+    "CancelledError",
     "DistributedShell",
     "DpCloudServer",
     "DpCloudServerContext",
     "Fugaku",
     "HDFSContext",
+    "Handle",
     "JH_UniScheduler",
     "Job",
     "JobStatus",
@@ -67,6 +72,8 @@ __all__ = [
     "Machine",
     "OpenAPI",
     "OpenAPIContext",
+    "Outcome",
+    "Recorded",
     "Resources",
     "SSHContext",
     "Shell",
@@ -75,4 +82,7 @@ __all__ = [
     "Submission",
     "Task",
     "Torque",
+    "as_completed",
+    "replay",
+    "submit_tasks",
 ]

@@ -72,6 +72,10 @@ class Handle:
         """The run that this process watches."""
         return self._future if self._process == os.getpid() else None
 
+    @property
+    def _begun(self) -> bool:
+        return any(self.journal.glob("*.jsonl"))
+
     def done(self) -> bool:
         """Whether it has come to an end, good or bad, or is not watched any more."""
         future = self._mine
@@ -90,7 +94,7 @@ class Handle:
     def result(self, timeout: float | None = None) -> Outcome:
         """What run_submission returns, or raises: JobsFailed above all. TimeoutError after so many seconds.
 
-        CancelledError when `cancel` or `stop_watching` ended it.
+        CancelledError when `submission.stop_watching` ended it.
         """
         future = self._mine
         if future is not None:
@@ -105,17 +109,16 @@ class Handle:
         """How many tasks are in which state, as the journal has it now."""
         from collections import Counter
 
-        return dict(Counter(task.state for task in Outcome({}, self.journal).tasks)) if self.journal.exists() else {}
+        return dict(Counter(task.state for task in Outcome({}, self.journal).tasks)) if self._begun else {}
 
     def cancel(self) -> None:
-        """End its jobs, with all that they have started, and the run."""
+        """End its jobs, with all that they have started; the run then comes to its end by itself."""
         self.submission.kill()
-        self.submission.stop_watching()
 
     def _concluded(self) -> str | None:
         from ..run.store import read_history
 
-        concluded = read_history(self.journal).concluded if self.journal.exists() else None
+        concluded = read_history(self.journal).concluded if self._begun else None
         return concluded.outcome if concluded else None
 
     def __repr__(self) -> str:

@@ -6,12 +6,15 @@ for record in dispatcher.replay("runs"):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import ConfigError
+
+_log = logging.getLogger("dispatcher")
 
 
 class Recorded(NamedTuple):
@@ -36,6 +39,22 @@ def recorded(journal: Path) -> Iterator[Recorded]:
     from ..run.store import events_of
 
     return (Recorded(*record) for record in events_of(journal))
+
+
+def unbreakable(observer: Callable[[Any], object]) -> Callable[[Any], None]:
+    """An observer whose mistakes are its own: the first one is logged, and no run ends by it."""
+    failed = False
+
+    def heard(event: Any) -> None:
+        nonlocal failed
+        try:
+            observer(event)
+        except Exception:
+            if not failed:
+                _log.exception("on_event raised for %s; the run goes on, and this is told once", type(event).__name__)
+            failed = True
+
+    return heard
 
 
 def _journal(path: Path) -> Path:

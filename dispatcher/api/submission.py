@@ -28,12 +28,15 @@ from .failures import Failures
 from .following import Follower
 from .job import Job
 from .machine import Machine
+from .outcome import Outcome
+from .recorded import Recorded, recorded, unbreakable
 from .resources import Resources
 from .status import JobStatus
 from .task import Task, path, paths
 
 if TYPE_CHECKING:
     from ..run.session import Session
+    from ..run.steering import Steered
 
 _NOWHERE = MachineSpec("", "", "")
 
@@ -87,6 +90,8 @@ class Submission(Failures):
         self._tasks: list[Task] = []
         self._progress = {}
         self._removed: set[str] = set()
+        self._stopping = False
+        self._steered: list[Steered] = []
         self._hash = ""
         self.register_task_list(task_list)
         if machine is not None:
@@ -191,20 +196,25 @@ class Submission(Failures):
         clean: bool | str = True,
         check_interval: float = 30,
         continue_on_failure: bool | None = None,
-    ) -> dict[str, Any]:
-        """Upload, submit, wait, download, clean; called again, it goes on where it was. Returns `serialize()`.
+        on_event: Callable[[Any], object] | None = None,
+    ) -> Outcome:
+        """Upload, submit, wait, download, clean; called again, it goes on where it was.
+
+        Returns the dictionary of `serialize()`, with records of tasks and attempts beside it (see Outcome).
 
         `dry_run` uploads and writes the scripts only; `exit_on_submit` returns when everything is submitted;
         `check_interval` is the longest pause between two looks in seconds. `clean` removes the remote files once
         all is downloaded and verified: True, "always" and "on_success" do so, False and "never" do not; after a
         failure nothing is ever removed. `continue_on_failure` is accepted, and changes nothing.
-        Raises JobsFailed at the end when jobs failed for good, ResultMissing, InputMissing, ConfigError and
-        SubmissionBusy.
+        `on_event` is called with every event (`dispatcher.core.events`) as soon as it is believed, in the thread of
+        this call; it can neither change nor break the run: what it raises is logged once.
+        Raises JobsFailed at the end when jobs failed for good (its `outcome` is what would have been returned),
+        ResultMissing, InputMissing, ConfigError and SubmissionBusy; Interrupted after `stop_watching`.
         """
         if clean not in _CLEAN:
             raise ConfigError(f"clean: {clean!r} is not known; use True, False, 'always', 'never' or 'on_success'")
         try:
-            with self._session() as session:
+            with self._session(on_event) as session:
                 session.run(
                     check_interval=check_interval,
                     exit_on_submit=exit_on_submit,
@@ -214,17 +224,38 @@ class Submission(Failures):
                 )
         except JobsFailed as error:
             if not {job.job for job in error.jobs} <= self._removed:  # by the program itself, meanwhile
+                error.outcome = Outcome(self.serialize(), self.journal)
                 raise
-        return self.serialize()
+        return Outcome(self.serialize(), self.journal)
 
-    async def async_run_submission(self, **kwargs: Any) -> dict[str, Any]:
-        """As run_submission, in a thread, and with clean=False unless asked; the event loop goes on meanwhile."""
-        import asyncio
+    async def async_run_submission(self, **kwargs: Any) -> Outcome:
+        """As run_submission, in a thread of its own, and with clean=False unless asked; the event loop goes on.
 
-        return await asyncio.to_thread(self.run_submission, **{"clean": False, **kwargs})
+        Cancelled, it stops watching; the jobs run on, and the same call goes on where it was.
+        """
+        from .threads import in_a_thread
+
+        return await in_a_thread(lambda: self.run_submission(**{"clean": False, **kwargs}), self.stop_watching)
+
+    def stop_watching(self) -> None:
+        """End a run_submission that is at work in another thread; its jobs run on. May be called from any thread."""
+        self._stopping = True
+        for steered in self._steered:
+            steered.wake()
+
+    @property
+    def journal(self) -> Path:
+        """Where the journal of this submission is, or will be."""
+        from ..run.store import journal_of, local_directory
+
+        return journal_of(local_directory(self.spec()), self.submission_hash)
+
+    def events(self) -> Iterator[Recorded]:
+        """Every event in the journal so far, also while a run is at work; FileNotFoundError before there is one."""
+        return recorded(self.journal)
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self, on_event: Callable[[Any], object] | None = None) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
         from ..run import steering
         from ..run.environment import real_environment
@@ -235,14 +266,19 @@ class Submission(Failures):
             self.generate_jobs()
         spec = self.spec()
         follower, steered = self._follower(), steering.Steered(plan_hash(spec))
-        environment = real_environment(sleep=steered.sleep, show=follower.changed)
+        self._stopping = False
+        environment = real_environment(sleep=steered.sleep, show=follower.changed, stop=lambda: self._stopping)
         with open_session(spec, profile, self._planned, environment, self.previous_submission_hash) as session:
             self._hash = session.submission
             follower.begin(session.submission, session.progress)
+            if on_event is not None:
+                session.history.heard = unbreakable(on_event)
+            self._steered.append(steered)
             try:
                 with steered.over(session):
                     yield session
             finally:
+                self._steered.remove(steered)
                 self._progress = dict(session.progress)
                 follower.show(session.progress)
 

@@ -23,7 +23,7 @@ async def in_a_thread(work: Callable[[], T], stop: Callable[[], object]) -> T:
 
     def tell(put: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
-            loop.call_soon_threadsafe(lambda: over.done() or put())
+            loop.call_soon_threadsafe(put)
 
     def run() -> None:
         try:

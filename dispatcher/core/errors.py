@@ -22,7 +22,7 @@ programs written for the manual's API catch what they always caught.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .causes import pattern
 from .printable import harmless
@@ -137,7 +137,12 @@ class FailedJob:
 
 
 class JobsFailed(DispatcherError):
-    """Raised once, at the end: `jobs` lists every FailedJob; `resume` says what became of the others, and what next."""
+    """Raised once, at the end: `jobs` lists every FailedJob; `resume` says what became of the others, and what next.
+
+    `outcome`, where Python code ran the submission, is what `run_submission` would have returned.
+    """
+
+    outcome: Any = None
 
     def __init__(self, jobs: Sequence[FailedJob], total: int, submission: str, resume: str) -> None:
         self.jobs, self.submission = list(jobs), submission

@@ -75,6 +75,10 @@ class Steered:
             self._asked.put((act, answer))
         return answer
 
+    def wake(self) -> None:
+        """End the pause that it is in, or the next one."""
+        self._asked.put(None)
+
     def waits(self) -> bool:
         """Whether the caller may wait for an answer: not in the thread that is to give it."""
         return get_ident() != self._thread

@@ -104,7 +104,7 @@ def test_a_cancelled_run_stops_watching_and_its_jobs_go_on(tmp_path: Path) -> No
 
 
 def _so_far(one: Submission) -> list[Any]:
-    return list(one.events()) if one.journal.exists() else []
+    return list(one.events()) if any(one.journal.glob("*.jsonl")) else []
 
 
 def test_as_many_at_once_as_are_asked_for(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_cancelled_handle_ends_its_jobs(tmp_path: Path) -> None:
         time.sleep(0.1)
     handle.cancel()
     assert handle.wait(60)
-    with pytest.raises((dispatcher.JobsFailed, dispatcher.CancelledError)):
+    with pytest.raises(dispatcher.JobsFailed):
         handle.result()
     assert handle.status() == {"terminated": 1}
 

@@ -112,8 +112,8 @@ def test_a_job_that_somebody_else_deletes_costs_a_retry_only(foreign: Foreign) -
 def test_cancelled_by_us_everything_that_was_started_ends(foreign: Foreign) -> None:
     def cancel(engine: Engine, work: Work) -> None:
         if work.said("begin"):
-            for path in (work.top / "local" / "w").glob(".dispatcher/*"):
-                (path / "cancel").touch()
+            for path in (work.top / "local" / "w").glob(".dispatcher/*/journal"):
+                path.with_name("cancel").touch()
 
     with suppress(JobsFailed):
         foreign.run(*["sleep 600"] * 3, disturb=cancel)

@@ -34,7 +34,7 @@ def test_failing_task_is_tried_again_and_named(slurm: Slurm, work: Work) -> None
     with pytest.raises(JobsFailed) as failed:
         work.run(work.spec(["true", "echo no such file >&2; exit 3"], group_size=2, machine={"retry_count": 1}))
     (job,) = failed.value.jobs
-    assert (job.cause.kind, job.cause.code, job.cause.stderr) == ("task", 3, "no such file\nno such file")
+    assert (job.cause.kind, job.cause.code, job.cause.stderr) == ("task", 3, "no such file")
     assert job.attempts == 2
     assert work.said("begin") == {0: 1, 1: 2}
 

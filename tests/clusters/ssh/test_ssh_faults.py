@@ -159,10 +159,16 @@ def test_flipped_bit_is_noticed(context: SSHConnection, proxy: Any, tmp_path: Pa
 
 
 def test_killed_server_in_the_middle_of_a_command(context: SSHConnection, sessions: Any, tmp_path: Path) -> None:
-    threading.Timer(0.7, sessions.kill, ["line"]).start()
+    begun = Path(context.place.remote_root) / "runs"
+
+    def kill() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        sessions.kill("line")
+
+    threading.Thread(target=kill).start()
     with pytest.raises(Unreachable, match="broke off in mid-command; what it did is unknown"):
-        context.run(ShellText("echo x >> runs; sleep 20; echo y >> runs"))
-    time.sleep(0.2)
+        context.run(ShellText("echo x >> runs; sleep 60; echo y >> runs"))
     assert context.run(ShellText("cat runs")).out == "x\n"
     assert context._link.logins == 2
 
