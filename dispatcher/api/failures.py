@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..core.errors import FailedJob
+from ..core.errors import ConfigError, FailedJob
 from ..core.failure import failed_job
 from .job import Job
 from .status import JobStatus
+from .task import Task
 
 if TYPE_CHECKING:
     from ..core.lifecycle import Progress
@@ -22,11 +23,21 @@ class Failures:
     """The part of a submission that tells why jobs failed."""
 
     belonging_jobs: list[Job]
+    belonging_tasks: list[Task]
     _progress: Mapping[str, Progress]
 
     def failed_jobs(self) -> list[Job]:
         """Jobs whose last attempt ended without success, as last looked at."""
         return [job for job in self.belonging_jobs if job.job_state is JobStatus.terminated]
+
+    def check_ratio_unfinished(self, ratio_unfinished: float) -> bool:
+        """True when the part of the tasks that are not finished is at most this."""
+        if not 0 <= ratio_unfinished < 1:
+            raise ConfigError(
+                f"ratio_unfinished: {ratio_unfinished!r} is not allowed: it must be at least 0 and below 1"
+            )
+        finished = sum(task.task_state is JobStatus.finished for task in self.belonging_tasks)
+        return finished >= (1 - ratio_unfinished) * len(self.belonging_tasks)
 
     def _reported(self, job: Job) -> FailedJob:
         return failed_job(self._progress[job.job_hash], [task.spec() for task in job.job_task_list])

@@ -29,14 +29,14 @@ from .following import Follower
 from .job import Job
 from .machine import Machine
 from .outcome import Outcome
-from .recorded import Recorded, recorded, unbreakable
+from .recorded import unbreakable
 from .resources import Resources
 from .status import JobStatus
 from .task import Task, path, paths
+from .watching import Watching
 
 if TYPE_CHECKING:
     from ..run.session import Session
-    from ..run.steering import Steered
 
 _NOWHERE = MachineSpec("", "", "")
 
@@ -48,7 +48,7 @@ def _without_profile(machine: Machine) -> dict[str, Any]:
 _CLEAN = {True: True, False: False, "always": True, "on_success": True, "never": False}
 
 
-class Submission(Failures):
+class Submission(Failures, Watching):
     """A set of tasks below one directory (manual, "dpdispatcher.Submission").
 
     `work_base` is that directory, below the machine's local_root; the common files are relative to it. `resources`
@@ -90,8 +90,7 @@ class Submission(Failures):
         self._tasks: list[Task] = []
         self._progress = {}
         self._removed: set[str] = set()
-        self._stopping = False
-        self._steered: list[Steered] = []
+        self._stopping, self._steered = False, []
         self._hash = ""
         self.register_task_list(task_list)
         if machine is not None:
@@ -228,32 +227,6 @@ class Submission(Failures):
                 raise
         return Outcome(self.serialize(), self.journal)
 
-    async def async_run_submission(self, **kwargs: Any) -> Outcome:
-        """As run_submission, in a thread of its own, and with clean=False unless asked; the event loop goes on.
-
-        Cancelled, it stops watching; the jobs run on, and the same call goes on where it was.
-        """
-        from .threads import in_a_thread
-
-        return await in_a_thread(lambda: self.run_submission(**{"clean": False, **kwargs}), self.stop_watching)
-
-    def stop_watching(self) -> None:
-        """End a run_submission that is at work in another thread; its jobs run on. May be called from any thread."""
-        self._stopping = True
-        for steered in self._steered:
-            steered.wake()
-
-    @property
-    def journal(self) -> Path:
-        """Where the journal of this submission is, or will be."""
-        from ..run.store import journal_of, local_directory
-
-        return journal_of(local_directory(self.spec()), self.submission_hash)
-
-    def events(self) -> Iterator[Recorded]:
-        """Every event in the journal so far, also while a run is at work; FileNotFoundError before there is one."""
-        return recorded(self.journal)
-
     @contextmanager
     def _session(self, on_event: Callable[[Any], object] | None = None) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
@@ -324,15 +297,6 @@ class Submission(Failures):
         if any(job.job_state is None for job in self.belonging_jobs) or not self.belonging_jobs:
             self.refresh()
         return all(job.job_state is JobStatus.finished for job in self.belonging_jobs)
-
-    def check_ratio_unfinished(self, ratio_unfinished: float) -> bool:
-        """True when the part of the tasks that are not finished is at most this."""
-        if not 0 <= ratio_unfinished < 1:
-            raise ConfigError(
-                f"ratio_unfinished: {ratio_unfinished!r} is not allowed: it must be at least 0 and below 1"
-            )
-        finished = sum(task.task_state is JobStatus.finished for task in self.belonging_tasks)
-        return finished >= (1 - ratio_unfinished) * len(self.belonging_tasks)
 
     def remove_unfinished_tasks(self) -> None:
         """End the jobs that are not finished, and keep only finished tasks on this object.
