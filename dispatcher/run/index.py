@@ -61,10 +61,6 @@ class Neighbour(msgspec.Struct, frozen=True, eq=False):
     index: Index
     holder: str
 
-    def directory(self, entry: IndexedTask) -> str:
-        """The real directory of one of its tasks, now."""
-        return os.path.join(_work_directory(self.journal), entry.directory)  # noqa: PTH118 (an absolute one wins)
-
     def is_live(self, entry: IndexedTask) -> bool:
         """Whether that task is in the queue, or will be: somebody is at work on its submission."""
         return entry.live or (bool(self.holder) and not entry.done)
@@ -165,6 +161,8 @@ def by_directory(neighbours: Iterable[Neighbour]) -> Mapping[str, list[tuple[Nei
     """Every task of theirs by its real directory."""
     found: dict[str, list[tuple[Neighbour, IndexedTask]]] = {}
     for neighbour in neighbours:
+        place = _work_directory(neighbour.journal)
         for entry in neighbour.index.tasks:
-            found.setdefault(neighbour.directory(entry), []).append((neighbour, entry))
+            directory = os.path.join(place, entry.directory)  # noqa: PTH118 (an absolute one wins)
+            found.setdefault(directory, []).append((neighbour, entry))
     return found
