@@ -30,6 +30,7 @@ GROUPS = (
     (r"clusters/ssh/test_ssh_(kills|busybox|contract)", "ssh 3"),
     (r"clusters/test_foreign.*\[(pbs|torque|lsf)", "stand-ins 1"),
     (r"clusters/test_foreign", "stand-ins 2"),
+    (r"clusters/test_programs", "programs"),
     (r"crash/|clusters/(test_selftest_shell|test_two_users)", "hosts"),
 )
 

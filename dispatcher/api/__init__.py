@@ -1,4 +1,4 @@
-"""The door: the classes of the manual, under its names and with its signatures.
+"""The door: the classes of DPDispatcher's API, under its names and with its signatures.
 
     Task, Resources, Machine      what to run, what it needs, where
     Submission                    tasks made into jobs, and run: submission.run_submission()

@@ -1,4 +1,4 @@
-"""The batch systems of the manual as classes; all that sets them apart is in `schedulers`.
+"""The batch systems of DPDispatcher's API as classes; all that sets them apart is in `schedulers`.
 
 Machine(batch_type="slurm", …)  ->  Slurm(…)
 """
@@ -11,27 +11,27 @@ from .machine import Machine
 
 
 class Shell(Machine):
-    """No batch system: jobs are processes (manual, 4.1)."""
+    """No batch system: jobs are processes."""
 
 
 class Slurm(Machine):
-    """Slurm (manual, 4.2)."""
+    """Slurm."""
 
 
 class SlurmJobArray(Slurm):
-    """Slurm with job arrays: a job is an array, its tasks are the elements (manual, 4.2)."""
+    """Slurm with job arrays: a job is an array, its tasks are the elements."""
 
 
 class PBS(Machine):
-    """OpenPBS and PBS Professional (manual, 4.3)."""
+    """OpenPBS and PBS Professional."""
 
 
 class Torque(PBS):
-    """TORQUE (manual, 4.4)."""
+    """TORQUE."""
 
 
 class LSF(Machine):
-    """IBM Spectrum LSF (manual, 4.5)."""
+    """IBM Spectrum LSF."""
 
 
 class SGE(PBS):
@@ -42,16 +42,16 @@ class Fugaku(Machine):
     """The job system of Fugaku."""
 
 
-class JH_UniScheduler(Machine):  # noqa: N801 (the manual's name)
+class JH_UniScheduler(Machine):  # noqa: N801 (DPDispatcher's name)
     """JH UniScheduler."""
 
 
 class DistributedShell(Machine):
-    """YARN's distributed shell (manual, 4.7)."""
+    """YARN's distributed shell."""
 
 
 class Bohrium(Machine):
-    """The Bohrium cloud (manual, 4.6)."""
+    """The Bohrium cloud."""
 
     alias = ("Lebesgue", "DpCloudServer")
 

@@ -1,4 +1,4 @@
-"""The contexts of the manual's API: where jobs run, and how files get there.
+"""The contexts of DPDispatcher's API: where jobs run, and how files get there.
 
     context = SSHContext("./", "/scratch/me", {"hostname": "login", "username": "me"})
     context.bind_submission(submission)
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class BaseContext:
-    """A place where jobs run (manual, "dpdispatcher.base_context module").
+    """A place where jobs run.
 
     `local_root` is the project directory on this side, `remote_root` the directory in which submissions get
     theirs, `remote_profile` what is needed to get there. Raises ConfigError without a local_root.
@@ -284,23 +284,23 @@ class BaseContext:
 
 
 class LazyLocalContext(BaseContext):
-    """Runs jobs on this machine, in the directory where the files are (manual, 3.1)."""
+    """Runs jobs on this machine, in the directory where the files are."""
 
 
 class LocalContext(BaseContext):
-    """Runs jobs on this machine, in another directory (manual, 3.2)."""
+    """Runs jobs on this machine, in another directory."""
 
 
 class SSHContext(BaseContext):
-    """Runs jobs on another machine, reached by SSH (manual, 3.3)."""
+    """Runs jobs on another machine, reached by SSH."""
 
 
 class HDFSContext(BaseContext):
-    """Keeps the files of YARN jobs on HDFS (manual, 3.5)."""
+    """Keeps the files of YARN jobs on HDFS."""
 
 
 class BohriumContext(BaseContext):
-    """Runs jobs on the Bohrium cloud (manual, 3.4)."""
+    """Runs jobs on the Bohrium cloud."""
 
     alias = ("DpCloudServerContext", "LebesgueContext")
 

@@ -28,7 +28,7 @@ _KEYS = ("job_task_list", "resources", "job_state", "job_id", "fail_count", "fai
 
 
 class Job:
-    """Tasks, what they ask for, and how far they are (manual, "dpdispatcher.Job").
+    """Tasks, what they ask for, and how far they are.
 
     `job_state` is None until it was first looked at, `job_id` the native id ("" before it has one), `fail_count`
     how many attempts failed. Raises ConfigError for an empty list.

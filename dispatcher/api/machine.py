@@ -17,7 +17,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import schedulers
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, Unsupported
 from ..core.keys import Profile
 from ..core.model import MachineSpec
 from ..schema import lenience, profiles, rules
@@ -43,7 +43,7 @@ _ALL = (*KEYS, "max_running", "create_remote_root")
 
 
 class Machine(Scripts):
-    """Where and how jobs are run (manual, "Machine parameters").
+    """Where and how jobs are run.
 
     `Machine(batch_type=…)` makes an object of the class of that batch system. `retry_count` is how often a job is
     tried again after its first attempt; `max_running` how many jobs may be queued or running at once (None: all).
@@ -104,6 +104,8 @@ class Machine(Scripts):
             raise ConfigError(
                 f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}"
             )
+        refuse_foreign(type(self), Machine, "dispatcher.schedulers")
+        refuse_foreign(type(self.context), BaseContext, "dispatcher.contexts")
         return tolerated(self.serialize_with_secrets(), machine_arginfo(), path)
 
     # -- in and out ---------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class Machine(Scripts):
         return machine
 
     def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:
-        """The keys of the manual, in their order. The remote_profile has no passwords, keys and other secrets.
+        """The keys, in DPDispatcher's order. The remote_profile has no passwords, keys and other secrets.
 
         `if_empty_remote_profile` leaves all of it out.
         """
@@ -265,9 +267,21 @@ class Machine(Scripts):
         return f"{type(self).__name__}({', '.join(f'{name}={shown[name]!r}' for name in names if name in shown)})"
 
 
+def refuse_foreign(kind: type, base: type, group: str) -> None:
+    """Raise Unsupported for a subclass of another package: what it overrides would not be asked."""
+    ours = __name__.rpartition(".")[0]
+    if not kind.__module__.startswith(f"{ours}.") and kind is not base:
+        raise Unsupported(
+            f"{kind.__module__}.{kind.__name__} is a subclass of {base.__name__} in another package: its methods are "
+            f"not called here. Make it a plug-in with an entry point in the group {group} (see CONTRIBUTING.md)"
+        )
+
+
 def _kind(name: Any) -> type[Machine]:
     """The class for any spelling of a batch system's name; one is made for a batch system of another package."""
     if not isinstance(name, str):
         raise ConfigError(f"machine/batch_type: expected str, got {rules.said(name)}")
+    if found := Machine.subclasses_dict.get(name):
+        return found
     known = schedulers.canonical(name)
     return Machine.subclasses_dict.get(known) or type(known, (Machine,), {})

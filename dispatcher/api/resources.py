@@ -49,7 +49,7 @@ _STRATEGY = {"if_cuda_multi_devices": False, "ratio_unfinished": 0.0}
 
 
 class Resources:
-    """What each job of a submission asks for (manual, "Resources parameters").
+    """What each job of a submission asks for.
 
     `number_node` nodes with `cpu_per_node` cores and `gpu_per_node` GPUs each, in the queue `queue_name` ("" is
     the site's default); `group_size` tasks in a job (0: all in one), `para_deg` of them at the same time;
@@ -147,7 +147,7 @@ class Resources:
         return cls(**{"kwargs": {}, **resources_dict})
 
     def serialize(self) -> dict[str, Any]:
-        """The 17 keys of the manual, in their order; a deep copy."""
+        """The 17 keys, in DPDispatcher's order; a deep copy."""
         return {key: _plain(getattr(self, key)) for key in KEYS}
 
     @staticmethod

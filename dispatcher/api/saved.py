@@ -1,4 +1,4 @@
-"""A submission as a dictionary and back: the format of the manual's state files.
+"""A submission as a dictionary and back: the format of DPDispatcher's state files.
 
     {"work_base": "run1/", "_abs_work_base": "…/run1", "machine": {…}, "resources": {…},
      "forward_common_files": [], "backward_common_files": [],

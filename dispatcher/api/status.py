@@ -1,4 +1,4 @@
-"""The numbers of the states, as the manual has them.
+"""The numbers of the states, as DPDispatcher has them.
 
 JobStatus.running  ->  3
 """
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class JobStatus(IntEnum):
-    """State of a job or a task (manual, "dpdispatcher.JobStatus module")."""
+    """State of a job or a task."""
 
     unsubmitted = 1
     waiting = 2

@@ -1,4 +1,4 @@
-"""What a command printed, in the shape of the manual's streams.
+"""What a command printed, in the shape of DPDispatcher's streams.
 
 Output("a\nb\n").read()       ->  b"a\nb\n"
 Output("a\nb\n").readlines()  ->  ["a\n", "b\n"]
@@ -15,7 +15,7 @@ LONGEST = 86400.0
 
 
 class Output:
-    """Text that is read as bytes or as lines (manual, "SPRetObj")."""
+    """Text that is read as bytes or as lines."""
 
     def __init__(self, text: str = "") -> None:
         self._text = text

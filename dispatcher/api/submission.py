@@ -49,7 +49,7 @@ _CLEAN = {True: True, False: False, "always": True, "on_success": True, "never":
 
 
 class Submission(Failures, Watching):
-    """A set of tasks below one directory (manual, "dpdispatcher.Submission").
+    """A set of tasks below one directory.
 
     `work_base` is that directory, below the machine's local_root; the common files are relative to it. `resources`
     are those of each job. `stop_on_failure` ends the run at the first job that failed for good, instead of going
@@ -371,7 +371,7 @@ class Submission(Failures, Watching):
         return cls.deserialize(load_json(Path(fspath(json_file_name))))
 
     def serialize(self, if_static: bool = False) -> dict[str, Any]:
-        """The format of the manual's state file; `if_static` leaves out states, ids and fail counts.
+        """The format of DPDispatcher's state file; `if_static` leaves out states, ids and fail counts.
 
         Its machine has no passwords, keys and other secrets; what it lacks is to be given again, by `machine`, to
         deserialize.

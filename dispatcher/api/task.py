@@ -28,7 +28,7 @@ _ALL = (*KEYS, "task_name")
 
 
 class Task:
-    """One command and the files it needs and makes (manual, "Task parameters").
+    """One command and the files it needs and makes.
 
     `command` is finished when it ends with code 0. `task_work_path` is its directory below work_base.
     `forward_files` are brought there before it runs, `backward_files` back after it. `outlog` and `errlog` are
@@ -104,7 +104,7 @@ class Task:
         return cls(**task_dict)
 
     def serialize(self) -> dict[str, Any]:
-        """The six keys of the manual, in their order, and task_name when it is set; the lists are copies."""
+        """The six keys, in DPDispatcher's order, and task_name when it is set; the lists are copies."""
         found = {key: _copied(getattr(self, key)) for key in KEYS}
         return found if self.task_name is None else {**found, "task_name": self.task_name}
 

@@ -23,7 +23,7 @@ from ..core.history import History
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CANCEL, CONTROL
 from ..files.ours import is_ours, own
-from . import index
+from . import index, original
 from .environment import Environment, new_nonce, real_environment
 from .opening import first_records
 from .reuse import Others
@@ -51,6 +51,7 @@ def open_session(
     when its journal cannot be trusted.
     """
     asked = check(spec, profile, jobs)
+    original.refuse(spec)
     found = survey(spec)
     with ExitStack() as stack:
         with alone(spec):

@@ -3,8 +3,7 @@
     RESOURCES[0]    ->  Key("number_node", (int,), "Number of nodes of each job.", 1, …)
 
 The kwargs of each batch system stand beside the dialect that reads them (`schedulers.kwargs_of`).
-One row a key, in the order of the manual ("Machine parameters", "Resources
-parameters", "Task parameters"); what the manual does not have is at the end.
+One row a key, in DPDispatcher's order; what it does not have is at the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contexts by name, and the keys of each one's remote_profile (manual, "Machine parameters").
+"""The contexts by name, and the keys of each one's remote_profile.
 
     CONTEXTS["SSHContext"].keys  ->  (Key("hostname", …), Key("username", …), Key("port", …), …)
     spellings("SSHContext")      ->  ("SSH", "sshcontext", "ssh")

@@ -18,7 +18,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def cuda(values: Mapping[str, Any], path: str = "resources") -> None:
-    """One GPU for each task needs GPUs, and a single node (manual, resources/strategy)."""
+    """One GPU for each task needs GPUs, and a single node."""
     if not values.get("strategy", {}).get("if_cuda_multi_devices"):
         return
     if values["gpu_per_node"] < 1:

@@ -56,7 +56,7 @@ def _undefaulted(key: Key) -> Key:
 
 
 def context_arginfo(name: str) -> Argument:
-    """The keys of one context, under its class name: its remote_profile (manual, "Machine parameters")."""
+    """The keys of one context, under its class name: its remote_profile."""
     name = contexts.canonical(name)
     profile = profiles.profile(name)
     inner = (Argument if profile.free else Closed)(
@@ -71,7 +71,7 @@ def context_arginfo(name: str) -> Argument:
 
 
 def machine_arginfo() -> Argument:
-    """The keys of a machine (manual, "Machine parameters")."""
+    """The keys of a machine."""
     choices = [context_arginfo(name) for name in profiles.known()]
     context = Variant("context_type", choices, doc="How files get to where the jobs run, and commands too.")
     keys = [_argument(key) for key in parameters.MACHINE]
@@ -79,7 +79,7 @@ def machine_arginfo() -> Argument:
 
 
 def kwargs_arginfo(batch_type: str) -> Argument:
-    """The key `kwargs` of resources for one batch system (manual, "Resources parameters", by batch_type)."""
+    """The key `kwargs` of resources for one batch system."""
     keys, needed = schedulers.kwargs_of(batch_type)
     return (Argument if keys is None else Closed)(
         "kwargs",
@@ -92,7 +92,7 @@ def kwargs_arginfo(batch_type: str) -> Argument:
 
 
 def resources_arginfo(detail_kwargs: bool = True) -> Argument:
-    """The keys of resources (manual, "Resources parameters").
+    """The keys of resources.
 
     With `detail_kwargs` the kwargs are those of `batch_type`, which must then be given; without, any.
     """
@@ -121,7 +121,7 @@ def batch_arginfo(batch_type: str) -> Argument:
 
 
 def task_arginfo() -> Argument:
-    """The keys of a task (manual, "Task parameters")."""
+    """The keys of a task."""
     keys = [_argument(key) for key in parameters.TASK]
     return Argument("task", dict, keys, doc="A command, the directory it runs in and its files.")
 

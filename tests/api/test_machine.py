@@ -29,7 +29,7 @@ from dispatcher.api import (
     Task,
     Torque,
 )
-from dispatcher.core.errors import ConfigError
+from dispatcher.core.errors import ConfigError, Unsupported
 from dispatcher.core.model import MachineSpec, plan_hash
 
 START = {
@@ -330,3 +330,28 @@ def test_a_preview_is_what_is_submitted(tmp_path: Path) -> None:
             for name in ("common", "t/in", "t/out", "all"):
                 assert name in script, f"{name} travels with the job"
     assert not (tmp_path / ".dispatcher").exists(), "a preview makes nothing"
+
+
+def test_a_batch_system_of_a_program_is_registered_and_refused_by_name() -> None:
+    class Mine(Slurm):
+        """Of a program."""
+
+        def do_submit(self, job: Any) -> str:
+            return "1"
+
+    class Place(LocalContext):
+        """Of a program, too."""
+
+    try:
+        assert Machine.subclasses_dict["mine"] is Mine
+        with pytest.raises(Unsupported, match=r"Mine is a subclass of Machine .* in the group dispatcher\.schedulers"):
+            Machine("Mine", "Local", "./", "/r")
+        with pytest.raises(Unsupported, match=r"Place is a subclass of BaseContext .* dispatcher\.contexts"):
+            Shell(context=Place("./", "/r"))
+        assert type(BaseContext(context_type="Local", local_root="./", remote_root="/r")) is LocalContext
+    finally:
+        for name in ("Mine", "mine", "Place"):
+            Machine.subclasses_dict.pop(name, None)
+            BaseContext.subclasses_dict.pop(name, None)
+        Machine.options.discard("Mine")
+        BaseContext.options.discard("Place")
