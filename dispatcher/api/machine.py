@@ -90,6 +90,8 @@ class Machine(Scripts):
         if context is None and context_type is not None:
             described = {"local_root": local_root, "remote_root": remote_root, "remote_profile": remote_profile}
             self.context = find(context_type).load_from_dict(described)
+        refuse_foreign(type(self), Machine, "dispatcher.schedulers")
+        refuse_foreign(type(self.context), BaseContext, "dispatcher.contexts")
         if self.context is not None and (self.context.remote_profile or not self._profile().needed):
             self.check()
 
@@ -104,8 +106,6 @@ class Machine(Scripts):
             raise ConfigError(
                 f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}"
             )
-        refuse_foreign(type(self), Machine, "dispatcher.schedulers")
-        refuse_foreign(type(self.context), BaseContext, "dispatcher.contexts")
         return tolerated(self.serialize_with_secrets(), machine_arginfo(), path)
 
     # -- in and out ---------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class Machine(Scripts):
 def refuse_foreign(kind: type, base: type, group: str) -> None:
     """Raise Unsupported for a subclass of another package: what it overrides would not be asked."""
     ours = __name__.rpartition(".")[0]
-    if not kind.__module__.startswith(f"{ours}.") and kind is not base:
+    if issubclass(kind, base) and not kind.__module__.startswith(f"{ours}."):
         raise Unsupported(
             f"{kind.__module__}.{kind.__name__} is a subclass of {base.__name__} in another package: its methods are "
             f"not called here. Make it a plug-in with an entry point in the group {group} (see CONTRIBUTING.md)"

@@ -1,4 +1,4 @@
-"""Programs from PyPI that import dpdispatcher, unmodified, in an environment that has only this package of that name."""
+"""Programs from PyPI that import dpdispatcher, unmodified, where only this package has that name."""
 
 from __future__ import annotations
 
