@@ -33,8 +33,8 @@ def refuse(spec: SubmissionSpec) -> None:
             shown = ", ".join(open_ids[:5]) + (" …" if len(open_ids) > 5 else "")
             raise ConfigError(
                 f"{place} holds a run of DPDispatcher with {len(open_ids)} jobs that have not ended "
-                f"(native ids {shown}): starting these tasks now could run them twice. Let it end with "
-                "DPDispatcher (run your program with it once more), or end those jobs in the queue; then remove its files there "
+                f"(native ids {shown}): starting these tasks now could run them twice. Let it end with DPDispatcher "
+                "(run your program with it once more), or end those jobs in the queue; then remove its files there "
                 "(<40 hex digits>_job_id, …_tag_finished, ….sub, ….json), and run this again"
             )
 
