@@ -88,7 +88,7 @@ def read(archive: bytes) -> list[str]:
     names = []
     for found in members(pieces):
         names.append(found.name)
-        assert 0 <= found.mtime < 1 << 34
+        assert 0 <= found.mtime_ns < 10**9 << 34
         for piece in found.content():
             assert len(piece) <= len(archive)
         if found.same_as:

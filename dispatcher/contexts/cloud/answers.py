@@ -103,6 +103,7 @@ def as_dict(data: Any, url: str) -> dict[str, Any]:
 
 def rows_of(data: Any, url: str) -> Any:
     """A page of a listing, each of whose rows is a job as far as anybody reads it."""
-    for row in data.get("items") or () if isinstance(data, dict) else ():
+    items = data.get("items") if isinstance(data, dict) else None
+    for row in items if isinstance(items, list) else ():
         read(row, JobRow, url)
     return data

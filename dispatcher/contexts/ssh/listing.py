@@ -150,7 +150,7 @@ def digests(
     lines = b"".join(out).decode(errors="surrogateescape").split("\n")
     if "@" not in lines:
         raise failed(far, "look at", stream.err)
-    sums = _sums(lines, odd, awaited)
+    sums = sums_in(lines, odd, awaited)
     if sums.sized and compare:
         _log.warning("%s has no sha256sum, shasum, openssl or python3: only sizes are compared, all is sent", far)
     return sums
@@ -181,7 +181,8 @@ def _numbered(odd: Sequence[str], before: str = "") -> str:
     return "\n".join(f"one {number} {quote(f'./{before}{path}')}" for number, path in enumerate(odd))
 
 
-def _sums(lines: Sequence[str], odd: Sequence[str], awaited: Sequence[str]) -> Sums:
+def sums_in(lines: Sequence[str], odd: Sequence[str], awaited: Sequence[str]) -> Sums:
+    """What `digests` printed, line by line."""
     at = lines.index("@")
     half = lines.index("#") if "#" in lines[:at] else at
     files = dict(_parsed(lines[at + 1 :], odd))
@@ -264,11 +265,15 @@ def _listed(far: Far, paths: Sequence[str], tops: Sequence[str]) -> Iterator[_Fo
     wrong = [line for line in stream.err.splitlines() if "find" in line and not _HARMLESS.search(line)]
     if wrong or stream.code:
         raise failed(far, "list", wrong[0] if wrong else stream.err)
-    text = b"".join(out).decode(errors="surrogateescape")
+    yield from found_in(b"".join(out).decode(errors="surrogateescape"), tops, str(far))
+
+
+def found_in(text: str, tops: Sequence[str], source: str) -> Iterator[_Found]:
+    """The entries of a listing; TransferFailed for one that cannot be read, or that is not below `tops`."""
     records = text[2:-1].split("\n|@") if text.startswith("|@") else text.split("\0")[:-1]
     for record in records:
         found = _ENTRY.fullmatch(_WORDS.sub(lambda word: f"{word[1][0].replace('r', 'f')} ", record))
         if found is None:
-            raise TransferFailed(f"{far}: its listing cannot be read: {record[:80]!r}; look what `find` is there")
+            raise TransferFailed(f"{source}: its listing cannot be read: {record[:80]!r}; look what `find` is there")
         kind, size, me, path = found.groups()
-        yield _Found(kind, int(size), me, below(path, tops, str(far)) if set(path.split("/")) - {"."} else "")
+        yield _Found(kind, int(size), me, below(path, tops, source) if set(path.split("/")) - {"."} else "")
