@@ -13,7 +13,10 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
+from ...core import limits
 from ...core.errors import TransferFailed, Unreachable
 
 #: Seconds after which a call counts as lost.
@@ -49,17 +52,22 @@ class Hadoop:
 
         Names of files here are best relative to `here`: Hadoop reads an absolute one as a URI.
         """
+        command, env = ["hadoop", "fs", *words], {**os.environ, **self.env}
         try:
-            return subprocess.run(
-                ["hadoop", "fs", *words],
-                cwd=here,
-                env={**os.environ, **self.env},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_PATIENCE,
-                start_new_session=True,
-                check=False,
-            )
+            # into files, and not into memory: how much there is, is for the other side to say
+            with TemporaryFile() as out, TemporaryFile() as err:
+                done = subprocess.run(
+                    command,
+                    cwd=here,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    timeout=_PATIENCE,
+                    start_new_session=True,
+                    check=False,
+                )
+                return subprocess.CompletedProcess(command, done.returncode, _answer(out, words), _answer(err, words))
         except FileNotFoundError:
             raise TransferFailed(
                 "no hadoop command on this machine: install Hadoop's client, or say in "
@@ -69,6 +77,15 @@ class Hadoop:
             raise TransferFailed(f"cannot start hadoop: {why}; check machine/remote_profile/hadoop_home") from why
         except subprocess.TimeoutExpired:
             raise Unreachable(f"HDFS: no answer within {_PATIENCE:g} s from hadoop fs {words[0]}") from None
+
+
+def _answer(file: IO[bytes], words: tuple[str, ...]) -> bytes:
+    """What was printed; TransferFailed when it is more than an answer may be."""
+    file.seek(0)
+    data = file.read(limits.MAX_ANSWER + 1)
+    if len(data) > limits.MAX_ANSWER:
+        raise TransferFailed(f"hadoop fs {words[0]}: an answer of more than {limits.MAX_ANSWER} bytes, the limit")
+    return data
 
 
 def complaint(words: tuple[str, ...], said: bytes) -> TransferFailed | Unreachable:
