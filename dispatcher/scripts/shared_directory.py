@@ -49,6 +49,15 @@ dsp_own() {{
 }}
 """
 
+#: Before anything there is read: whoever moved the directory away and made another in its place made one of his own.
+#: A file system that shows another owner for all that is ours shows it for a new file, too.
+_OURS = """\
+if ! [ -O "$dsp_control" ] && ! { : > "$dsp_claim.$$" && [ ! -O "$dsp_claim.$$" ]; } 2> /dev/null; then
+  echo "$dsp_control is not ours: nothing is run" >&2
+  exit 93
+fi
+"""
+
 
 def shared_fence(job: JobScript, dialect: Scheduler, elements: int) -> str:
     """Claims the attempt, or the element of an array, by a file in the shared directory."""
@@ -65,6 +74,7 @@ def shared_fence(job: JobScript, dialect: Scheduler, elements: int) -> str:
         "dsp_node=$(uname -n)\n"
         f"dsp_native={dialect.native_id}\n"
         f"dsp_restarts={dialect.restarts}\n"
+        f"{_OURS}"
         "# shellcheck disable=SC1091\n"
         f'. "$dsp_control/{bash.NAME}" || exit 93\n'
         "dsp_begin\n"

@@ -18,8 +18,12 @@ from typing import Any
 import pytest
 
 from dispatcher.core.errors import NotOurs
+from dispatcher.core.model import ResourcesSpec
+from dispatcher.core.ports import JobScript, Place
 from dispatcher.files.ours import own
-from dispatcher.scripts.shared_directory import NOT_OURS, OWN
+from dispatcher.schedulers.shell import ShellDialect
+from dispatcher.scripts import bash
+from dispatcher.scripts.shared_directory import NOT_OURS, OWN, shared_fence
 
 pytestmark = pytest.mark.cluster
 OTHER = 61002
@@ -167,3 +171,22 @@ def test_here_and_over_there_say_the_same(shared: Shared, mode: int) -> None:
         assert done.stderr.strip() == str(error.value)
         assert f"it belongs to user {OTHER}" in done.stderr
     assert not list(taken.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+def test_a_job_runs_nothing_from_a_directory_of_the_other_user(shared: Shared, mode: int) -> None:
+    """As when the directory above the remote root is open to all, and the other user has moved ours away."""
+    assert shared.attack(f"mkdir -m 755 R && mkdir -m {mode:o} R/jobs") == 0
+    root, control = shared.path / "R", shared.path / "R" / "jobs"
+    head = shared_fence(
+        JobScript("5f", "dn1", "dn1", Place(str(root), str(root), str(control)), ResourcesSpec(1, 1, 0, "", 1), ()),
+        ShellDialect(),
+        0,
+    )
+    planted = control / bash.NAME
+    planted.write_text(f"touch {shared.path}/hacked\n")
+    os.chown(planted, OTHER, OTHER)
+    done = subprocess.run(["bash", "-c", head], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (93, "")
+    assert f"{control} is not ours: nothing is run" in done.stderr
+    assert not (shared.path / "hacked").exists()
