@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from dispatcher.api.machine import Machine
 from dispatcher.contexts.ssh import config as ssh_config
 from dispatcher.contexts.ssh import openssh, reader
 from dispatcher.contexts.ssh.tokens import words
 from dispatcher.core.errors import ConfigError
+from dispatcher.schema import reading
 from dispatcher.schema.checking import check
 from dispatcher.schema.trees import machine_arginfo
 
@@ -336,3 +338,17 @@ def test_words_are_cut_in_linear_time() -> None:
     for text in ("\\" * 20_000 + '"', '"' + "\\a" * 20_000, "a'" * 20_001):
         with pytest.raises(ValueError, match=r"."):
             words(text)
+
+
+def test_the_policy_is_the_same_through_a_file_and_through_python(client: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("StrictHostKeyChecking accept-new\nPort 2222\n")
+    profile = {"hostname": "hpc", "config_file": str(tmp_path / "config")}
+    machine = {"batch_type": "Shell", "context_type": "SSH", "local_root": "./", "remote_root": "/r"}
+    resources = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "", "group_size": 1}
+    task = {"command": "true", "task_work_path": "t", "forward_files": [], "backward_files": []}
+    data = {"work_base": "w", "machine": {**machine, "remote_profile": profile}, "resources": resources}
+    requested = reading.read({**data, "task_list": [task]}, "s.json")
+    checked = Machine.load_from_dict({**machine, "remote_profile": profile}).context.remote_profile
+    for given in (requested.profile, checked):
+        (host,) = ssh_config.route(given)
+        assert (host.policy, host.port) == ("accept-new", 2222)
