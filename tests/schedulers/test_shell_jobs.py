@@ -158,3 +158,17 @@ def test_a_batch_systems_commands_do_not_see_a_surrounding_job(
 def run_text(text: str, top: Path) -> list[str]:
     """The lines that a text prints."""
     return subprocess.run(["sh"], input=text, cwd=top, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_users_default_gives_way_to_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sbatch believes SBATCH_PARTITION before `#SBATCH --partition`."""
+    (tmp_path / "sbatch").write_text("#!/bin/sh\nenv | grep ^SBATCH_ >&2; echo 101\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    for key, value in {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SBATCH_PARTITION": "a", "SBATCH_QOS": "b"}.items():
+        monkeypatch.setenv(key, value)
+    place = Place(str(tmp_path), str(tmp_path), str(tmp_path))
+    for queue, seen in (("gpu", "SBATCH_QOS=b"), ("", "SBATCH_PARTITION=a")):
+        request = SubmitRequest(f"dn{len(queue)}", "dn", "dn.sub", {}, resources(queue_name=queue))
+        reply = run(chosen("Slurm", request.resources).submit([request], place), tmp_path)
+        assert seen in reply.out
+        assert ("SBATCH_PARTITION" in reply.out) is not bool(queue)

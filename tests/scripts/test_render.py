@@ -128,6 +128,11 @@ def test_shellcheck_has_no_complaint(name: str, shellchecked: Callable[[Path], N
     shellchecked(GOLDEN / f"{name}.sub")
 
 
+@pytest.mark.slow
+def test_shellcheck_has_no_complaint_of_the_functions(shellchecked: Callable[[Path], None]) -> None:
+    shellchecked(Path(bash.NAME))
+
+
 def test_twice_the_same_job_is_twice_the_same_text() -> None:
     assert render(GRID["two-gpus"], ShellDialect()) == render(GRID["two-gpus"], ShellDialect())
 

@@ -19,7 +19,7 @@ from ..arrays import ArrayDialect, throttle
 from ..command_line import QueueRow
 from ..limits import THROTTLE
 from . import answers
-from .dialect import SlurmDialect
+from .dialect import SlurmDialect, headed
 
 _LIMIT = r"""dsp_config=$(dsp_within 60 scontrol show config) || return
 printf '%s\n' "$dsp_config" |
@@ -52,7 +52,8 @@ class SlurmArrayDialect(ArrayDialect, SlurmDialect):
     def part_line(self, request: SubmitRequest) -> str:
         """One sbatch, told where to count from."""
         indices = f'"0-$(($2 - 1)){throttle(request.resources, "%{}")}"'
-        return f'dsp_within 90 sbatch --parsable --job-name={request.name} --array={indices} "$dsp_nonce.sub" "$1"'
+        options = f"--parsable --job-name={request.name} --array={indices}"
+        return f'{headed(request)}dsp_within 90 sbatch {options} "$dsp_nonce.sub" "$1"'
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """All elements of all parts as one."""

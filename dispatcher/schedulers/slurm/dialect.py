@@ -95,7 +95,7 @@ class SlurmDialect(CommandDialect):
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """sbatch tries again by itself for two minutes when the controller is full: that is cut short."""
-        return f"dsp_within 90 sbatch --parsable --job-name={request.name} {request.script}"
+        return f"{headed(request)}dsp_within 90 sbatch --parsable --job-name={request.name} {request.script}"
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """Not now, never, or nobody knows; see `answers`."""
@@ -152,6 +152,14 @@ class SlurmDialect(CommandDialect):
         known = answers.accounted_runs(text)
         found = {query.nonce: answers.from_accounting(query, known) for query in queries}
         return Observations({nonce: observation for nonce, observation in found.items() if observation is not None})
+
+
+def headed(request: SubmitRequest) -> str:
+    """Clears the user's defaults where the header has its own: sbatch would believe its environment first."""
+    kwargs = request.resources.kwargs
+    keys = [key for key in ("account", "qos", "constraint") if kwargs.get(key)]
+    names = [f"SBATCH_{key.upper()}" for key in ["partition"] * bool(request.resources.queue_name) + keys]
+    return f"unset {' '.join(names)}\n" if names else ""
 
 
 def _gpu_lines(resources: ResourcesSpec) -> list[str]:
