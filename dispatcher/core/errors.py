@@ -17,7 +17,7 @@
     └── Interrupted        stopped by a signal; the jobs run on, the same command resumes
 
 The base is a RuntimeError and missing files stay FileNotFoundError, so that
-programs written for the manual's API catch what they always caught.
+programs written for DPDispatcher's API catch what they always caught.
 """
 
 from __future__ import annotations

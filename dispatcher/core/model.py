@@ -25,7 +25,7 @@ _canonical = msgspec.json.Encoder(order="sorted")
 
 
 class TaskSpec(msgspec.Struct, frozen=True, gc=False):
-    """One command, its directory below work_base, and its files (manual, section "Task parameters")."""
+    """One command, its directory below work_base, and its files."""
 
     command: str
     task_work_path: str
@@ -37,7 +37,7 @@ class TaskSpec(msgspec.Struct, frozen=True, gc=False):
 
 
 class Strategy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How scripts are made (manual, resources/strategy)."""
+    """How scripts are made."""
 
     if_cuda_multi_devices: bool = False
     ratio_unfinished: float = 0.0
@@ -51,7 +51,7 @@ class Strategy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ResourcesSpec(msgspec.Struct, frozen=True):
-    """What each job asks of the scheduler (manual, section "Resources parameters")."""
+    """What each job asks of the scheduler."""
 
     number_node: int
     cpu_per_node: int

@@ -15,7 +15,7 @@ from .model import JobSpec, SubmissionSpec, job_hash, task_keys
 
 
 def plan(spec: SubmissionSpec) -> tuple[JobSpec, ...]:
-    """The jobs of a submission; `group_size` tasks each, 0 puts all tasks in one (manual, resources/group_size).
+    """The jobs of a submission; `group_size` tasks each, 0 puts all tasks in one.
 
     Raises ConfigError when there are no tasks or group_size is negative.
     """

@@ -71,7 +71,7 @@ def kwargs_of(name: str) -> tuple[tuple[Key, ...] | None, bool]:
 
 
 def canonical(name: str) -> str:
-    """The name as the manual writes it; every name is also valid in lower case. ConfigError for an unknown one."""
+    """The name in its usual spelling; every name is also valid in lower case. ConfigError for an unknown one."""
     names = {key: key for key in (*BUILTIN, *_installed())} | ALIASES
     names |= {key.lower(): value for key, value in names.items()}
     if name in names:

@@ -18,7 +18,7 @@ from .http import Answer, Http, Lost, NotSent
 
 
 class RETCODE:
-    """Response codes of the cloud, as the manual lists them (dpcloudserver.retcode)."""
+    """Response codes of the cloud, as DPDispatcher lists them (dpcloudserver.retcode)."""
 
     OK = "0000"
     DBERR = "2000"

@@ -4,7 +4,7 @@
     POST /brm/v2/job/add                                the job: its name begins with the nonce, one group for all
     GET  /brm/v1/job/list?groupId=…                     all jobs of the submission, 100 to a page
 
-The names of the manual's `dpcloudserver` package are here too: Client, RETCODE, RequestInfoException, zip_file_list,
+The names of DPDispatcher's `dpcloudserver` package are here too: Client, RETCODE, RequestInfoException, zip_file_list,
 unzip_file.
 """
 

@@ -57,7 +57,7 @@ class Habits(NamedTuple):
 
     @classmethod
     def of(cls, profile: Mapping[str, Any], data: Mapping[str, Any]) -> Habits:
-        """With the manual's defaults."""
+        """With DPDispatcher's defaults."""
         keep, ignore = profile.get("keep_backup", True), profile.get("ignore_exit_code", True)
         return cls(keep is not False, ignore is not False, bool(data.get("output_log", False)))
 

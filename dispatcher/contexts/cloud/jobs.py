@@ -4,7 +4,7 @@
       ->  Row("4211", "dq3v81kx0mza", "87", 2, 0, "https://…")
 
 A job is found by the nonce that its name begins with. Its native id for the
-journal holds the group too (the manual's form): `4211:job_group_id:87`.
+journal holds the group too (DPDispatcher's form): `4211:job_group_id:87`.
 """
 
 from __future__ import annotations

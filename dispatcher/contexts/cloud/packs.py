@@ -3,7 +3,7 @@
     pack(path, [Item("/proj/t1/in.dat", "t1/in.dat", 812, "9f86…"), Item(…, "t1/tmp", -1)], {"run.sub": "…"})
     name_of(items, texts)  ->  "4b227777d4dd1fc61c6f884f48641d02b4d121d3fd328cb08b5531fcacdabf8a"
 
-`zip_file_list` and `unzip_file` are the manual's (dpcloudserver.zip_file).
+`zip_file_list` and `unzip_file` are DPDispatcher's (dpcloudserver.zip_file).
 """
 
 from __future__ import annotations

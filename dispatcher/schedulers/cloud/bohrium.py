@@ -1,4 +1,4 @@
-"""Bohrium by its first API (manual, 4.6); all that it says is in `cloud`."""
+"""Bohrium by its first API; all that it says is in `cloud`."""
 
 from __future__ import annotations
 
