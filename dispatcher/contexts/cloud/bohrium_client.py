@@ -1,4 +1,4 @@
-"""The first API of Bohrium, as DPDispatcher's `dpcloudserver.Client`: log in, list, add, kill, and the storage beside it.
+"""The first API of Bohrium, as DPDispatcher's `dpcloudserver.Client`: log in, list, add, kill, and its storage.
 
     client = Client("me@site", "…")
     client.job_create("container", ["https://…/9f86….zip"], {"cmd": "bash run", …}, 7)   ->  (4211, 87)
