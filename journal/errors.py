@@ -6,7 +6,8 @@ JournalError
 ├── JournalBusy        another process writes it: wait, or stop that one
 ├── JournalCorrupt     bytes that no torn write explains: look, restore, never go on by itself
 ├── JournalPoisoned    an fsync failed: what is on the disk is unknown; open it anew
-└── JournalFenced      another writer took over: stop
+├── JournalFenced      another writer took over: stop
+└── JournalGone        somebody deleted it under its writer
 """
 
 from __future__ import annotations
@@ -58,3 +59,7 @@ class JournalPoisoned(JournalError):
 
 class JournalFenced(JournalError):
     """Another writer took this journal over although the lock was held; this one must stop."""
+
+
+class JournalGone(JournalError):
+    """The files of this journal were deleted while it was being written; what is in memory is all there is of it."""

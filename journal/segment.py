@@ -12,7 +12,7 @@ import logging
 import os
 from pathlib import Path
 
-from .errors import JournalFenced, JournalPoisoned
+from .errors import JournalFenced, JournalGone, JournalPoisoned
 from .files import Files
 from .lock import read_holder
 
@@ -86,8 +86,14 @@ class Segment:
         self.sync()
 
     def check_frozen(self) -> None:
-        """JournalFenced when a later writer has begun to read this segment to its end."""
-        if self._files.exists(f"{self.path}/{self.number:08d}.frozen"):
+        """JournalFenced when a later writer has begun to read this segment, JournalGone when it was deleted."""
+        try:
+            frozen = self._files.exists(f"{self.path}/{self.number:08d}.frozen")
+        except FileNotFoundError as error:
+            raise JournalGone(f"{self.path} was deleted while it was being written") from error
+        if self._files.links(self._fd) == 0:
+            raise JournalGone(f"{self.path}/{self.number:08d}.jsonl was deleted while it was being written")
+        if frozen:
             holder = read_holder(Path(self.path))
             who = f" ({holder})" if holder and (holder.away or holder.pid != os.getpid()) else ""
             raise JournalFenced(f"another writer{who} took over {self.path}")

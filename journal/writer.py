@@ -28,7 +28,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from . import takeover
-from .errors import JournalError, JournalFenced, JournalPoisoned
+from .errors import JournalError, JournalFenced, JournalGone, JournalPoisoned
 from .files import Files
 from .format import VERSION, ZERO, Close, Codec, Frame, Open, Position, encode_frame
 from .head import Head, encode_head
@@ -196,7 +196,7 @@ class Journal(Generic[E]):
         self._alive()
         try:
             self._segment.check_frozen()
-        except JournalFenced as error:
+        except (JournalFenced, JournalGone) as error:
             self._dead = error
             raise
 

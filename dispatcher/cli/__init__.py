@@ -32,6 +32,7 @@ VERBS = {
     "replay": "tell everything that happened, from the journal",
     "verify": "check that a journal is whole and legal",
     "cancel": "end the jobs of a submission",
+    "adopt": "begin a journal anew beside the jobs of one that was deleted or is damaged",
     "submission": "fetch logs and results, clean, or reset, after a run",
     "schedulers": "the batch systems, and how their states are read",
     "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",

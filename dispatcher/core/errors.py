@@ -10,7 +10,9 @@
     ├── TransferFailed     what arrived is not what was sent; nothing was removed
     ├── NotOurs            somebody else made this, or may change it: look at it, remove it, or go elsewhere
     ├── Unreachable        the other side gave no good answer: ask again later
+    │   └── Purged         our directory was removed there: it is made again when it stays so
     ├── SubmissionBusy     another process is running this submission
+    ├── JournalDeleted     somebody deleted the journal under its dispatcher
     ├── JournalDamaged     the journal cannot be trusted: look at it with `dispatcher verify`
     ├── IllegalTransition  an event that the table of states forbids
     ├── JobsFailed         some jobs are terminated for good; the results of the others were downloaded
@@ -87,6 +89,10 @@ class Unreachable(DispatcherError):
     """No good answer: nothing is known, nothing has failed; ask again later."""
 
 
+class Purged(Unreachable):
+    """The control directory is not there any more: somebody removed it. Nothing was asked of the batch system."""
+
+
 class SubmissionBusy(DispatcherError):
     """Another process holds the journal of this submission open for writing."""
 
@@ -95,6 +101,12 @@ class SubmissionBusy(DispatcherError):
 
 class JournalDamaged(DispatcherError):
     """Acknowledged bytes of the journal do not verify; nothing was changed."""
+
+    exit_code = 4
+
+
+class JournalDeleted(DispatcherError):
+    """The journal was deleted while its dispatcher was at work, and cannot be written anew from what that one knows."""
 
     exit_code = 4
 

@@ -33,6 +33,10 @@ class ShellText(msgspec.Struct, frozen=True):
     timeout: float = 120.0
 
 
+#: Exit code of a call that found the directory it was to run in, or the control directory, removed.
+PURGED = 97
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What a call printed. `code` is the exit status (255 or negative: the link broke, trust nothing).
 

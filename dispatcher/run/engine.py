@@ -12,10 +12,10 @@ never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..core import events as ev
-from ..core.errors import Unreachable
+from ..core.errors import Purged, Unreachable
 from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
@@ -42,9 +42,10 @@ class Engine:
         environment: Environment,
         inputs: Inputs,
         template: str | None = None,
+        restore: Callable[[Engine], None] = lambda engine: None,
     ) -> None:
         self.spec, self.recorder, self.scheduler, self.context = spec, recorder, scheduler, context
-        self.environment, self.template, self.inputs = environment, template, inputs
+        self.environment, self.template, self.restore, self.inputs = environment, template, restore, inputs
         self.tasks = {job.hash: job.tasks for job in jobs}
         self.retrying = Policy(retries=spec.machine.retry_count)
         recorder.changed = lambda: environment.show(self)
@@ -134,7 +135,17 @@ class Engine:
         self.recorder.commit()
         self._submit(self._due()[Todo.submit])
         self.observe(self._due()[Todo.observe])
+        if self.observer.removed_for_good():
+            self._restore()
         return before != self._shape()
+
+    def _restore(self) -> None:
+        """Make the control directory again: jobs that run publish into it how they ended, others are tried again."""
+        self.observer.purged = None
+        try:
+            self.restore(self)
+        except Unreachable as error:
+            self.observer.troubled(str(error))
 
     def _shape(self) -> list[tuple[State, int, bool]]:
         return [(job.state, job.attempt, job.submission_pending) for job in self.jobs.values()]
@@ -200,8 +211,13 @@ class Engine:
         call = self.scheduler.submit(list(requests.values()), self.context.place)
         try:
             answers = understood(self.scheduler.submitted, self.context.run(call), list(requests.values()))
+        except Purged as error:
+            self.observer.unanswered(error)
+            self.recorder.record(*(ev.Deferred(job.job, str(error)) for job in due))
+            self.recorder.commit()
+            return False
         except Unreachable as error:
-            self.observer.troubled(str(error))
+            self.observer.unanswered(error)
             return False
         for name, request in requests.items():
             if answer := answers.get(request.nonce):

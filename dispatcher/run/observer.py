@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ..core import events as ev
-from ..core.errors import Unreachable
+from ..core.errors import Purged, Unreachable
 from ..core.lifecycle import Progress, State, bits, decide
 from ..core.ports import Context, Native, Observation, Query, Reply, Scheduler
 from .environment import Environment
@@ -66,6 +66,8 @@ class Observer:
         self._changed = changed
         self.recorder, self.scheduler, self.context, self.environment = recorder, scheduler, context, environment
         self.trouble = ""
+        #: Since when (by `elapsed`) the control directory is not there; None when it is.
+        self.purged: float | None = None
         self.partial: dict[str, int] = {}
         self._unaccounted = ""
         self._listed: set[str] = set()
@@ -79,8 +81,9 @@ class Observer:
             reply = self.context.run(self.scheduler.observe(queries, self.context.place))
             seen = understood(self.scheduler.observed, reply, queries)
         except Unreachable as error:
-            self.troubled(str(error))
+            self.unanswered(error)
             return
+        self.purged = None
         self.troubled(seen.trouble)
         observations = {job.job: seen.jobs[job.nonce] for job in jobs}
         self._listed.update(job.nonce for job in jobs if observations[job.job].native in _IN_QUEUE)
@@ -96,6 +99,18 @@ class Observer:
     def query(self, job: Progress) -> Query:
         """How to find a job; accounting is searched from when the submission was begun."""
         return Query(job.nonce, job.id, self.recorder.history.began)
+
+    def unanswered(self, error: Unreachable) -> None:
+        """Record why there was no answer; what is only out of sight for a moment is not taken for removed."""
+        now = self.environment.elapsed()
+        self.purged = (self.purged or now) if isinstance(error, Purged) else None
+        self.troubled(str(error))
+
+    def removed_for_good(self) -> bool:
+        """The control directory was not there for twice the absence timeout."""
+        return (
+            self.purged is not None and self.environment.elapsed() - self.purged >= 2 * self.scheduler.absence_timeout
+        )
 
     def troubled(self, trouble: str) -> None:
         """Record the beginning and the end of an outage, not every round of it."""

@@ -19,7 +19,7 @@ import journal as journals
 
 from .. import __version__
 from ..core import events as ev
-from ..core.errors import ConfigError, DispatcherError, JournalDamaged, NotOurs, SubmissionBusy
+from ..core.errors import ConfigError, DispatcherError, JournalDamaged, JournalDeleted, NotOurs, SubmissionBusy
 from ..core.history import History
 from ..core.lifecycle import TRANSITIONS, Progress
 from ..core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec, digest, plan_hash
@@ -182,6 +182,8 @@ def journal_errors(path: Path) -> Iterator[None]:
         raise SubmissionBusy(str(error)) from error
     except journals.JournalFenced as error:
         raise SubmissionBusy(f"{error}; this process has stopped, the jobs run on") from error
+    except journals.JournalGone as error:
+        raise JournalDeleted(str(error)) from error
     except journals.JournalCorrupt as error:
         raise JournalDamaged(str(error)) from error
     except journals.JournalNotOurs as error:
@@ -191,4 +193,6 @@ def journal_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, DispatcherError):
             raise
-        raise DispatcherError(f"the journal {path} cannot be written: {error}; nothing is lost, run again") from error
+        named = error.filename is not None and not str(error.filename).startswith(str(path))
+        what = f"{error}" if named else f"the journal {path}: {error}"
+        raise DispatcherError(f"{what}; nothing is lost, run again") from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import journal as journals
 
 from ..core import events as ev
-from ..core.errors import FailedJob, Interrupted, JobsFailed, NotOurs, ResultMissing
+from ..core.errors import FailedJob, Interrupted, JobsFailed, JournalDeleted, NotOurs, ResultMissing
 from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State, Todo, todo
@@ -37,7 +38,8 @@ from .identity import task_inputs
 from .inputs import Inputs, Stamp
 from .ownership import Owner, Verdict, record, verdict
 from .recorder import Recorder
-from .store import journal_errors, local_directory
+from .retold import retold
+from .store import fold, journal_errors, local_directory, open_journal
 from .survey import template_of
 
 
@@ -94,6 +96,7 @@ class Session:
                 self.environment,
                 self._inputs(context),
                 template_of(self.spec.resources),
+                self._restore,
             )
             self._connected = True
         return self.engine
@@ -161,6 +164,13 @@ class Session:
         stop_on_failure: bool = False,
     ) -> None:
         """The whole way: stage, run every job to its end, download, clean. See Submission.run_submission."""
+        while True:
+            try:
+                return self._run(check_interval, exit_on_submit, dry_run, clean, stop_on_failure)
+            except JournalDeleted as why:
+                self._write_anew(str(why))
+
+    def _run(self, check_interval: float, exit_on_submit: bool, dry_run: bool, clean: bool, stop: bool) -> None:
         with journal_errors(self.journal.path):
             self._grant_new_round()
             if self.history.concluded is None:
@@ -170,15 +180,43 @@ class Session:
                 if dry_run:
                     self.write_scripts()
                     return None
-                self._go_round(check_interval, exit_on_submit, stop_on_failure)
-                if not self.finished():
-                    return self._left_early(stop_on_failure)
-                self._bring_home()
+                at_home = False
+                while not at_home:
+                    self._go_round(check_interval, exit_on_submit, stop)
+                    if not self.finished():
+                        return self._left_early(stop)
+                    at_home = self._bring_home()
             else:
                 self._complete()
             if clean:
                 self.clean()
             return None
+
+    def _write_anew(self, why: str) -> None:
+        """Somebody deleted the journal: nobody but this process knows its jobs, so it writes down what it knows."""
+        known, ids = self.history, sorted(job.id for job in self.progress.values() if job.may_run and job.id)
+        if self._connected:
+            self.engine.context.close()
+            self._connected = False
+        with suppress(journals.JournalError, OSError):
+            self.journal.close()
+        self.history = History()
+        with journal_errors(self.journal.path):
+            self.journal = open_journal(self.journal.path, lambda frame: fold(self.history, frame))
+        self.recorder = Recorder(self.history, self.journal)
+        if self.history.opened is not None or known.opened is None:
+            raise JournalDeleted(
+                f"{why}, and another dispatcher has begun it again; this one stops. Its jobs run on: "
+                f"{', '.join(ids[:20]) or 'none'}"
+            )
+        self.history.began = known.began
+        note = ev.Note(
+            f"{why}; written anew by the dispatcher that was at work: how often jobs had failed is not known"
+        )
+        placed = [ev.Placed(known.place)] if known.place else []
+        jobs = [event for job in known.jobs.values() for event in retold(job)]
+        self.record(known.opened, *known.planned.values(), *placed, note, *jobs)
+        self.tell(note.text)
 
     def rerun(self, everything: bool) -> None:
         """Of a run that is over, all finished tasks are to be run again, or those whose results were deleted here."""
@@ -271,16 +309,59 @@ class Session:
         if reported.missing:
             raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))
 
-    def _bring_home(self) -> None:
-        """Download and conclude. What finished tasks did not write must not hide that others have failed."""
+    def _restore(self, engine: Engine) -> None:
+        """What was removed on the execution side is made again, as far as it comes from here."""
+        engine.context.close()
+        engine.context = engine.observer.context = self._place()
+        engine.context.put(self.uploads, replace=False)
+        root = engine.context.place.remote_root
+        text = f"{root} or our directory in it was removed by somebody: made again, and the inputs were sent again"
+        self.record(ev.Note(text))
+        self.tell(text)
+
+    def _rerun_purged(self) -> bool:
+        """Tasks whose results were removed there, and our record of the job with them, run again; false: none."""
+        if self.scheduler.context:  # what is in no directory that jobs share with us leaves no record there
+            return False
+        place = self.context.place
+        control = place.control.removeprefix(place.remote_root).strip("/")
+        records = {entry.path.removeprefix(f"{control}/").partition(".")[0] for entry in self.context.tree([control])}
+        again = []
+        for job in self.planned:
+            progress = self.progress[job.hash]
+            if progress.nonce and progress.nonce not in records and progress.state is State.finished:
+                lost = tuple(
+                    index
+                    for index, position in enumerate(job.tasks)
+                    if not progress.reused >> index & 1 and self._lacks(position)
+                )
+                again += [ev.Rerun(job.hash, lost, "its results were removed on the execution side")] if lost else []
+        self.record(*again)
+        if again:
+            self._restore(self.engine)
+        return bool(again)
+
+    def _lacks(self, position: int) -> bool:
+        wanted = patterns.wanted(self.spec, [position])
+        _, absent = patterns.downloads(wanted, self.context.tree(patterns.roots(wanted)))
+        return bool(absent)
+
+    def _bring_home(self) -> bool:
+        """Download and conclude; false when tasks have to run again first, because their results were removed there.
+
+        What finished tasks did not write must not hide that others have failed.
+        """
         missing = ""
         try:
             self.download()
         except ResultMissing as error:
+            if self._rerun_purged():
+                return False
             if not self.engine.failed():
                 raise
             missing = f"{error}\n"
         self._conclude(missing)
+        return True
 
     def _conclude(self, missing: str) -> None:
         failed = self.engine.failed()

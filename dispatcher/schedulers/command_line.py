@@ -49,6 +49,7 @@ from ..scripts.render import quoted
 from ..scripts.shared_directory import shared_closing, shared_fence
 from .limits import JOB_NAME
 from .preamble import PREAMBLE as PREAMBLE
+from .preamble import refuse_purged
 
 _SUBMIT = """\
 dsp_put() { cat > "$1.tmp.$$" && mv -f -- "$1.tmp.$$" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
@@ -212,14 +213,11 @@ class CommandDialect:
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
         """By nonce; a job of which nothing certain was said has no entry."""
         said = framed(reply.out, f"@@{requests[0].nonce}")
+        refuse_purged(reply, said)
         for line in said.get("full", []):
             why = f"cannot write {line} in the jobs' directory on the execution side (disk full or quota?)"
             return {request.nonce: Deferral(why) for request in requests}
-        out, err, codes = (
-            _by_nonce(said.get("out", [])),
-            _by_nonce(said.get("err", [])),
-            _by_nonce(said.get("code", [])),
-        )
+        out, err, codes = (_by_nonce(said.get(word, [])) for word in ("out", "err", "code"))
         answers: dict[str, Answer] = dict.fromkeys(
             said.get("skipped", []), Deferral("not asked: the one before failed")
         )
@@ -266,6 +264,7 @@ class CommandDialect:
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Receipts and claims count even when the queue gave no good answer; then `trouble` says why."""
         said = framed(reply.out, f"@@{queries[0].nonce}")
+        refuse_purged(reply, said)
         if "done" not in said:
             raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
         files = _files(said.get("file", []))

@@ -9,9 +9,18 @@ be an element of that job's array, or ask for that job's memory in its own `srun
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
+from ..core.errors import Purged
+from ..core.ports import PURGED, Reply
+
 #: What every call begins with. Files of ours are nobody else's business, but jobs keep the user's umask.
 FRAME = """\
-cd -- {control} || exit 90
+cd -- {control} 2> /dev/null || {{
+  dsp_said=$(LC_ALL=C ls -d -- {control}/. 2>&1) && dsp_said={control}': it cannot be entered'
+  printf '%s\\n' "$dsp_said" >&2
+  case $dsp_said in *'No such file'*) exit 97 ;; *) exit 90 ;; esac
+}}
 unset GREP_OPTIONS GREP_COLORS CDPATH
 dsp_umask=$(umask)
 umask 077
@@ -42,3 +51,12 @@ for dsp_v in $(env | sed -n 's/^\\([A-Z][A-Z0-9_]*\\)=.*/\\1/p'); do
 done
 """
 )
+
+
+def refuse_purged(reply: Reply, said: Sized) -> None:
+    """Raise Purged when a call ended before it said anything, because there was no control directory to begin in."""
+    if reply.code == PURGED and not said:
+        found = reply.err.strip()[-300:]
+        raise Purged(
+            f"the control directory was removed on the execution side ({found}); it is made again if it stays so"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import stat
 import subprocess
 import time
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dispatcher.core.errors import InputMissing, TransferFailed, Unreachable
-from dispatcher.core.ports import FileEntry, Item, ShellText
+from dispatcher.core.errors import InputMissing, Purged, TransferFailed, Unreachable
+from dispatcher.core.ports import PURGED, FileEntry, Item, Reply, ShellText
 from dispatcher.core.possession import Possession
 from dispatcher.files.local import digest
 
@@ -66,6 +67,17 @@ def test_syntax_error_runs_nothing(site: Site) -> None:
 def test_killed_shell_has_no_trustworthy_code(site: Site) -> None:
     code = site.context.run(ShellText("kill -9 $$")).code
     assert code < 0 or code == 255
+
+
+def test_a_root_that_was_removed_is_told_from_a_line_that_is_down(apart: Site) -> None:
+    shutil.rmtree(apart.root)
+    try:
+        reply = apart.context.run(ShellText("true"))
+    except Purged as purged:
+        reply = Reply(PURGED, err=str(purged))
+    assert (reply.code, str(apart.root) in reply.err) == (PURGED, True)
+    apart.again().close()
+    assert apart.context.run(ShellText("true")).code == 0
 
 
 def test_time_out_is_unreachable_and_names_the_command(site: Site) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Union
@@ -25,6 +27,7 @@ from journal import (
     JournalCorrupt,
     JournalError,
     JournalFenced,
+    JournalGone,
     JournalMissing,
     JournalPoisoned,
     Open,
@@ -551,3 +554,16 @@ def test_a_holder_on_another_host_can_be_shut_out(tmp_path: Path) -> None:
     assert caught.value.elsewhere
     assert "on login9 since" in str(caught.value)
     assert f"`python -m journal unlock {tmp_path}` shuts it out" in str(caught.value)
+
+
+def test_a_journal_that_is_deleted_under_its_writer(tmp_path: Path) -> None:
+    """Noticed before the world is touched, and at the next commit; the writer ends there."""
+    with suppress(JournalGone), Journal.open(tmp_path / "j", Rec) as log:
+        log.append(Rec(1))
+        log.commit()
+        shutil.rmtree(tmp_path / "j")
+        with pytest.raises(JournalGone, match="was deleted while it was being written"):
+            log.confirm()
+        with pytest.raises(JournalGone):
+            log.append(Rec(2))
+    assert not (tmp_path / "j").exists()

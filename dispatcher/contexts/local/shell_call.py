@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from ...core.errors import ConfigError, Unreachable
+from ...core.errors import ConfigError, Purged, Unreachable
 from ...core.limits import MAX_ANSWER
 from ...core.ports import Call, Reply, ShellText
 
@@ -50,11 +50,15 @@ def run(call: ShellText, directory: Path) -> Reply:
     """Run a text with `sh` in a directory and wait for it.
 
     It runs in a session of its own: Ctrl-C, meant for the dispatcher, does not stop a submission half-way.
-    Unreachable after `call.timeout` seconds (the shell and what it started are killed) or when it cannot start.
+    Unreachable after `call.timeout` seconds (the shell and what it started are killed) or when it cannot start;
+    Purged when the directory is not there.
     """
     try:
         process = _started(wrapped(call.text), directory)
     except OSError as why:
+        if not os.path.lexists(directory):
+            gone = "it was removed on the execution side, and is made again if it stays so"
+            raise Purged(f"cannot start sh in {directory}: {why.strerror or why}; {gone}") from why
         raise Unreachable(f"cannot start sh in {directory}: {why.strerror or why}; asked again later") from why
     with process:
         out, err = _printed(process, call)

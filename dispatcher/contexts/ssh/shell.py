@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import Unreachable
 from ...core.limits import MAX_ANSWER
-from ...core.ports import Reply, ShellText
+from ...core.ports import PURGED, Reply, ShellText
 from ..local import shell_call
 from .link import WINDOW, Link
 
@@ -280,7 +280,9 @@ def _beating(script: str) -> str:
 def run_call(link: Link, call: ShellText, directory: str) -> Reply:
     """Run a text with `sh` in a directory and wait for it; Unreachable without an answer in time."""
     out: list[bytes] = []
-    enter = f"cd {quote(directory)} && exec sh || exit 255"
+    there = quote(directory)
+    gone = f"LC_ALL=C ls -d -- {there}/. 2>&1 >/dev/null | grep 'No such file' >&2 && exit {PURGED}"
+    enter = f"cd -- {there} && exec sh; {gone}; exit 255"
     text = shell_call.wrapped(call.text).encode(errors="surrogateescape")
     end = time.monotonic() + call.timeout
     try:

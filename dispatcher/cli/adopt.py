@@ -1,0 +1,48 @@
+"""`dispatcher adopt FILE`: a journal for jobs that have lost theirs, so that they are found and not run twice.
+
+adopted       2 of 3 jobs, from what lies where they run
+journal       runs/.dispatcher/1f2e3d…/journal
+unknown       how often they had failed; what was downloaded (it is again)
+next          dispatcher submit submission.json
+"""
+
+from __future__ import annotations
+
+import shlex
+from argparse import ArgumentParser, Namespace
+
+from ..run.adopt import adopt
+from ..schema.reading import read_file
+from . import report
+from .say import say
+
+EXAMPLES = """\
+examples:
+  dispatcher adopt submission.json     the journal was deleted, or is damaged: begin it anew beside the jobs
+
+Everything is taken from the scripts, receipts and claims in the control directory and, by the next "dispatcher
+submit", from the queue. A damaged journal is moved aside and kept; what it tells up to the damage is taken over.
+"""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    parser.add_argument("file", metavar="FILE", help="the submission file that started the jobs")
+    parser.add_argument("--allow-ref", action="store_true", help="follow $ref in that file")
+
+
+def run(args: Namespace) -> int:
+    """Begin the journal, and say what could not be known."""
+    asked = read_file(args.file, args.allow_ref)
+    adopted = adopt(asked.spec, asked.profile)
+    lines = [
+        ("adopted", f"{report.count(adopted.found, 'job')}, from what lies where they run"),
+        ("journal", str(adopted.journal)),
+        ("unknown", "how often they had failed; what was downloaded (it is again)"),
+    ]
+    if adopted.missing:
+        lines.append(("not found", f"{report.count(adopted.missing, 'job')}: submitted by the next run"))
+    if adopted.aside:
+        lines.append(("damaged", f"the old journal is kept in {adopted.aside}"))
+    say(report.pairs([*lines, ("next", f"dispatcher submit {shlex.quote(args.file)}")]))
+    return 0

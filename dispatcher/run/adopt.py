@@ -1,0 +1,171 @@
+"""A journal made anew for jobs that are there and have none, or a damaged one: from what lies in their place.
+
+    found = lying_there(context)     scripts, receipts and claims in the control directory, by attempt
+    adopt(spec, profile)             a journal in which every job waits for the answer to its last request: the next
+                                     `dispatcher submit` finds it by its receipt, its claim or in the queue
+
+What a damaged journal tells up to the damage is kept, and the journal itself is moved aside, never removed. How
+often a job had failed before cannot be known; which tasks its last script left out can: they were done.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+import journal as journals
+
+from ..core import events as ev
+from ..core.errors import ConfigError, IllegalTransition, JournalDamaged, NotOurs
+from ..core.history import History
+from ..core.lifecycle import Progress, State
+from ..core.model import JobSpec, SubmissionSpec
+from ..core.ports import Context, ShellText
+from ..scripts.render import quoted
+from .opening import first_records
+from .ownership import Owner
+from .recorder import Recorder
+from .retold import retold
+from .store import fold, journal_errors, journal_of, local_directory, open_journal
+from .survey import check, survey
+
+#: Prints, newest script first: `job NONCE HASH`, `task NONCE INDEX`, and `revoked NONCE` of what was withdrawn.
+_LOOK = r"""
+cd -- {control} || exit 97
+LC_ALL=C ls -t | while IFS= read -r f; do
+  case $f in
+  *.sub | *.run) LC_ALL=C sed -n \
+    -e "s/^# job \([0-9a-f]*\):.*/@@ job ${{f%%.*}} \1/p" \
+    -e "s/^dsp_task[_ ]\([0-9][0-9]*\).*/@@ task ${{f%%.*}} \1/p" < "$f" ;;
+  *.claim) IFS= read -r line < "$f"; [ "$line" != revoked ] || echo "@@ revoked ${{f%%.*}}" ;;
+  esac
+done
+echo "@@ done"
+"""
+_SAID = re.compile(r"@@ (job|task|revoked) ([A-Za-z0-9_-]+) ?([0-9a-f]*)")
+
+
+class LastAttempt(NamedTuple):
+    """The last attempt of a job that was not withdrawn, and the tasks that its script runs."""
+
+    nonce: str
+    tasks: frozenset[int]
+
+
+class Adopted(NamedTuple):
+    """A new journal: its path, how many jobs were found in the place and how many not, where the old one went."""
+
+    journal: Path
+    found: int
+    missing: int
+    aside: Path | None
+
+
+def adopt(spec: SubmissionSpec, profile: Mapping[str, Any]) -> Adopted:
+    """Raises ConfigError when there is a whole journal already, NotOurs when the place is another work directory's."""
+    asked, lying = check(spec, profile, None), survey(spec)
+    if asked.scheduler.context:
+        raise ConfigError(f"{asked.scheduler.name} keeps nothing in a directory from which a journal could be made")
+    path = journal_of(local_directory(spec), lying.submission)
+    history = _whole_part(path)
+    context = asked.kind.open(spec.machine, profile, history.place or lying.submission, spec.work_base)
+    try:
+        owner = _owner(context, local_directory(spec))
+        attempts = lying_there(context)
+    finally:
+        context.close()
+    if not attempts and history.opened is None:
+        raise ConfigError(
+            f"{context.place.control} holds no scripts of this submission: there is nothing to adopt. Was it asked for "
+            "with other tasks, inputs or resources? Its hash says so: look for other directories beside it"
+        )
+    aside = _set_aside(path)
+    records = _records(asked.planned, history, attempts)
+    root = str(local_directory(spec))
+    opened = first_records(spec, asked.planned, lying.submission, root, lying.inputs, owner)
+    note = ev.Note(f"adopted {len(attempts)} jobs from {context.place.control}: how often they had failed is not known")
+    fresh = History()
+    with journal_errors(path), open_journal(path, lambda frame: fold(fresh, frame)) as log:
+        recorder = Recorder(fresh, log)
+        recorder.record(*(opened if history.opened is None else [history.opened, *history.planned.values()]))
+        recorder.record(*([ev.Placed(history.place)] if history.place else []), note, *records)
+        recorder.commit()
+    return Adopted(path, len(attempts), len(asked.planned) - len(attempts), aside)
+
+
+def lying_there(context: Context) -> dict[str, LastAttempt]:
+    """By job (the start of its hash, as its script has it): its last attempt that was not withdrawn."""
+    reply = context.run(ShellText(_LOOK.format(control=quoted(context.place.control)), timeout=180))
+    said = [match.groups() for match in map(_SAID.match, reply.out.splitlines()) if match]
+    revoked = {nonce for word, nonce, _ in said if word == "revoked"}
+    tasks: dict[str, set[int]] = {}
+    for word, nonce, value in said:
+        if word == "task":
+            tasks.setdefault(nonce, set()).add(int(value))
+    found: dict[str, LastAttempt] = {}
+    for word, nonce, job in said:  # the newest comes first
+        if word == "job" and nonce not in revoked:
+            found.setdefault(job, LastAttempt(nonce, frozenset(tasks.get(nonce, ()))))
+    return found
+
+
+def _whole_part(path: Path) -> History:
+    """What the journal tells up to its damage; nothing when there is none. ConfigError when it is whole."""
+    history = History()
+    if not path.is_dir():
+        return history
+    try:
+        with journal_errors(path):
+            for frame in journals.frames(path, ev.Event):
+                fold(history, frame)
+    except (JournalDamaged, IllegalTransition):
+        return history
+    if history.opened is not None:
+        raise ConfigError(
+            f"{path} is whole: run the command that started it to resume it. If it was put back from a backup, move "
+            "it away first"
+        )
+    return history
+
+
+def _owner(context: Context, local: Path) -> str:
+    """The id by which the place is owned; a new one when it carries none."""
+    record = context.own("").record
+    if not record:
+        return secrets.token_hex(8)
+    theirs = msgspec.json.decode(record, type=Owner)
+    if theirs.root != os.path.realpath(local) and context.place.remote_root != context.place.local:
+        raise NotOurs(f"{context.place.remote_root} belongs to the work directory {theirs.root}: adopt it there")
+    return theirs.owner
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Out of the way of a new journal, and kept."""
+    if not path.is_dir():
+        return None
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _records(planned: Sequence[JobSpec], history: History, attempts: Mapping[str, LastAttempt]) -> list[ev.JobEvent]:
+    records: list[ev.JobEvent] = []
+    for job in planned:
+        known = history.jobs.get(job.hash) or Progress(job.hash, len(job.tasks))
+        attempt = attempts.get(job.hash)
+        if attempt and attempt.nonce != known.nonce:
+            left_out = sum(1 << index for index in range(known.size) if index not in attempt.tasks)
+            known = Progress(
+                job.hash, known.size, State.unsubmitted, 1, attempt.nonce, "", True,
+                done=known.done | (left_out if attempt.tasks else 0), reused=known.reused,
+            )  # fmt: skip
+        records += retold(known)
+    return records
