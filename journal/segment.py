@@ -91,12 +91,15 @@ class Segment:
             frozen = self._files.exists(f"{self.path}/{self.number:08d}.frozen")
         except FileNotFoundError as error:
             raise JournalGone(f"{self.path} was deleted while it was being written") from error
-        if self._files.links(self._fd) == 0:
-            raise JournalGone(f"{self.path}/{self.number:08d}.jsonl was deleted while it was being written")
         if frozen:
             holder = read_holder(Path(self.path))
             who = f" ({holder})" if holder and (holder.away or holder.pid != os.getpid()) else ""
             raise JournalFenced(f"another writer{who} took over {self.path}")
+
+    def check_deleted(self) -> None:
+        """JournalGone when the segment has no name any more."""
+        if self._files.links(self._fd) == 0:
+            raise JournalGone(f"{self.path}/{self.number:08d}.jsonl was deleted while it was being written")
 
     def _expect(self, size: int, why: str) -> None:
         found = self._files.size(self._fd)

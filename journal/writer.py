@@ -191,11 +191,12 @@ class Journal(Generic[E]):
     def confirm(self) -> None:
         """To be asked before the world is touched: JournalFenced when another writer has taken over.
 
-        Costs two calls to the file system. OSError: it cannot be known now.
+        Costs three calls to the file system. OSError: it cannot be known now.
         """
         self._alive()
         try:
             self._segment.check_frozen()
+            self._segment.check_deleted()
         except (JournalFenced, JournalGone) as error:
             self._dead = error
             raise
