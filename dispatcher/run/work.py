@@ -66,7 +66,7 @@ class Session:
         self.local = local_directory(spec)
         self.recorder = Recorder(history, log)
         self._open_context = open_context
-        self._connected = False
+        self._connected, self._run_again = False, set[str]()
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
         self.tell: Callable[[str], object] = self.notices.append
@@ -320,22 +320,18 @@ class Session:
         self.tell(text)
 
     def _rerun_purged(self) -> bool:
-        """Tasks whose results were removed there, and our record of the job with them, run again; false: none."""
+        """Tasks whose results were removed there, and our record of the job with them, run again, once; false: none."""
         if self.scheduler.context:  # what is in no directory that jobs share with us leaves no record there
             return False
-        place = self.context.place
-        control = place.control.removeprefix(place.remote_root).strip("/")
-        records = {entry.path.removeprefix(f"{control}/").partition(".")[0] for entry in self.context.tree([control])}
-        again = []
+        there, again = self.context.own("").attempts, []
         for job in self.planned:
             progress = self.progress[job.hash]
-            if progress.nonce and progress.nonce not in records and progress.state is State.finished:
-                lost = tuple(
-                    index
-                    for index, position in enumerate(job.tasks)
-                    if not progress.reused >> index & 1 and self._lacks(position)
-                )
+            ended = progress.state is State.finished and progress.nonce and job.hash not in self._run_again
+            if ended and progress.nonce not in there:
+                own = ((index, at) for index, at in enumerate(job.tasks) if not progress.reused >> index & 1)
+                lost = tuple(index for index, at in own if self._lacks(at))
                 again += [ev.Rerun(job.hash, lost, "its results were removed on the execution side")] if lost else []
+        self._run_again.update(event.job for event in again)
         self.record(*again)
         if again:
             self._restore(self.engine)
