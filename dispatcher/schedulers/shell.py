@@ -19,8 +19,10 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+import msgspec
+
 from ..core.errors import Unreachable
-from ..core.ports import Native, Place, Query, SubmitRequest
+from ..core.ports import Native, Observation, Place, Query, SubmitRequest
 from .command_line import CommandDialect, QueueRow
 from .preamble import FRAME
 
@@ -136,6 +138,14 @@ class ShellDialect(CommandDialect):
             raise Unreachable(f"the process list cannot be read (exit {code}): {text.strip()[:200]}")
         fields = (line.split() for line in lines)
         return [QueueRow(id=row[1], name=row[0], code=row[2]) for row in fields if len(row) == 3]
+
+    def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
+        """A process of another host cannot be seen or ended from here: its host is named."""
+        observation, (host, number, *_) = super().observation_of(rows), rows[0].id.split(":")
+        if rows[0].code != "H":
+            return observation
+        hint = f"process {number} was started on {host}: only there it can be seen and ended; run this command there"
+        return msgspec.structs.replace(observation, node=host, hint=hint)
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """TERM to the whole group, three seconds later KILL to what is left of it."""

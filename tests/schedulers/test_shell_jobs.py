@@ -172,3 +172,10 @@ def test_a_users_default_gives_way_to_the_header(tmp_path: Path, monkeypatch: py
         reply = run(chosen("Slurm", request.resources).submit([request], place), tmp_path)
         assert seen in reply.out
         assert ("SBATCH_PARTITION" in reply.out) is not bool(queue)
+
+
+def test_a_job_of_another_host_is_no_news_and_its_host_is_named() -> None:
+    rows = ShellDialect().rows("dq3v81kx0mza node7:4242:88123456:1f2e3d4c H\nend", 0)
+    seen = ShellDialect().observation_of(rows)
+    assert (seen.native, seen.node) == (Native.unknown, "node7")
+    assert "process 4242 was started on node7" in seen.hint
