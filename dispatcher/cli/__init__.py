@@ -15,26 +15,43 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 from .. import __version__
 from ..core import companion
 from ..core.errors import ConfigError, DispatcherError
-from .say import OutputLost, complain, flush, say, warn
+from .say import OutputLost, complain, flush, say, say_json, warn
 
-#: Every verb and what it does, in the order of a first acquaintance. Its module has the same name.
+#: Every verb and what it does, in the order of a first acquaintance. Its module has the same name, and declares its
+#: options; help, completion and suggestions are made from both.
 VERBS = {
+    "init": "write a first submission file",
+    "check": "see whether a machine works: login, directories, programs, queue, account, clock",
     "submit": "run a submission to its end; the same command resumes it",
     "run": "run a Python script that says in its head how (PEP 723)",
+    "list": "all submissions below a directory",
     "status": "where submissions stand, and what to type next",
-    "replay": "tell everything that happened, from the journal",
-    "verify": "check that a journal is whole and legal",
+    "tasks": "the tasks of a submission: how far each is, why it failed",
+    "info": "everything that is known of a task or job",
+    "logs": "what tasks wrote to stdout and stderr, wherever the files lie",
+    "files": "what lies in the directory of a task",
+    "open": "a shell in the directory where a task ran",
+    "retry": "try failed jobs again, with other resources if need be",
     "cancel": "end the jobs of a submission",
     "adopt": "begin a journal anew beside the jobs of one that was deleted or is damaged",
+    "download": "bring results and logs to this side now",
+    "clean": "remove what is ours on the execution side",
+    "replay": "tell everything that happened, from the journal",
+    "diff": "where two submissions differ, or a journal and the batch system",
+    "verify": "check that a journal is whole and legal",
     "submission": "fetch logs and results, clean, or reset, after a run",
+    "explain": "what a key of a configuration means",
+    "schema": "JSON Schema of the files that you write, and of what --json prints",
     "schedulers": "the batch systems, and how their states are read",
+    "completion": "verbs and options for the Tab key of bash, zsh or fish",
     "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",
     "compat": "run programs that import dpdispatcher, unchanged; install or remove that name",
     "selftest": "try a cluster with small tasks: nothing twice, nothing lost, whatever is killed",
@@ -81,14 +98,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _obey(given)
         flush()
     except BaseException as error:
-        return _report_error(error, debug="--debug" in given)
+        return _report_error(error, debug="--debug" in given, json="--json" in given)
     return code
 
 
 def _obey(given: Sequence[str]) -> int:
     companion.require()
-    parser = _parser(next((word for word in given if not word.startswith("-")), ""))
-    args = parser.parse_args(given)
+    chosen = next((word for word in given if not word.startswith("-")), "")
+    if chosen and chosen not in VERBS:
+        raise ConfigError(f"{chosen}: not a verb{_nearest(chosen, VERBS)} (see dispatcher --help)")
+    parser = _parser(chosen)
+    args, unknown = parser.parse_known_args(given)
+    if unknown:
+        raise ConfigError(_unknown(unknown[0], chosen))
     if args.version:
         say(f"dispatcher {__version__}\n")
         return 0
@@ -97,6 +119,22 @@ def _obey(given: Sequence[str]) -> int:
         return 0
     code: int = args.run(args)
     return code
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    from ..schema.rules import nearest
+
+    return nearest(word, known)
+
+
+def _unknown(word: str, verb: str) -> str:
+    """An argument that nothing takes."""
+    about = f"(see {' '.join(filter(None, ('dispatcher', verb)))} --help)"
+    if not word.startswith("-"):
+        return f"{word}: one argument too many {about}"
+    name = word.partition("=")[0]
+    options = [option for action in parser_of(verb)._actions for option in action.option_strings] if verb else []
+    return f"{name}: not an option{_nearest(name, options)} {about}"
 
 
 def _parser(chosen: str) -> Parser:
@@ -117,11 +155,7 @@ def _parser(chosen: str) -> Parser:
             name, help=about, description=about, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
         )
         if name == chosen:
-            module = import_module(f".{name}", __name__)
-            verb.epilog = module.EXAMPLES
-            verb.add_argument("--debug", action="store_true", default=False, help="show tracebacks")
-            module.arguments(verb)
-            verb.set_defaults(run=module.run)
+            _fill(verb, name)
     return parser
 
 
@@ -141,6 +175,21 @@ def _speak_utf8() -> None:
         os.execv(sys.executable, [sys.executable, *options, *started, *sys.argv[1:]])
 
 
+def parser_of(verb: str) -> Parser:
+    """The parser of one verb, with all its options."""
+    parser = Parser(f"dispatcher {verb}", allow_abbrev=False)
+    _fill(parser, verb)
+    return parser
+
+
+def _fill(parser: ArgumentParser, verb: str) -> None:
+    module = import_module(f".{verb}", __name__)
+    parser.epilog = module.EXAMPLES
+    parser.add_argument("--debug", action="store_true", default=False, help="show tracebacks")
+    module.arguments(parser)
+    parser.set_defaults(run=module.run)
+
+
 def _stand_in_for_closed_streams() -> None:
     """Open /dev/null in the place of a standard stream that is closed, or the journal might become stdout."""
     for fd in (0, 1, 2):
@@ -150,8 +199,8 @@ def _stand_in_for_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _report_error(error: BaseException, debug: bool) -> int:
-    """One message for people, the exit code for programs."""
+def _report_error(error: BaseException, debug: bool, json: bool) -> int:
+    """One message for people, one object for programs that read JSON, and the exit code."""
     if isinstance(error, SystemExit):  # argparse, after it printed a help text
         return error.code if isinstance(error.code, int) else 0
     if isinstance(error, OutputLost):
@@ -164,6 +213,9 @@ def _report_error(error: BaseException, debug: bool) -> int:
         warn("".join(traceback.format_exception(error)))
     message, code = _judged(error)
     complain(message)
+    if json and not isinstance(error, OutputLost):
+        with suppress(OutputLost):
+            say_json({"error": {"type": type(error).__name__, "message": message, "exit_code": code}})
     return code
 
 

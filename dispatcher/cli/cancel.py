@@ -22,15 +22,16 @@ from ..run.reopen import reopened_session
 from ..run.session import Session
 from ..run.store import holder_of
 from ..schema.reading import read_profile
-from . import report
+from . import telling, wanted
 from .execute import chosen, seconds
 from .find import journal_of
 from .monitor import Monitor
-from .say import flush, say
+from .say import flush, say, say_json
 
 EXAMPLES = """\
 examples:
   dispatcher cancel runs
+  dispatcher cancel runs c13 4211                      only the jobs of these tasks; the others go on
   dispatcher cancel 1f2e3d --machine machine.json      over SSH: how to get there
 
 The results of jobs that have finished are not lost: fetch them with
@@ -45,6 +46,8 @@ _LOOK = 2.0
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
     parser.add_argument("path", metavar="PATH|HASH", help="a work directory, a journal, or the start of a hash")
+    parser.add_argument("names", metavar="TASK|JOB", nargs="*", help="only the jobs of these (default: all)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--machine", metavar="FILE", help="machine or submission file, where a context needs a profile")
     parser.add_argument("--allow-ref", action="store_true", help="follow $ref in that file")
     parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="how long to wait (default 120)")
@@ -53,10 +56,12 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """End them, here or by asking the dispatcher at work; raises when they may still be there."""
     path = journal_of(args.path)
-    replay = report.Replay().fold(journals.frames(path, ev.Event))
+    replay = telling.Replay().fold(journals.frames(path, ev.Event))
     if _all_over(replay) and not holder_of(path):
-        say(f"nothing to cancel; jobs: {report.tally(replay.history.jobs.values())}\n")
+        _tell(args, path, 0, telling.tally(replay.history.jobs.values()))
         return 0
+    if args.names:
+        return _cancel_some(args, path)
     profile = read_profile(args.machine, args.allow_ref) if args.machine else None
     end = time.monotonic() + args.timeout
     while True:
@@ -66,14 +71,41 @@ def run(args: Namespace) -> int:
             with monitor, reopened_session(path, profile, monitor.environment()) as session:
                 monitor.follow(session)
                 ended = _end(session, monitor)
-                after = report.tally(session.progress.values())
+                after = telling.tally(session.progress.values())
         except journals.JournalBusy as busy:
             if _request(path, busy.holder, end):
                 return 0
             continue
         path.with_name(CANCEL).unlink(missing_ok=True)
-        say(f"cancelled {report.count(ended, 'job') if ended else 'nothing, all had ended'}; jobs: {after}\n")
+        _tell(args, path, ended, after)
         return 0
+
+
+def _tell(args: Namespace, path: Path, ended: int, after: telling.Tally) -> None:
+    if args.json:
+        say_json({"submission": path.parent.name, "ended": ended, "jobs": after.jobs})
+    else:
+        say(f"cancelled {telling.count(ended, 'job') if ended else 'nothing, all had ended'}; jobs: {after}\n")
+
+
+def _cancel_some(args: Namespace, path: Path) -> int:
+    """End the jobs of some tasks; nothing else is looked at or submitted. Not while a dispatcher is at work."""
+    found = wanted.chosen(args.names, str(path), only=True)
+    profile = read_profile(args.machine, args.allow_ref) if args.machine else None
+    end = time.monotonic() + args.timeout
+    with reopened_session(path, profile) as session:
+        live = [job for job in found.jobs if session.progress[job].state not in OVER]
+        engine = session.connect()
+        session.kill(*live)
+        while (queued := [session.progress[job] for job in live if session.progress[job].may_run]) and (
+            time.monotonic() < end
+        ):
+            engine.observe(queued)
+            time.sleep(min(session.scheduler.min_poll_interval, 1.0))
+        if queued:
+            raise DispatcherError("not all of them are gone in time; that they are to be killed is written down")
+        _tell(args, path, len(live), telling.tally(session.progress.values()))
+    return 0
 
 
 def _end(session: Session, monitor: Monitor) -> int:
@@ -101,7 +133,7 @@ def _request(path: Path, holder: str, end: float) -> bool:
         say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
         flush()
         os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    replay, again = report.Replay(), min(end, time.monotonic() + _LOOK)
+    replay, again = telling.Replay(), min(end, time.monotonic() + _LOOK)
 
     def over() -> bool:  # not as soon as no job runs: one that has failed may be about to be tried again
         return replay.history.concluded is not None or replay.closed or time.monotonic() > again
@@ -110,7 +142,7 @@ def _request(path: Path, holder: str, end: float) -> bool:
         replay.fold([frame])
     if _all_over(replay):
         request.unlink(missing_ok=True)
-        say(f"cancelled: {report.tally(replay.history.jobs.values())}\n")
+        say(f"cancelled: {telling.tally(replay.history.jobs.values())}\n")
         return True
     if time.monotonic() > end:
         request.unlink(missing_ok=True)
@@ -121,6 +153,6 @@ def _request(path: Path, holder: str, end: float) -> bool:
     return False
 
 
-def _all_over(replay: report.Replay) -> bool:
+def _all_over(replay: telling.Replay) -> bool:
     jobs = replay.history.jobs
     return bool(jobs) and all(job.state in OVER for job in jobs.values())

@@ -15,8 +15,8 @@ import msgspec
 from .monitor import STOPPING, Monitor, Snapshot
 from .notices import Told, as_json
 from .notices import line_of as notice_line
-from .report import Tally, clock, count
 from .say import flush, say, say_json
+from .telling import Tally, clock, count
 
 
 def line_of(seen: Snapshot) -> str:

@@ -11,23 +11,29 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import msgspec
 
 from ..core.errors import DispatcherError, Interrupted, JobsFailed
+from ..run.environment import Environment
 from ..run.session import Session, open_session
 from ..schema.reading import Requested, Tell
 from .display import JsonLines, PlainLines
 from .monitor import Display, Monitor
-from .report import Tally, count, duration, pairs, tally
 from .say import on_terminal, paint, say, say_json, warn
+from .telling import Tally, count, duration, pairs, tally
+
+
+def file_arguments(parser: ArgumentParser) -> None:
+    """The options of every verb that reads what is to be carried out from a file."""
+    parser.add_argument("--allow-ref", action="store_true", help="follow $ref to other files")
+    parser.add_argument("--allow-unknown-keys", action="store_true", help="warn of keys that nothing reads, and go on")
 
 
 def arguments(parser: ArgumentParser) -> None:
     """The options of every verb that carries out a submission."""
-    parser.add_argument("--allow-ref", action="store_true", help="follow $ref to other files")
-    parser.add_argument("--allow-unknown-keys", action="store_true", help="warn of keys that nothing reads, and go on")
     parser.add_argument("--dry-run", action="store_true", help="stage the files, write the job scripts, submit nothing")
     parser.add_argument("--exit-on-submit", action="store_true", help="stop watching once every job is submitted")
     parser.add_argument("--no-clean", action="store_true", help="keep what was made on the execution side")
@@ -73,14 +79,37 @@ def chosen(json: bool) -> Display:
 
 
 def execute(requested: Requested, args: Namespace) -> int:
-    """Run it to its end, or as far as the options say; raises what went wrong after the account was given."""
+    """Run what was asked for to its end, or as far as the options say."""
+
+    def opened(environment: Environment) -> AbstractContextManager[Session]:
+        return open_session(
+            requested.spec,
+            requested.profile,
+            environment=environment,
+            previous=requested.previous,
+            rerun=args.rerun,
+        )
+
+    return carry_out(opened, args)
+
+
+def carry_out(
+    opened: Callable[[Environment], AbstractContextManager[Session]],
+    args: Namespace,
+    begin: Callable[[Session], None] = lambda session: None,
+) -> int:
+    """Run a session in front of somebody; raises what went wrong after the account was given.
+
+    `begin` is called when the session is open, before anything is done.
+    """
     monitor = Monitor(chosen(args.json))
     session: Session | None = None
     try:
-        with monitor, _opened(requested, monitor, args) as session:
+        with monitor, opened(monitor.environment()) as session:
             for warning in [*session.journal.warnings, *session.notices]:
                 warn(f"dispatcher: warning: {warning}\n")
             session.tell = lambda text: warn(f"dispatcher: {text}\n")
+            begin(session)
             monitor.follow(session)
             if args.retry_unrunnable:
                 engine = session.connect()
@@ -102,16 +131,6 @@ def execute(requested: Requested, args: Namespace) -> int:
         raise
     _account(session, _outcome(session, args), time.time() - monitor.began, args)
     return 0
-
-
-def _opened(requested: Requested, monitor: Monitor, args: Namespace) -> AbstractContextManager[Session]:
-    return open_session(
-        requested.spec,
-        requested.profile,
-        environment=monitor.environment(),
-        previous=requested.previous,
-        rerun=args.rerun,
-    )
 
 
 def _outcome(session: Session, args: Namespace) -> str:

@@ -8,13 +8,19 @@ runs                               the work directory of exactly one submission
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from ..core.errors import ConfigError
 from ..core.names import CONTROL, JOURNAL
+from .say import warn
 
 #: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
 DEPTH, HUGE = 4, 10_000
@@ -31,13 +37,49 @@ def journal_of(name: str) -> Path:
     raise ConfigError(f"{name}: {len(found)} submissions are meant; name one of them:{listed}")
 
 
+def newest_of(name: str) -> Path:
+    """For those who only read: the journal that began last, and a word on stderr when there are others."""
+    found = journals_of(name)
+    if len(found) > 1:
+        others = f"the newest of {len(found)} submissions (dispatcher list shows all)"
+        warn(f"dispatcher: {os.path.relpath(found[-1].parent)}: {others}\n")
+    return found[-1]
+
+
+@contextmanager
+def readable_journal(name: str) -> Iterator[Path]:
+    """As journal_of, but a copied journal file alone will do, whatever it is called now; it is only to be read."""
+    file = Path(name)
+    if not file.is_file():
+        yield newest_of(name)
+        return
+    if (segment := _segment_of(file)) != 1:
+        raise ConfigError(f"{name} is part {segment} of a journal; copy the whole directory, or its first file")
+    with tempfile.TemporaryDirectory(prefix="dispatcher-") as folder:
+        shutil.copyfile(file, Path(folder) / _FIRST)
+        yield Path(folder)
+
+
+def _segment_of(file: Path) -> int:
+    """Which file of its journal it is, as its opening record says."""
+    with suppress(OSError, ValueError, AttributeError, TypeError), file.open("rb") as lines:
+        for line in islice(lines, 4):
+            found = json.loads(line)
+            if found.get("k") == "open":
+                return int(found["seg"])
+    raise ConfigError(f"{file} is not the file of a journal: no opening record in its first lines")
+
+
 def journals_of(name: str) -> list[Path]:
     """Every journal that is meant, those that began last at the end. ConfigError when there is none."""
     path = Path(name)
     if path.is_dir():
         found = _at(path) or sorted(_below(path, "*"), key=_age)
     elif path.exists():
-        raise ConfigError(f"{name} is a file; name the work directory, the directory of the journal, or a hash")
+        raise ConfigError(
+            f"{name} is a file; name the work directory, the directory of the journal, or a hash "
+            "(dispatcher replay takes a copied journal file, too)"
+        )
     elif _HASH.fullmatch(name):
         found = sorted(_below(Path(), f"{name}*"), key=_age)
     else:

@@ -21,7 +21,7 @@ from rich.text import Text
 from ..core.printable import harmless
 from .monitor import STOPPING, Monitor, Snapshot
 from .notices import line_of
-from .report import SHORT, Tally, duration
+from .telling import SHORT, Tally, duration
 
 _STYLES = {"finished": "green", "terminated": "red", "running": "cyan", "completing": "cyan", "waiting": "yellow"}
 

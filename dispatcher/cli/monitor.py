@@ -28,8 +28,8 @@ from ..core.names import CANCEL
 from ..core.records import Chronicle
 from ..files.ours import is_ours
 from .notices import Notice, notices
-from .report import Replay, Tally, tally
 from .say import OutputLost
+from .telling import Replay, Tally, tally
 
 if TYPE_CHECKING:
     from ..run.engine import Engine

@@ -13,12 +13,11 @@ from typing import Any
 
 import msgspec
 
-from ..core.history import History
 from ..core.records import Chronicle, Failure
-from .report import clock, count, duration
+from .telling import clock, count, duration
 
 
-class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+class Notice(msgspec.Struct, frozen=True):
     """One thing to know. `kind`: failure, waiting, postponed or outage; `what` in the words of whoever said it.
 
     `jobs` is how many it concerns, `job` the first of them and `first` what its task is called, `attempt` of
@@ -48,7 +47,7 @@ def notices(chronicle: Chronicle) -> list[Notice]:
     found: list[Notice] = []
     if chronicle.outage:
         found.append(Notice("outage", chronicle.outage, since=chronicle.out_since, advice=_advice(chronicle.outage)))
-    found += [_failure(failure, chronicle.history) for failure in chronicle.failures()]
+    found += [_failure(failure, chronicle.retry_count) for failure in chronicle.failures()]
     for pause in chronicle.pauses():
         kind = "postponed" if pause.deferred else "waiting"
         found.append(
@@ -57,9 +56,8 @@ def notices(chronicle: Chronicle) -> list[Notice]:
     return found
 
 
-def _failure(failure: Failure, history: History) -> Notice:
+def _failure(failure: Failure, retries: int) -> Notice:
     first = failure.first
-    retries = history.opened.machine.get("retry_count", 0) if history.opened else 0
     return Notice(
         "failure",
         failure.title,
@@ -67,7 +65,7 @@ def _failure(failure: Failure, history: History) -> Notice:
         first.job,
         failure.path,
         first.number,
-        max(int(retries) + 1, first.number),
+        max(retries + 1, first.number),
         failure.retried,
         first.ended,
         _advice(failure.title),

@@ -48,8 +48,10 @@ _TABLES = ("dispatcher", "dpdispatcher")
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
     from .execute import arguments as common
+    from .execute import file_arguments
 
     parser.add_argument("script", metavar="SCRIPT.py", help="a Python script with a PEP 723 block")
+    file_arguments(parser)
     common(parser)
 
 

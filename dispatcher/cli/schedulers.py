@@ -11,8 +11,8 @@ from argparse import ArgumentParser, Namespace
 from importlib.metadata import entry_points
 
 from .. import schedulers
-from .report import pairs
 from .say import say
+from .telling import pairs
 
 EXAMPLES = """\
 examples:

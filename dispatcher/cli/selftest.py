@@ -32,8 +32,8 @@ from ..core.history import History
 from ..core.model import SubmissionSpec
 from ..run.store import local_directory, read_history, stored_journals
 from .execute import seconds
-from .report import count, duration, pairs, tally
 from .say import flush, paint, say, say_json, warn
+from .telling import count, duration, pairs, tally
 
 if TYPE_CHECKING:
     from ..testing.selftest import Plan, Ran

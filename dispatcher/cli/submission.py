@@ -14,7 +14,7 @@ from ..core.lifecycle import State
 from ..run.reopen import reopened_session
 from ..run.session import Session
 from ..schema.reading import read_profile
-from . import report
+from . import telling
 from .find import journal_of
 from .say import say
 
@@ -63,28 +63,42 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _download(session: Session) -> None:
-    """One download brings both: promised files of what finished, and the logs of what did not."""
+def fetch(session: Session) -> int:
+    """One download brings both: promised files of what finished, and the logs of what did not; how many finished."""
     session.download()
-    finished = report.count(sum(job.state is State.finished for job in session.progress.values()), "finished job")
+    return sum(job.state is State.finished for job in session.progress.values())
+
+
+def _download(session: Session) -> None:
+    finished = telling.count(fetch(session), "finished job")
     say(f"fetched the results of {finished}, and the logs of the others, into {session.local}\n")
 
 
 def _reset(session: Session) -> None:
     over = [job for job in session.progress.values() if job.state is State.terminated]
     session.record(*(ev.Retried(job.job, fresh=True) for job in over))
-    say(f"{report.count(len(over), 'job')} will be tried again by the next run\n")
+    say(f"{telling.count(len(over), 'job')} will be tried again by the next run\n")
 
 
 def _clean(session: Session) -> None:
+    remove(session)
+    say(f"removed what was made in {session.context.place.remote_root}\n")
+
+
+def obstacle(session: Session) -> str:
+    """What stands against cleaning; "" when nothing does."""
     live = [job for job in session.progress.values() if job.may_run]
     if live:
-        raise DispatcherError(
-            f"not cleaned: {report.count(len(live), 'job')} may still run; cancel or await them first"
-        )
+        return f"{telling.count(len(live), 'job')} may still run; cancel or await them first"
     home = session.history.downloaded
     if any(job.done & ~job.reused & ~home.get(job.job, 0) for job in session.progress.values()):
-        raise DispatcherError("not cleaned: there are results that were not fetched; add --download-finished-task")
+        return "there are results that were not fetched; dispatcher download fetches them"
+    return ""
+
+
+def remove(session: Session) -> None:
+    """Remove what is ours on the execution side; DispatcherError when something stands against it."""
+    if against := obstacle(session):
+        raise DispatcherError(f"not cleaned: {against}")
     session.connect().context.remove()
     session.record(ev.Cleaned())
-    say(f"removed what was made in {session.context.place.remote_root}\n")

@@ -23,8 +23,10 @@ local_root starts from the current directory. Ctrl-C leaves the jobs running.
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
     from .execute import arguments as common
+    from .execute import file_arguments
 
     parser.add_argument("file", metavar="FILE", help="submission.json, .yaml or .yml")
+    file_arguments(parser)
     common(parser)
 
 

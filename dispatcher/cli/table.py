@@ -15,7 +15,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from .report import SHORT, ReplayRow, clock, codes, count, date
+from .telling import SHORT, ReplayRow, clock, codes, count, date
 
 #: Columns of the event and of the states.
 _EVENT, _STATES = 10, 24

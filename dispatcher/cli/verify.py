@@ -17,7 +17,7 @@ import journal as journals
 
 from ..core.errors import ConfigError, IllegalTransition
 from ..core.events import Event
-from . import report
+from . import telling
 from .find import journal_of
 from .say import paint, say, say_json
 
@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
     if args.json:
         say_json({**msgspec.to_builtins(found), "legal": not problem and found.status in _WHOLE, "illegal": problem})
     else:
-        say(report.pairs(_lines(found, problem)))
+        say(telling.pairs(_lines(found, problem)))
     if found.status == "unreadable":
         return 2
     return 0 if found.status in _WHOLE and not problem else 1
@@ -71,7 +71,7 @@ def _journal(name: str) -> Path:
 
 def _illegal(path: Path) -> str:
     """Why the history cannot have happened as it is told, and where; "" when it can."""
-    replay = report.Replay()
+    replay = telling.Replay()
     try:
         replay.fold(journals.frames(path, Event))
     except (IllegalTransition, journals.JournalError) as error:
@@ -83,9 +83,10 @@ def _illegal(path: Path) -> str:
 
 def _lines(found: Any, problem: str) -> list[tuple[str, str]]:
     good = found.status in _WHOLE
-    frames, segments = report.count(found.frames, "frame"), report.count(found.segments, "segment")
-    held = f"{report.count(found.records, 'record')} in {frames} and {segments}, {report.size(found.bytes)}"
-    torn = f"; an unfinished write of {report.count(found.torn_bytes, 'byte')} is set aside" if found.torn_bytes else ""
+    count = telling.count
+    frames, segments = count(found.frames, "frame"), count(found.segments, "segment")
+    held = f"{count(found.records, 'record')} in {frames} and {segments}, {telling.size(found.bytes)}"
+    torn = f"; an unfinished write of {count(found.torn_bytes, 'byte')} is set aside" if found.torn_bytes else ""
     lines = [("whole", paint(found.status, "finished" if good else "terminated") + f", {held}{torn}")]
     lines += [("problem", found.problem)] if found.problem else []
     lines += [("warning", warning) for warning in found.warnings]

@@ -248,10 +248,14 @@ class Terminated(_Event, frozen=True, gc=False):
 
 
 class Retried(_Event, frozen=True, gc=False):
-    """To be submitted again. `fresh`: a new run by the user, the count of failures starts again."""
+    """To be submitted again. `fresh`: a new run by the user, the count of failures starts again.
+
+    `resources` are keys of resources, or of its kwargs, that are other from now on.
+    """
 
     job: str
     fresh: bool = False
+    resources: dict[str, Any] = {}
 
 
 class Rerun(_Event, frozen=True, gc=False):

@@ -43,6 +43,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     are earlier attempts that are to be withdrawn before another is submitted. First those that were requested and then
     not needed, because an older one was found: a call for one may still be under way, and asks itself whether the last
     of these is withdrawn.
+    `resources` what the user has changed of the resources, key by key, when it was retried.
     """
 
     job: str
@@ -60,6 +61,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     withdrawals: tuple[Withdrawal, ...] = ()
     reused: int = 0
     inputs: tuple[str, ...] = ()
+    resources: dict[str, Any] = {}
 
     @property
     def unfinished(self) -> list[int]:
@@ -175,6 +177,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
         stopping=None,
         fails=0 if event.fresh else progress.fails,
         site=0 if event.fresh else progress.site,
+        resources={**progress.resources, **event.resources} if event.resources else progress.resources,
     )
 
 

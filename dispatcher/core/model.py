@@ -72,6 +72,19 @@ class ResourcesSpec(msgspec.Struct, frozen=True):
     kwargs: dict[str, Any] = {}
 
 
+def changed(resources: ResourcesSpec, changes: Mapping[str, Any]) -> ResourcesSpec:
+    """The resources with these keys changed; what is not a key of resources is one of kwargs.
+
+    Raises msgspec.ValidationError for a value of a wrong type.
+    """
+    if not changes:
+        return resources
+    own = {key: value for key, value in changes.items() if key in resources.__struct_fields__}
+    kwargs = {**resources.kwargs, **{key: value for key, value in changes.items() if key not in own}}
+    found = {**msgspec.to_builtins(resources), "kwargs": kwargs, **own}
+    return msgspec.convert(found, ResourcesSpec)
+
+
 class MachineSpec(msgspec.Struct, frozen=True):
     """Which batch system behind which context; `retry_count` and `max_running` are the queueing policy."""
 

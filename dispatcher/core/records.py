@@ -20,11 +20,14 @@ from . import events as ev
 from .causes import pattern
 from .failure import failing_task
 from .history import History
-from .lifecycle import Progress, State
+from .lifecycle import Policy, Progress, State, Todo, todo
 from .model import TaskSpec
 
+#: How many of the last ends say how fast it goes.
+_RECENT = 200
 
-class Attempt(msgspec.Struct, omit_defaults=True):
+
+class Attempt(msgspec.Struct):
     """One submission of a job to the batch system. Times are seconds since the epoch, 0.0 where it has not happened.
 
     `requested` is when the batch system was first asked, `waiting` when it took the job, `running` when the job was
@@ -48,7 +51,7 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     tasks: tuple[ev.TaskResult, ...] = ()
 
 
-class TaskRecord(msgspec.Struct, omit_defaults=True):
+class TaskRecord(msgspec.Struct):
     """A task and how far it is. `position` is its place in the submission, `index` its place in the job.
 
     `state` is that of its job, but finished as soon as it ended with code 0, and terminated once it ended with
@@ -91,6 +94,14 @@ class Pause(msgspec.Struct):
     jobs: list[str]
     since: float
     deferred: bool = False
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """`rate` in tasks an hour over the last ends, `left` in seconds at that rate, `queued` in seconds (median)."""
+
+    rate: float | None
+    left: float | None
+    queued: float | None
 
 
 class Chronicle:
@@ -148,6 +159,7 @@ class Chronicle:
         Jobs that were abandoned on purpose are no failures.
         """
         found: dict[tuple[str, str], Failure] = {}
+        policy = Policy(retries=self.retry_count)
         for attempt in sorted(self._failed(), key=lambda attempt: attempt.ended):
             cause, job = attempt.cause or ev.LOST, self.history.jobs[attempt.job]
             said = cause.title
@@ -156,7 +168,7 @@ class Chronicle:
                 (cause.kind.value, pattern(said, path)), Failure(said, cause.kind.value, [], path, attempt)
             )
             group.jobs.append(attempt.job)
-            group.retried += job.state is not State.terminated
+            group.retried += job.state is not State.terminated or todo(job, policy) is Todo.retry
         return sorted(found.values(), key=lambda group: -len(group.jobs))
 
     def pauses(self) -> list[Pause]:
@@ -170,6 +182,24 @@ class Chronicle:
                 pause.jobs.append(last.job)
                 pause.since = min(pause.since, last.since)
         return sorted(found.values(), key=lambda pause: -len(pause.jobs))
+
+    def pace(self) -> Pace:
+        """How fast it goes; None where nothing has happened yet that would say so."""
+        jobs = self.history.jobs.values()
+        ends = sorted(at for results in self._results.values() for _, code, at in results.values() if code == 0)[
+            -_RECENT:
+        ]
+        left = sum(job.size - job.done.bit_count() for job in jobs if job.state is not State.terminated)
+        rate = (len(ends) - 1) / (ends[-1] - ends[0]) * 3600 if len(ends) > 1 and ends[-1] > ends[0] else None
+        waits = [a.running - a.waiting for a in self.attempts() if a.running and a.waiting]
+        queued = sorted(waits)[len(waits) // 2] if waits else None
+        return Pace(rate, left / rate * 3600 if rate and left else None, queued)
+
+    @property
+    def retry_count(self) -> int:
+        """How many attempts may follow the first one, as was asked."""
+        opened = self.history.opened
+        return int(opened.machine.get("retry_count", 0)) if opened else 0
 
     def path_of(self, attempt: Attempt) -> str:
         """What people know the failing task of an attempt by, or its first one: its name, or its directory."""
@@ -198,14 +228,19 @@ class Chronicle:
         if event.text.startswith(ev.OUTAGE):
             self.outage, self.out_since = event.text.removeprefix(ev.OUTAGE), self.now
         elif event.text == ev.ANSWERS:
-            self.outage, self.out_since = "", 0.0
+            self._answered()
         elif event.job in self.history.jobs and self.history.jobs[event.job].state is State.waiting:
             self._wait(self._current(self.history.jobs[event.job]), event.text)
+
+    def _answered(self) -> None:
+        """What was just heard, only a good answer can have said: an outage that nobody saw the end of is over."""
+        self.outage, self.out_since = "", 0.0
 
     def _submitting(self, attempt: Attempt, event: ev.Submitting) -> None:
         attempt.nonce, attempt.requested = event.nonce, attempt.requested or self.now
 
     def _submitted(self, attempt: Attempt, event: ev.Submitted) -> None:
+        self._answered()
         attempt.id, attempt.waiting = event.id, attempt.waiting or self.now
         self._go_on(attempt)
 
@@ -217,6 +252,7 @@ class Chronicle:
         self._wait(attempt, event.why)
 
     def _running(self, attempt: Attempt, event: ev.Running) -> None:
+        self._answered()
         attempt.running, attempt.node = self.now, event.node or attempt.node
         self._go_on(attempt)
 
@@ -232,6 +268,7 @@ class Chronicle:
         attempts[-1].state = State.waiting.value
 
     def _ended(self, attempt: Attempt, event: Any) -> None:
+        self._answered()
         attempt.ended, attempt.cause = self.now, getattr(event, "cause", None)
         attempt.node = attempt.node or (attempt.cause.node if attempt.cause else "")
         attempt.tasks = getattr(event, "tasks", ())

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from ..core import events as ev
 from ..core.errors import Purged, Unreachable
 from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo, todo
-from ..core.model import JobSpec, SubmissionSpec
+from ..core.model import JobSpec, SubmissionSpec, changed
 from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
 from ..scripts.render import job_script, render
 from .environment import Environment
@@ -243,13 +245,14 @@ class Engine:
     def _request(self, job: Progress) -> SubmitRequest:
         nonce = job.nonce or self.environment.nonce()
         name = f"{nonce}{self._title(job)}"
-        script = job_script(self.spec, job.job, nonce, name, self._unfinished(job), self.context.place, self.template)
+        spec = msgspec.structs.replace(self.spec, resources=changed(self.spec.resources, job.resources))
+        script = job_script(spec, job.job, nonce, name, self._unfinished(job), self.context.place, self.template)
         return SubmitRequest(
             nonce=nonce,
             name=name,
             script=f"{nonce}.sub",
             files=render(script, self.scheduler).files(nonce),
-            resources=self.spec.resources,
+            resources=spec.resources,
             tasks=len(script.tasks),
             withdrawals=job.withdrawals,
             forward=script.forward,

@@ -22,6 +22,7 @@ from ..core.history import History
 from ..core.keys import HASH
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CONTROL, JOURNAL
+from ..core.ports import Context
 from ..files import patterns
 from .environment import Environment, real_environment
 from .store import fold, journal_of, open_journal, spec_of
@@ -55,14 +56,7 @@ def _session(
     profile: Mapping[str, Any] | None,
     environment: Environment,
 ) -> Session:
-    spec = spec_of(path, history)
-    _refuse_strange(path.absolute(), history, spec)
-    kind = contexts.load(spec.machine.context_type)
-    if profile is None and any(key.required for key in kind.profile_keys):
-        raise ConfigError(
-            f"the jobs are behind {spec.machine.context_type}, and a journal holds no profile: "
-            "say how to get there with --machine FILE (a machine or a submission file)"
-        )
+    spec, kind = asked(path, history, profile)
     jobs = [JobSpec(planned.job, planned.positions) for planned in history.planned.values()]
     return Session(
         spec,
@@ -75,6 +69,27 @@ def _session(
         environment,
         uploads=(),
     )
+
+
+def context_of(path: Path, history: History, profile: Mapping[str, Any] | None) -> Context:
+    """The place where the jobs of a journal run, opened for a look; the journal may be another process's."""
+    spec, kind = asked(path, history, profile)
+    return kind.open(spec.machine, profile or {}, path.parent.name, spec.work_base)
+
+
+def asked(
+    path: Path, history: History, profile: Mapping[str, Any] | None
+) -> tuple[SubmissionSpec, type[contexts.Opens]]:
+    """What was asked, and the class of the context. ConfigError when that needs a profile and there is none."""
+    spec = spec_of(path, history)
+    _refuse_strange(path.absolute(), history, spec)
+    kind = contexts.load(spec.machine.context_type)
+    if profile is None and any(key.required for key in kind.profile_keys):
+        raise ConfigError(
+            f"the jobs are behind {spec.machine.context_type}, and a journal holds no profile: "
+            "say how to get there with --machine FILE (a machine or a submission file)"
+        )
+    return spec, kind
 
 
 def _refuse_strange(path: Path, history: History, spec: SubmissionSpec) -> None:

@@ -16,7 +16,7 @@ from dispatcher.cli.live import Live
 from dispatcher.cli.monitor import Monitor, Snapshot
 from dispatcher.cli.notices import Notice
 from dispatcher.cli.notices import line_of as notice_line
-from dispatcher.cli.report import Tally, clock
+from dispatcher.cli.telling import Tally, clock
 
 TALLY = Tally({"waiting": 1200, "running": 2, "terminated": 1}, 4, 1500, 0)
 TROUBLE = "squeue: error: Unable to contact slurm controller\x1b[2J\nsecond line"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dispatcher.cli import table
-from dispatcher.cli.report import Replay
+from dispatcher.cli.telling import Replay
 from dispatcher.core import events as ev
 from journal import Journal, frames
 
@@ -63,10 +63,12 @@ def test_the_ways_to_name_a_submission(reported: Any) -> None:
 def test_a_name_that_means_several_lists_them(work: Any) -> None:
     for name in ("a" * 40, "b" * 40):
         Journal.open(work.local / ".dispatcher" / name / "journal", ev.Event).close()
-    done = work.run("replay", "runs")
+    done = work.run("cancel", "runs")
     assert done.code == 2
     assert "2 submissions are meant" in done.err
     assert f"\n  runs/.dispatcher/{'a' * 40}" in done.err
+    done = work.run("replay", "runs")
+    assert (done.code, "the newest of 2 submissions" in done.err) == (0, True), "whoever only reads gets the newest"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.cli import report
+from dispatcher.cli import telling
 from dispatcher.core import events as ev
 from dispatcher.core.errors import IllegalTransition
 from dispatcher.core.lifecycle import Progress, State
@@ -28,16 +28,16 @@ def frames(*records: Any, start: float = 100.0) -> Iterator[Frame[Any]]:
         yield Frame(nth, nth, start + nth, 1, nth * 200, [record])
 
 
-def rows(*records: Any) -> list[report.ReplayRow]:
-    return list(report.Replay().rows(frames(Open(1, "j", 1, host="n1", pid=7), OPENED, PLANNED, *records)))
+def rows(*records: Any) -> list[telling.ReplayRow]:
+    return list(telling.Replay().rows(frames(Open(1, "j", 1, host="n1", pid=7), OPENED, PLANNED, *records)))
 
 
 def test_a_row_says_where_from_and_where_to() -> None:
     found = rows(ev.Submitting(JOB, 1, "dq"), ev.Submitted(JOB, "4211", "receipt"))
-    assert found[3] == report.ReplayRow(
+    assert found[3] == telling.ReplayRow(
         3, 103.0, 1, "n1:7", "submitting", JOB, 1, "unsubmitted", "unsubmitted", "", "as dq", ()
     )
-    assert found[4] == report.ReplayRow(
+    assert found[4] == telling.ReplayRow(
         4, 104.0, 1, "n1:7", "submitted", JOB, 1, "unsubmitted", "waiting", "4211", "found by its receipt"
     )
 
@@ -47,7 +47,7 @@ def test_exit_codes_come_with_the_end() -> None:
     ended = rows(
         ev.Submitting(JOB, 1, "dq"), ev.Submitted(JOB, "1"), ev.Terminated(JOB, cause, ((0, 0, 1.0), (1, 3, 2.0)))
     )[-1]
-    assert (ended.target, ended.why, report.codes(ended.tasks)) == (
+    assert (ended.target, ended.why, telling.codes(ended.tasks)) == (
         "terminated",
         "task: a task failed, exit code 3",
         "exit codes 0 3",
@@ -60,7 +60,7 @@ def test_a_note_about_a_job_moves_nothing() -> None:
 
 
 def test_runs_are_counted_and_closed() -> None:
-    replay = report.Replay()
+    replay = telling.Replay()
     first, more = Open(1, "j", 1, host="a", pid=1, session="x"), Open(1, "j", 2, host="a", pid=1, session="x")
     second = Open(1, "j", 3, host="b", pid=2, session="y")
     found = list(replay.rows(frames(first, more, Close("x"), second)))
@@ -74,7 +74,7 @@ def test_runs_are_counted_and_closed() -> None:
 
 
 def test_a_kind_nobody_knows_is_told_and_counted() -> None:
-    replay = report.Replay()
+    replay = telling.Replay()
     (row,) = replay.rows(frames(Unknown("paused", b"{}")))
     assert (row.event, replay.unknown) == ("paused", {"paused": 1})
 
@@ -86,8 +86,8 @@ def test_an_illegal_record_stops_with_its_place() -> None:
 
 def test_every_event_has_a_row() -> None:
     kinds = {kind for kind in vars(ev).values() if isinstance(kind, type) and issubclass(kind, ev._Event)}
-    reported = {*report._WHY, ev.Finished, ev.Completing, ev.Cleaned, ev._Event}
-    assert kinds == reported, "say in report._WHY what this event says, or here that its name says it all"
+    reported = {*telling._WHY, ev.Finished, ev.Completing, ev.Cleaned, ev._Event}
+    assert kinds == reported, "say in telling._WHY what this event says, or here that its name says it all"
 
 
 def test_rows_are_made_one_by_one() -> None:
@@ -96,7 +96,7 @@ def test_rows_are_made_one_by_one() -> None:
         while True:
             yield from frames(ev.Note("again"))
 
-    reported = report.Replay().rows(endless())
+    reported = telling.Replay().rows(endless())
     assert [next(reported).event for _ in range(4)] == ["opened", "planned", "note", "note"]
 
 
@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_the_length() -> None:
         for nth in range(30_000):
             yield Frame(nth, nth, 1.0, 1, 0, [ev.Running(JOB) if nth % 2 == 0 else ev.Waiting(JOB)])
 
-    reported = report.Replay().rows(long())
+    reported = telling.Replay().rows(long())
     next(reported)
     tracemalloc.start()
     try:
@@ -123,20 +123,20 @@ def test_a_tally_counts_in_the_order_of_life() -> None:
         Progress("c", 1, State.unsubmitted, submission_pending=True),
         Progress("d", 1, State.finished, attempt=1, done=1),
     ]
-    found = report.tally(jobs)
-    assert found == report.Tally({"unsubmitted": 1, "finished": 2, "terminated": 1}, 4, 7, 2, 1)
+    found = telling.tally(jobs)
+    assert found == telling.Tally({"unsubmitted": 1, "finished": 2, "terminated": 1}, 4, 7, 2, 1)
     assert str(found) == "1 unsubmitted, 2 finished, 1 terminated"
-    assert str(report.tally([])) == "none"
-    assert report.tally(jobs, done=6).done == 6
+    assert str(telling.tally([])) == "none"
+    assert telling.tally(jobs, done=6).done == 6
 
 
 def test_failures_name_task_and_place_and_the_end_of_stderr() -> None:
     stderr = "\n".join(f"line {nth}" for nth in range(9))
     cause = ev.Cause(ev.CauseKind.task, "a task failed", code=3, task=1, stderr=stderr)
-    replay = report.Replay().fold(
+    replay = telling.Replay().fold(
         frames(OPENED, PLANNED, ev.Submitting(JOB, 1, "dq"), ev.Submitted(JOB, "42"), ev.Terminated(JOB, cause))
     )
-    (text,) = report.failures(replay.history)
+    (text,) = telling.failures(replay.history)
     assert text.splitlines() == [
         "job 5f5f5f5f5f5f (42), 1 attempt(s): task: a task failed, exit code 3",
         "  task: lmp",
@@ -146,12 +146,12 @@ def test_failures_name_task_and_place_and_the_end_of_stderr() -> None:
 
 
 def test_codes() -> None:
-    assert report.codes(()) == ""
-    assert report.codes(((0, 0, 1.0),)) == "exit code 0"
-    assert report.codes(((0, 0, 1.0), (1, 9, 1.0))) == "exit codes 0 9"
-    assert report.codes(((2, 0, 1.0), (5, 137, 1.0))) == "exit code 0 of 1 task, task 5: 137"
+    assert telling.codes(()) == ""
+    assert telling.codes(((0, 0, 1.0),)) == "exit code 0"
+    assert telling.codes(((0, 0, 1.0), (1, 9, 1.0))) == "exit codes 0 9"
+    assert telling.codes(((2, 0, 1.0), (5, 137, 1.0))) == "exit code 0 of 1 task, task 5: 137"
     many = tuple((nth, int(nth % 2), 1.0) for nth in range(40))
-    assert report.codes(many) == (
+    assert telling.codes(many) == (
         "exit code 0 of 20 tasks, " + ", ".join(f"task {nth}: 1" for nth in range(1, 17, 2)) + ", …"
     )
 
@@ -161,7 +161,7 @@ def test_codes() -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345, "12 kB"), (3_400_000, "3.4 MB"), (7e15, "7000 TB")],
 )
 def test_sizes(number: float, text: str) -> None:
-    assert report.size(number) == text
+    assert telling.size(number) == text
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_sizes(number: float, text: str) -> None:
     [(-1, "0s"), (59.9, "59s"), (60, "1m 00s"), (192, "3m 12s"), (7500, "2h 05m"), (273_600, "3d 04h")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert report.duration(seconds) == text
+    assert telling.duration(seconds) == text
 
 
 def test_counts() -> None:
-    assert [report.count(number, "try") for number in (0, 1, 2)] == ["0 tries", "1 try", "2 tries"]
-    assert report.count(12_000, "job") == "12,000 jobs"
+    assert [telling.count(number, "try") for number in (0, 1, 2)] == ["0 tries", "1 try", "2 tries"]
+    assert telling.count(12_000, "job") == "12,000 jobs"
 
 
 def test_pairs_line_up() -> None:
-    assert report.pairs([("a", "1\n2"), ("long", ""), ("b", "3")], wide=4) == "a     1\n      2\nlong\nb     3\n"
+    assert telling.pairs([("a", "1\n2"), ("long", ""), ("b", "3")], wide=4) == "a     1\n      2\nlong\nb     3\n"
