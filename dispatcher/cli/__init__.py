@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Obey the command line; the exit code. Raises nothing."""
     if argv is None:
         _speak_utf8()
-    given = sys.argv[1:] if argv is None else list(argv)
+    given = [*(sys.argv[1:] if argv is None else argv)]  # not list(): a verb of that name may be loaded here
     _stand_in_for_closed_streams()
     # what the journal warns of is told once, as the error that follows from it
     logging.lastResort = _Warnings() if "--debug" in given else logging.NullHandler()
@@ -106,7 +106,7 @@ def _obey(given: Sequence[str]) -> int:
     companion.require()
     chosen = next((word for word in given if not word.startswith("-")), "")
     if chosen and chosen not in VERBS:
-        raise ConfigError(f"{chosen}: not a verb{_nearest(chosen, VERBS)} (see dispatcher --help)")
+        raise ConfigError(f"invalid choice: {chosen!r} is not a verb{_nearest(chosen, VERBS)} (see dispatcher --help)")
     parser = _parser(chosen)
     args, unknown = parser.parse_known_args(given)
     if unknown:
@@ -213,7 +213,7 @@ def _report_error(error: BaseException, debug: bool, json: bool) -> int:
         warn("".join(traceback.format_exception(error)))
     message, code = _judged(error)
     complain(message)
-    if json and not isinstance(error, OutputLost):
+    if json and not isinstance(error, OutputLost) and not getattr(error, "told", False):
         with suppress(OutputLost):
             say_json({"error": {"type": type(error).__name__, "message": message, "exit_code": code}})
     return code

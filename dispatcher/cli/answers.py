@@ -175,7 +175,7 @@ class ProgressLine(msgspec.Struct, tag_field="event", tag="progress"):
 
 
 class EndLine(msgspec.Struct, tag_field="event", tag="end"):
-    """The last line of `submit`, `run` and `retry`; `scripts` after a dry run."""
+    """The last line of `submit`, `run` and `retry`; `scripts` after a dry run, `error` when it went wrong."""
 
     outcome: str
     seconds: float
@@ -188,6 +188,7 @@ class EndLine(msgspec.Struct, tag_field="event", tag="end"):
     journal: str
     position: str
     scripts: str | msgspec.UnsetType = msgspec.UNSET
+    error: Problem | msgspec.UnsetType = msgspec.UNSET
 
 
 #: What each verb prints with `--json`: lines of these.

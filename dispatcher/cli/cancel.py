@@ -58,7 +58,7 @@ def run(args: Namespace) -> int:
     path = journal_of(args.path)
     replay = telling.Replay().fold(journals.frames(path, ev.Event))
     if _all_over(replay) and not holder_of(path):
-        _tell(args, path, 0, telling.tally(replay.history.jobs.values()))
+        _tell(args, path, 0, telling.tally(replay.history.jobs.values()), "nothing to cancel")
         return 0
     if args.names:
         return _cancel_some(args, path)
@@ -81,11 +81,14 @@ def run(args: Namespace) -> int:
         return 0
 
 
-def _tell(args: Namespace, path: Path, ended: int, after: telling.Tally) -> None:
+def _tell(
+    args: Namespace, path: Path, ended: int, after: telling.Tally, none: str = "cancelled nothing, all had ended"
+) -> None:
     if args.json:
         say_json({"submission": path.parent.name, "ended": ended, "jobs": after.jobs})
     else:
-        say(f"cancelled {telling.count(ended, 'job') if ended else 'nothing, all had ended'}; jobs: {after}\n")
+        done = f"cancelled {telling.count(ended, 'job')}" if ended else none
+        say(f"{done}; jobs: {after}\n")
 
 
 def _cancel_some(args: Namespace, path: Path) -> int:

@@ -127,7 +127,7 @@ def carry_out(
         if isinstance(error, Interrupted):
             error.exit_code = 128 + monitor.signum
         if session is not None:
-            _account(session, _outcome_of(error), time.time() - monitor.began, args)
+            _account(session, _outcome_of(error), time.time() - monitor.began, args, error)
         raise
     _account(session, _outcome(session, args), time.time() - monitor.began, args)
     return 0
@@ -145,7 +145,9 @@ def _outcome_of(error: DispatcherError) -> str:
     return "interrupted" if isinstance(error, Interrupted) else "stopped"
 
 
-def _account(session: Session, outcome: str, seconds: float, args: Namespace) -> None:
+def _account(
+    session: Session, outcome: str, seconds: float, args: Namespace, error: DispatcherError | None = None
+) -> None:
     """The summary, for people or for programs."""
     seen = tally(session.progress.values())
     stored = session.journal.path.parent
@@ -159,7 +161,11 @@ def _account(session: Session, outcome: str, seconds: float, args: Namespace) ->
         facts["scripts"] = str(stored / "dry-run")
     if args.json:
         numbers = {"jobs": seen.jobs, "tasks": seen.tasks, "done": seen.done, "retries": seen.retries}
-        say_json({"event": "end", "outcome": outcome, "seconds": round(seconds, 3), **numbers, **facts})
+        end = {"event": "end", "outcome": outcome, "seconds": round(seconds, 3), **numbers, **facts}
+        if error is not None:
+            end["error"] = {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+            error.told = True
+        say_json(end)
         return
     word = {"finished": "finished", "failed": "terminated"}.get(outcome, "strong")
     account = pairs([(outcome, _numbers(seen, seconds)), *facts.items()], wide=12)

@@ -25,7 +25,7 @@ examples:
 _KINDS = {None: "null", str: "text", int: "integer", float: "number", bool: "true or false", dict: "object"}
 
 
-class Row(NamedTuple):
+class KeyRow(NamedTuple):
     """A key where it stands; `reader` is the batch system or context that reads it, "" for all."""
 
     path: str
@@ -60,39 +60,41 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[KeyRow]:
     """Every key there is, from the tables that the checks read."""
     from .. import schedulers
     from ..schema import parameters, profiles
 
-    yield from (Row(f"submission/{key.name}", "", key) for key in parameters.SUBMISSION)
-    yield from (Row(f"task_list/{key.name}", "", key) for key in parameters.TASK)
-    yield from (Row(f"machine/{key.name}", "", key) for key in parameters.MACHINE)
+    yield from (KeyRow(f"submission/{key.name}", "", key) for key in parameters.SUBMISSION)
+    yield from (KeyRow(f"task_list/{key.name}", "", key) for key in parameters.TASK)
+    yield from (KeyRow(f"machine/{key.name}", "", key) for key in parameters.MACHINE)
     for name in profiles.known():
-        yield from (Row(f"machine/remote_profile/{key.name}", name, key) for key in profiles.profile(name).keys)
-    yield from (Row(f"resources/{key.name}", "", key) for key in parameters.RESOURCES)
-    yield from (Row(f"resources/strategy/{key.name}", "", key) for key in parameters.STRATEGY)
+        yield from (KeyRow(f"machine/remote_profile/{key.name}", name, key) for key in profiles.profile(name).keys)
+    yield from (KeyRow(f"resources/{key.name}", "", key) for key in parameters.RESOURCES)
+    yield from (KeyRow(f"resources/strategy/{key.name}", "", key) for key in parameters.STRATEGY)
     for name in schedulers.known():
-        yield from (Row(f"resources/kwargs/{key.name}", name, key) for key in schedulers.kwargs_of(name)[0] or ())
+        yield from (KeyRow(f"resources/kwargs/{key.name}", name, key) for key in schedulers.kwargs_of(name)[0] or ())
 
 
-def fits(row: Row, asked: str) -> bool:
+def fits(row: KeyRow, asked: str) -> bool:
     """By name, by alias, or by the end of the path."""
     asked = asked.strip("/")
     return asked in (row.key.name, *row.key.alias) or row.path == asked or row.path.endswith(f"/{asked}")
 
 
-def _merged(found: list[Row]) -> list[Row]:
+def _merged(found: list[KeyRow]) -> list[KeyRow]:
     """A key that several readers take alike, once, with all of them."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[KeyRow]] = {}
     for row in found:
         groups.setdefault((row.path, row.key.doc), []).append(row)
-    return [
-        Row(rows[0].path, ", ".join(row.reader for row in rows if row.reader), rows[0].key) for rows in groups.values()
-    ]
+    merged: list[KeyRow] = []
+    for alike in groups.values():
+        readers = ", ".join(row.reader for row in alike if row.reader)
+        merged.append(KeyRow(alike[0].path, readers, alike[0].key))
+    return merged
 
 
-def facts(row: Row) -> dict[str, Any]:
+def facts(row: KeyRow) -> dict[str, Any]:
     """For programs."""
     key = row.key
     default = {} if key.required or key.default is ABSENT else {"default": key.default}
@@ -117,7 +119,7 @@ def _first(doc: str) -> str:
     return doc.partition(". ")[0].rstrip(".")
 
 
-def _block(row: Row) -> str:
+def _block(row: KeyRow) -> str:
     key = row.key
     reader = f"  ({row.reader})" if row.reader else ""
     if key.required:

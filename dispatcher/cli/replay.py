@@ -107,7 +107,7 @@ def _reason(text: str) -> str:
     return text
 
 
-class Moment(NamedTuple):
+class Until(NamedTuple):
     """A record's number, or a time: seconds since the epoch, or seconds of the day that the journal ends on."""
 
     number: int | None = None
@@ -115,19 +115,19 @@ class Moment(NamedTuple):
     clock: float | None = None
 
 
-def _moment(text: str) -> Moment:
+def _moment(text: str) -> Until:
     if text.isdecimal():
-        return Moment(number=int(text))
+        return Until(number=int(text))
     if found := re.fullmatch(r"(\d\d):(\d\d)(?::(\d\d))?", text):
         hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        return Moment(clock=hours * 3600.0 + minutes * 60 + seconds)
+        return Until(clock=hours * 3600.0 + minutes * 60 + seconds)
     try:
-        return Moment(at=datetime.fromisoformat(text).timestamp())
+        return Until(at=datetime.fromisoformat(text).timestamp())
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a time (04:19, 2026-11-23T04:19) or a record's number") from None
 
 
-def _until(frames: Iterable[journals.Frame[Any]], moment: Moment | None) -> Iterator[journals.Frame[Any]]:
+def _until(frames: Iterable[journals.Frame[Any]], moment: Until | None) -> Iterator[journals.Frame[Any]]:
     """What was written up to then, the moment itself included."""
     for frame in frames:
         if moment is None:

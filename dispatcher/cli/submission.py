@@ -92,7 +92,7 @@ def obstacle(session: Session) -> str:
         return f"{telling.count(len(live), 'job')} may still run; cancel or await them first"
     home = session.history.downloaded
     if any(job.done & ~job.reused & ~home.get(job.job, 0) for job in session.progress.values()):
-        return "there are results that were not fetched; dispatcher download fetches them"
+        return "there are results that were not fetched; add --download-finished-task, or `dispatcher download` first"
     return ""
 
 

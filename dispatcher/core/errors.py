@@ -36,9 +36,13 @@ if TYPE_CHECKING:
 
 
 class DispatcherError(RuntimeError):
-    """Base of every error raised by this package; `exit_code` is what the command line returns."""
+    """Base of every error raised by this package; `exit_code` is what the command line returns.
+
+    `told`: a program that reads along was told of it already.
+    """
 
     exit_code = 1
+    told = False
 
     def __str__(self) -> str:
         """What went wrong; printable, though it may repeat what a job, a site or a stranger's file said."""

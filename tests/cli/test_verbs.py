@@ -74,7 +74,7 @@ def test_json_is_as_its_schema_says(reported: Any, name: str) -> None:
 
 def test_mistakes_get_a_suggestion_and_programs_an_object(reported: Any) -> None:
     done = reported.run("statsu")
-    assert (done.code, "not a verb; did you mean 'status'?" in done.err) == (2, True)
+    assert (done.code, "'statsu' is not a verb; did you mean 'status'?" in done.err) == (2, True)
     done = reported.run("status", "--jsno")
     assert (done.code, "--jsno: not an option; did you mean '--json'?" in done.err) == (2, True)
     done = reported.run("info", "t33", "--json")
