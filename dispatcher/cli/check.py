@@ -74,7 +74,7 @@ _SKEW = 30.0
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
-    parser.add_argument("file", metavar="FILE", help="machine.json, or a submission file")
+    parser.add_argument("file", metavar="FILE", help="machine.json, a submission file, or the name of a machine")
     parser.add_argument("--allow-ref", action="store_true", help="follow $ref in that file")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each thing, a line each")
 
@@ -98,11 +98,12 @@ def run(args: Namespace) -> int:
 def _read(path: str, allow_ref: bool) -> tuple[MachineSpec, Mapping[str, Any], Mapping[str, Any]]:
     from ..api.machine import Machine
     from ..schema import check, machine_arginfo
-    from ..schema.documents import load, resolve_refs
+    from ..schema.documents import load
+    from ..schema.reading import machine_mapping
 
-    data = resolve_refs(load(path), allow_ref, Path(path).parent)
-    resources = data.get("resources") if isinstance(data.get("resources"), Mapping) else {}
-    inner = data["machine"] if "machine" in data and "batch_type" not in data else data
+    found = {} if not Path(path).suffix and not Path(path).exists() else load(path)
+    resources = found.get("resources") if isinstance(found.get("resources"), Mapping) else {}
+    inner = machine_mapping(path, allow_ref)
     machine = Machine.deserialize(check(inner, machine_arginfo(), f"{path}: machine"))
     return machine.spec(), machine.profile, resources or {}
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from ..core.errors import ConfigError, InputMissing
 from ..files.texts import read_text
+from ..schema.directories import expanded
 from ..schema.reading import Requested, Tell, read
 
 EXAMPLES = """\
@@ -125,22 +126,10 @@ def completed(table: Mapping[str, Any], staged: str, local: Path) -> dict[str, A
     if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
         raise ConfigError("task_list: missing, or no array of tables; write [[tool.dispatcher.task_list]]")
     common = [*table.get("forward_common_files", []), staged]
-    listed = [expanded for task in tasks for expanded in _expanded(task, staged, local)]
-    return {"work_base": "./", **table, "forward_common_files": common, "task_list": listed}
-
-
-def _expanded(task: Mapping[str, Any], staged: str, local: Path) -> Iterator[dict[str, Any]]:
     # in quotes: a blank in remote_root must not cut the name in two
-    given = {**task, "command": f'{task.get("command", "python")} "$REMOTE_ROOT/{staged}"'}
-    pattern = str(task.get("task_work_path", ""))
-    if not set(pattern) & set("*?["):
-        yield given
-        return
-    found = sorted(path.relative_to(local).as_posix() for path in local.glob(pattern) if path.is_dir())
-    if not found:
-        raise InputMissing(f"task_list/task_work_path: no directory matches {pattern!r} below {local}")
-    for path in found:
-        yield {**given, "task_work_path": path}
+    given = [{**task, "command": f'{task.get("command", "python")} "$REMOTE_ROOT/{staged}"'} for task in tasks]
+    listed = expanded(given, local)
+    return {"work_base": "./", **table, "forward_common_files": common, "task_list": listed}
 
 
 def _local(table: Mapping[str, Any]) -> Path:

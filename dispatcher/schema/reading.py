@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 from ..core.errors import ConfigError
 from ..core.model import MachineSpec, ResourcesSpec, Strategy, SubmissionSpec, TaskSpec
 from . import profiles, rules
+from .directories import expanded
 from .documents import load, resolve_refs
+from .machines import named
 
 Tell = Callable[[str], None]
 
@@ -31,7 +33,28 @@ class Requested(NamedTuple):
 
 def read_file(path: str | Path, allow_ref: bool = False, tell: Tell | None = None) -> Requested:
     """The submission in a JSON or YAML file. Raises ConfigError that names the file and the key."""
-    return read(resolve_refs(load(path), allow_ref, Path(path).parent), f"{path}: submission", tell)
+    data = _file(path, allow_ref)
+    if isinstance(data.get("machine"), str):
+        data = {**data, "machine": named(data["machine"], f"{path}: submission/machine")}
+    tasks, machine = data.get("task_list"), data.get("machine")
+    if isinstance(tasks, list) and isinstance(machine, Mapping):
+        local = Path(str(machine.get("local_root") or ".")).expanduser() / str(data.get("work_base", ""))
+        data = {**data, "task_list": expanded(tasks, local, f"{path}: submission/task_list")}
+    return read(data, f"{path}: submission", tell)
+
+
+def _file(path: str | Path, allow_ref: bool) -> dict[str, Any]:
+    data: dict[str, Any] = resolve_refs(load(path), allow_ref, Path(path).parent)
+    return data
+
+
+def machine_mapping(path: str | Path, allow_ref: bool = False) -> dict[str, Any]:
+    """The machine in a file, in a submission file, or of that name in the user's own machines file."""
+    if not Path(path).suffix and not Path(path).exists():
+        return named(str(path))
+    data = _file(path, allow_ref)
+    inner = data["machine"] if "machine" in data and "batch_type" not in data else data
+    return named(inner, f"{path}: machine") if isinstance(inner, str) else inner
 
 
 def read(data: Mapping[str, Any], where: str = "submission", tell: Tell | None = None) -> Requested:
@@ -63,9 +86,7 @@ def read_profile(path: str | Path, allow_ref: bool = False) -> Mapping[str, Any]
     """The profile in a machine file, or in the machine of a submission file; it is checked first."""
     from . import check, machine_arginfo
 
-    data = resolve_refs(load(path), allow_ref, Path(path).parent)
-    if "machine" in data and "batch_type" not in data:
-        data = data["machine"]
+    data = machine_mapping(path, allow_ref)
     return _profile(data, check(data, machine_arginfo(), f"{path}: machine"))
 
 
