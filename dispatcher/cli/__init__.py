@@ -44,17 +44,17 @@ VERBS = {
     "adopt": "begin a journal anew beside the jobs of one that was deleted or is damaged",
     "download": "bring results and logs to this side now",
     "clean": "remove what is ours on the execution side",
-    "replay": "tell everything that happened, from the journal",
     "diff": "where two submissions differ, or a journal and the batch system",
+    "replay": "tell everything that happened, from the journal",
     "verify": "check that a journal is whole and legal",
     "submission": "fetch logs and results, clean, or reset, after a run",
-    "explain": "what a key of a configuration means",
-    "schema": "JSON Schema of the files that you write, and of what --json prints",
     "schedulers": "the batch systems, and how their states are read",
-    "completion": "verbs and options for the Tab key of bash, zsh or fish",
     "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",
     "compat": "run programs that import dpdispatcher, unchanged; install or remove that name",
     "selftest": "try a cluster with small tasks: nothing twice, nothing lost, whatever is killed",
+    "explain": "what a key of a configuration means",
+    "schema": "JSON Schema of the files that you write, and of what --json prints",
+    "completion": "verbs and options for the Tab key of bash, zsh or fish",
 }
 
 _EXITS = """\
