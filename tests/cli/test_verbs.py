@@ -38,9 +38,6 @@ PRINTS = {
     "explain-json": ("explain", "strategy/ratio_unfinished", "--json"),
     "schema-task": ("schema", "task"),
     "schema-output": ("schema", "output"),
-    "completion-fish": ("completion", "fish"),
-    "completion-bash": ("completion", "bash"),
-    "completion-zsh": ("completion", "zsh"),
 }
 
 
@@ -70,6 +67,23 @@ def test_json_is_as_its_schema_says(reported: Any, name: str) -> None:
     for line in lines:
         assert set(line) <= set(kind.__struct_fields__)
         msgspec.convert(line, kind)
+
+
+@pytest.mark.slow
+def test_the_tab_key(reported: Any, tmp_path: Path) -> None:
+    """In a real bash; of the scripts for the other shells, that every verb and option is in them."""
+    (tmp_path / "completion").write_text(reported.run("completion", "bash").out)
+    asked = (
+        "source ./completion; COMP_WORDS=(dispatcher sta) COMP_CWORD=1; _dispatcher; echo ${COMPREPLY[@]}; "
+        "COMP_WORDS=(dispatcher tasks --fa) COMP_CWORD=2; _dispatcher; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("status\n--failed\n", "")
+    for shell in ("zsh", "fish"):
+        text = reported.run("completion", shell).out
+        for verb in VERBS:
+            options = [one for action in parser_of(verb)._actions for one in action.option_strings if one[:2] == "--"]
+            assert all(verb in text and option.removeprefix("--") in text for option in options), (shell, verb)
 
 
 def test_mistakes_get_a_suggestion_and_programs_an_object(reported: Any) -> None:
