@@ -76,6 +76,8 @@ def _lines(found: wanted.Chosen, task: TaskRecord) -> list[tuple[str, str]]:
     lines += [(f"attempt {attempt.number}", _attempt(attempt)) for attempt in attempts_of(found, task.job)]
     lines += [("cause", task.cause)] if task.cause else []
     lines += [("stderr", task.stderr.rstrip())] if task.stderr else []
+    last = found.replay.chronicle.last(task.job)
+    lines += [("job's log", last.cause.log.rstrip())] if last and last.cause and last.cause.log else []
     if task.cause:
         place = shlex.quote(str(found.path.parent))
         lines.append(("next", f"dispatcher logs {shlex.quote(task.path)} --in {place}"))

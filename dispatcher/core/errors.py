@@ -149,6 +149,8 @@ class FailedJob:
         if self.where:
             lines.append(f"  where: {self.where}")
         lines += [f"  | {line}" for line in self.cause.stderr.splitlines()[-20:]]
+        if log := self.cause.log.splitlines()[-10:]:
+            lines += ["  the job's own log:", *(f"  | {line}" for line in log)]
         return "\n".join(lines)
 
 

@@ -58,7 +58,8 @@ class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     `code` and `signal` as the shell or the accounting gives them, `native` the scheduler's own word,
     `elapsed` seconds, `maxrss` bytes, `task` the position in its job of the first failing task,
-    `stderr` its last lines, `source` who said so (marker, queue, accounting).
+    `stderr` its last lines, `log` those of what the job's own script
+    printed, `source` who said so (marker, queue, accounting).
     """
 
     kind: CauseKind
@@ -71,12 +72,15 @@ class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     maxrss: int | None = None
     task: int | None = None
     stderr: str = ""
+    log: str = ""
     source: str = ""
 
     @property
     def title(self) -> str:
         """The one line that tells most: of the failing task's stderr where there is any, or of whoever said so."""
-        if self.kind is CauseKind.task and (line := telling(self.stderr.splitlines())):
+        if self.kind is CauseKind.task and (
+            line := telling(self.stderr.splitlines()) or telling(self.log.splitlines())
+        ):
             return line
         reason = self.reason or self.native
         parts = [self.kind.value if not reason else f"{self.kind.value}: {reason}"]

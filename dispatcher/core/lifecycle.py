@@ -311,7 +311,7 @@ def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:
     if cause.kind not in _EXPLAINING:
         cause = msgspec.structs.replace(cause, kind=ev.CauseKind.task, reason=reason, source="marker")
     stderr, node = claim.stderr.get(index, ""), cause.node or claim.node
-    cause = msgspec.structs.replace(cause, code=code, task=index, stderr=stderr, node=node)
+    cause = msgspec.structs.replace(cause, code=code, task=index, stderr=stderr, node=node, log=claim.log)
     return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
 
 

@@ -48,3 +48,10 @@ def test_jobs_that_failed_for_one_cause_are_told_once() -> None:
     assert lines[0] == "7 of 9 jobs failed."
     assert "  5 more failed alike: 010101010101, 020202020202, 030303030303, …" in lines
     assert [line for line in lines if line.startswith("  |")] == ["  | step 0 of c0: no POTCAR", "  | another"]
+
+
+def test_what_the_jobs_own_script_printed_is_told_and_names_the_cause_when_tasks_say_nothing() -> None:
+    cause = Cause(CauseKind.task, "a task failed", code=1, task=0, log="line 1\nERROR: licence server down\n")
+    assert cause.title == "ERROR: licence server down"
+    found = str(failed_job(Progress("5f" * 20, 2, State.terminated, 1, cause=cause), TASKS))
+    assert found.endswith("  the job's own log:\n  | line 1\n  | ERROR: licence server down")
