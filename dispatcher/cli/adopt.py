@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..run.adopt import adopt
 from ..schema.reading import read_file
-from . import report
+from . import telling
 from .say import say
 
 EXAMPLES = """\
@@ -36,13 +36,13 @@ def run(args: Namespace) -> int:
     asked = read_file(args.file, args.allow_ref)
     adopted = adopt(asked.spec, asked.profile)
     lines = [
-        ("adopted", f"{report.count(adopted.found, 'job')}, from what lies where they run"),
+        ("adopted", f"{telling.count(adopted.found, 'job')}, from what lies where they run"),
         ("journal", str(adopted.journal)),
         ("unknown", "how often they had failed; what was downloaded (it is again)"),
     ]
     if adopted.missing:
-        lines.append(("not found", f"{report.count(adopted.missing, 'job')}: submitted by the next run"))
+        lines.append(("not found", f"{telling.count(adopted.missing, 'job')}: submitted by the next run"))
     if adopted.aside:
         lines.append(("damaged", f"the old journal is kept in {adopted.aside}"))
-    say(report.pairs([*lines, ("next", f"dispatcher submit {shlex.quote(args.file)}")]))
+    say(telling.pairs([*lines, ("next", f"dispatcher submit {shlex.quote(args.file)}")]))
     return 0
