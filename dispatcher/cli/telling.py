@@ -161,6 +161,7 @@ _WHY: dict[type, Callable[[Any], str]] = {
     ev.Submitting: lambda event: f"as {event.nonce}",
     ev.Submitted: lambda event: "" if event.how == "reply" else f"found by its {event.how}",
     ev.Deferred: lambda event: str(event.why),
+    ev.InDoubt: lambda event: f"{event.why}{'' if event.known else ' (not understood)'}; it is looked for",
     ev.NotFound: lambda event: str(event.why),
     ev.Rejected: lambda event: str(event.cause),
     ev.Waiting: lambda event: str(event.why),

@@ -183,6 +183,14 @@ class Deferred(_Event, frozen=True, gc=False):
     why: str
 
 
+class InDoubt(_Event, frozen=True, gc=False):
+    """Answered, but not whether it was taken: it is looked for. `known`: passing trouble, else words nobody knows."""
+
+    job: str
+    why: str
+    known: bool = False
+
+
 class NotFound(_Event, frozen=True, gc=False):
     """Requested, unanswered, and found nowhere after the absence timeout; a next request keeps the nonce."""
 
@@ -318,6 +326,7 @@ JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
     Submitting,
     Submitted,
     Deferred,
+    InDoubt,
     NotFound,
     Rejected,
     Waiting,

@@ -20,8 +20,25 @@ from .ports import Claim, Native, Observation, Withdrawal
 from .states import IN_QUEUE, OVER, TRANSITIONS, State, mermaid, moves, table
 
 __all__ = [
-    "FINAL", "IN_QUEUE", "NO_RETRIES", "OVER", "SITE", "TRANSITIONS", "Policy", "Progress", "State", "Todo",
-    "apply", "bits", "decide", "mermaid", "moves", "table", "todo",
+    "FINAL",
+    "IN_QUEUE",
+    "NO_RETRIES",
+    "OVER",
+    "SITE",
+    "TRANSITIONS",
+    "UNCLEAR",
+    "Policy",
+    "Progress",
+    "State",
+    "Todo",
+    "apply",
+    "bits",
+    "decide",
+    "mermaid",
+    "moves",
+    "patience",
+    "table",
+    "todo",
 ]  # fmt: skip
 
 #: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
@@ -42,8 +59,8 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     submission ran; `inputs` stamps of what the others read, as it was when this attempt was submitted. `withdrawals`
     are earlier attempts that are to be withdrawn before another is submitted. First those that were requested and then
     not needed, because an older one was found: a call for one may still be under way, and asks itself whether the last
-    of these is withdrawn.
-    `resources` what the user has changed of the resources, key by key, when it was retried.
+    of these is withdrawn. `resources` are what the user has changed of the resources, key by key, when it was retried.
+    `unclear` is how often this attempt was answered in words that nobody knows, `words` the last of them.
     """
 
     job: str
@@ -62,6 +79,8 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     reused: int = 0
     inputs: tuple[str, ...] = ()
     resources: dict[str, Any] = {}
+    unclear: int = 0
+    words: str = ""
 
     @property
     def unfinished(self) -> list[int]:
@@ -139,6 +158,10 @@ def _submitted(progress: Progress, event: ev.Submitted, after: State) -> Progres
     return msgspec.structs.replace(progress, state=after, id=event.id, submission_pending=False, withdrawals=())
 
 
+def _unclear(progress: Progress, event: ev.InDoubt, after: State) -> Progress:
+    return progress if event.known else msgspec.structs.replace(progress, unclear=progress.unclear + 1, words=event.why)
+
+
 def _owner_changed(progress: Progress, event: ev.OwnerChanged, after: State) -> Progress:
     return msgspec.structs.replace(progress, id=event.id)
 
@@ -175,6 +198,8 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
         nonce="",
         id="",
         stopping=None,
+        unclear=0,
+        words="",
         fails=0 if event.fresh else progress.fails,
         site=0 if event.fresh else progress.site,
         resources={**progress.resources, **event.resources} if event.resources else progress.resources,
@@ -211,6 +236,7 @@ _STEPS: dict[type, Callable[[Progress, Any, State], Progress]] = {
     ev.Submitting: _submitting,
     ev.Submitted: _submitted,
     ev.Deferred: _answered,
+    ev.InDoubt: _unclear,
     ev.NotFound: _answered,
     ev.Rejected: _terminated,
     ev.Waiting: _plain,
@@ -251,6 +277,8 @@ def bits(tasks: tuple[ev.TaskResult, ...], size: int) -> int:
     return done
 
 
+#: How often an answer that nobody knows is heard before it counts as a refusal.
+UNCLEAR = 4
 _GOING = (Native.waiting, Native.running)
 #: Causes that explain a failing task better than its exit code does.
 _EXPLAINING = SITE | {ev.CauseKind.timeout, ev.CauseKind.memory}
@@ -292,9 +320,17 @@ def _answer(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | 
     """What became of a request whose answer was lost."""
     if seen.id:
         return ev.Submitted(progress.job, seen.id, seen.how)
-    if gone and seen.native is Native.absent:
-        return ev.NotFound(progress.job, "no receipt, no claim, not in the queue")
-    return None
+    if not gone or seen.native is not Native.absent:
+        return None
+    if progress.unclear >= UNCLEAR:
+        why = f"refused {progress.unclear} times, in words that are not known: {progress.words}"
+        return ev.Rejected(progress.job, ev.Cause(ev.CauseKind.rejected, why, source="submit"))
+    return ev.NotFound(progress.job, "no receipt, no claim, not in the queue")
+
+
+def patience(progress: Progress) -> float | None:
+    """Seconds, twice, to look for a job whose answer nobody understood (most often a refusal); None: as usual."""
+    return 5.0 * 3 ** (progress.unclear - 1) if progress.submission_pending and progress.unclear else None
 
 
 def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:

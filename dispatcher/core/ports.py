@@ -138,7 +138,18 @@ class EarlierAttempt(msgspec.Struct, frozen=True):
     nonce: str
 
 
-Answer = Union[Accepted, Deferral, Rejection, EarlierAttempt]  # noqa: UP007
+class Unclear(msgspec.Struct, frozen=True):
+    """Asked, and the answer does not say whether it was taken: it is looked for.
+
+    `why`: the words of the answer. `known`: trouble of a known kind, which passes; otherwise words that nobody knows:
+    they are heard a bounded number of times, and then taken for a refusal.
+    """
+
+    why: str
+    known: bool = False
+
+
+Answer = Union[Accepted, Deferral, Rejection, EarlierAttempt, Unclear]  # noqa: UP007
 
 
 class Native(str, Enum):
@@ -266,11 +277,9 @@ class Scheduler(Protocol):
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """The directive lines below `#!/bin/bash -l`; `log` is the path for the job's own output."""
-        ...
 
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """Into how many array elements this many tasks are cut; 0 when the job is no array."""
-        ...
 
     def fence(self, job: JobScript, elements: int) -> str:
         """The bash at a script's head that lets one copy of this attempt through, and ends the others with `exit 0`.
@@ -278,43 +287,42 @@ class Scheduler(Protocol):
         It leaves REMOTE_ROOT (the directory that holds the tasks' directories), dsp_control (that of our files),
         dsp_claim, dsp_own (a temporary name beside it), dsp_done, and dsp_still_mine; and changes into REMOTE_ROOT.
         """
-        ...
 
     def closing(self, job: JobScript) -> str:
         """The bash at a script's end: publishes the exit marker, last of all that the job hands over."""
-        ...
 
     def check(self, resources: ResourcesSpec) -> None:
         """Raise ConfigError for resources that this batch system cannot express; called before anything starts."""
-        ...
+
+    def directive(self, line: str, key: str) -> str:
+        """A line of the user's (of `custom_flags`) as a directive, "" when it is shell and has to stand below them all.
+
+        ConfigError, which begins with `key`, for an option that would be read as a command.
+        """
 
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> Call:
         """One call that writes the files, submits every job and leaves a receipt for each."""
-        ...
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> Mapping[str, Answer]:
-        """By nonce. A job without an answer here may or may not have been accepted: look for it."""
-        ...
+        """By nonce. A job without an answer here, or with an unclear one, may or may not have been accepted."""
 
     def observe(self, queries: Sequence[Query], place: Place) -> Call:
         """One call for all jobs: the queue, the receipts and the claims."""
-        ...
 
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """By nonce, one Observation for every query; raises Unreachable when the reply is not whole."""
-        ...
 
     def account(self, queries: Sequence[Query], place: Place) -> Call | None:
         """Ask the accounting about jobs that left the queue; None when there is none to ask."""
-        ...
 
     def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """As `observed`, from the accounting: `ended` with a cause, or `unknown` where it knows nothing."""
-        ...
 
     def kill(self, queries: Sequence[Query], place: Place) -> Call:
         """One call that ends these jobs with everything they started; killing what is gone is no error."""
-        ...
+
+    def killed(self, reply: Reply, queries: Sequence[Query]) -> str:
+        """Why some of them may not have been ended, "" when there is no reason to think so; asked again until gone."""
 
 
 class FileEntry(msgspec.Struct, frozen=True, gc=False):
@@ -347,18 +355,15 @@ class Context(Protocol):
 
     def run(self, call: Call) -> Reply:
         """Run it there and wait; Unreachable when there is no answer (the effect is then unknown)."""
-        ...
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Send what differs (`replace`) or what is not there (not `replace`), and verify; idempotent.
 
         `source` is an absolute path on this side, `target` is relative to the remote root. Never deletes a directory.
         """
-        ...
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
         """What is there: each path below the remote root as a file, or as a directory all below it; links followed."""
-        ...
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """Bring back and verify; returns the items with the size and digest that arrived.
@@ -366,15 +371,12 @@ class Context(Protocol):
         `source` is relative to the remote root, `target` to the local side. A file that already is where it belongs
         is left as it is.
         """
-        ...
 
     def remove(self) -> None:
         """Remove all that is ours there, and nothing else."""
-        ...
 
     def close(self) -> None:
         """Let go of the connection; nothing on the other side changes."""
-        ...
 
 
 @runtime_checkable
@@ -383,4 +385,3 @@ class Guarded(Protocol):
 
     def guard(self, confirm: Callable[[], None]) -> None:
         """Call `confirm` before each of them: it raises SubmissionBusy when another process has taken over."""
-        ...

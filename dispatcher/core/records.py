@@ -244,8 +244,13 @@ class Chronicle:
         attempt.id, attempt.waiting = event.id, attempt.waiting or self.now
         self._go_on(attempt)
 
+    def _in_doubt(self, attempt: Attempt, event: ev.InDoubt) -> None:
+        unknown = "" if event.known else ", because nobody knows these words"
+        self._wait(attempt, f"{event.why}; it is looked for{unknown}, and asked again")
+
     def _deferred(self, attempt: Attempt, event: ev.Deferred | ev.NotFound) -> None:
-        self._wait(attempt, event.why)
+        if isinstance(event, ev.Deferred) or not attempt.why:  # that it was not found does not hide what was said
+            self._wait(attempt, event.why)
         attempt.deferred = isinstance(event, ev.Deferred)
 
     def _waiting(self, attempt: Attempt, event: ev.Waiting) -> None:
@@ -317,6 +322,7 @@ _HEARD: dict[type, Any] = {
     ev.Submitting: Chronicle._submitting,
     ev.Submitted: Chronicle._submitted,
     ev.Deferred: Chronicle._deferred,
+    ev.InDoubt: Chronicle._in_doubt,
     ev.NotFound: Chronicle._deferred,
     ev.Waiting: Chronicle._waiting,
     ev.Running: Chronicle._running,

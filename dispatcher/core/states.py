@@ -57,6 +57,7 @@ TRANSITIONS: tuple[Row, ...] = (
     Row("reused", (State.unsubmitted,), None, pending=False),
     Row("submitting", (State.unsubmitted,), None, pending=False),
     Row("deferred", (State.unsubmitted,), None, pending=True),
+    Row("in_doubt", (State.unsubmitted,), None, pending=True),
     Row("not_found", (State.unsubmitted,), None, pending=True),
     Row("submitted", (State.unsubmitted,), State.waiting, pending=True),
     Row("rejected", (State.unsubmitted,), State.terminated, pending=True),

@@ -20,7 +20,7 @@ from ..core import events as ev
 from ..core.errors import Purged, Unreachable
 from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo, todo
 from ..core.model import JobSpec, SubmissionSpec, changed
-from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest
+from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest, Unclear
 from ..scripts.render import job_script, render
 from .environment import Environment
 from .inputs import Inputs, edited_cause
@@ -225,7 +225,9 @@ class Engine:
             if answer := answers.get(request.nonce):
                 self.recorder.record(_answered(name, answer))
         self.recorder.commit()
-        return len(answers) == len(requests) and not any(isinstance(answer, Deferral) for answer in answers.values())
+        return len(answers) == len(requests) and not any(
+            isinstance(one, (Deferral, Unclear)) for one in answers.values()
+        )
 
     def _unedited(self, due: Sequence[Progress]) -> list[Progress]:
         """Without the jobs whose inputs are not what was asked for any more: these are over."""
@@ -300,11 +302,12 @@ class Engine:
             return True
         queries = [self.observer.query(job) for job in jobs]
         try:
-            self.context.run(self.scheduler.kill(queries, self.context.place))
+            reply = self.context.run(self.scheduler.kill(queries, self.context.place))
+            trouble = understood(self.scheduler.killed, reply, queries)
         except Unreachable as error:
-            self.observer.troubled(str(error))
-            return False
-        return True
+            trouble = str(error)
+        self.observer.unkilled(trouble)
+        return not trouble
 
     def _abandon(self) -> None:
         """The stragglers are killed once enough tasks are done."""
@@ -319,4 +322,6 @@ def _answered(name: str, answer: Answer) -> ev.JobEvent:
         return ev.Deferred(name, answer.why)
     if isinstance(answer, EarlierAttempt):
         return ev.EarlierAttemptFound(name, answer.nonce)
+    if isinstance(answer, Unclear):
+        return ev.InDoubt(name, answer.why, answer.known)
     return ev.Rejected(name, ev.Cause(ev.CauseKind.rejected, answer.why, source="submit"))

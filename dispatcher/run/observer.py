@@ -16,7 +16,7 @@ import msgspec
 
 from ..core import events as ev
 from ..core.errors import Purged, Unreachable
-from ..core.lifecycle import Progress, State, bits, decide
+from ..core.lifecycle import Progress, State, bits, decide, patience
 from ..core.ports import Context, Native, Observation, Query, Reply, Scheduler
 from .environment import Environment
 from .inputs import edited_cause
@@ -69,7 +69,7 @@ class Observer:
         #: Since when (by `elapsed`) the control directory is not there; None when it is.
         self.purged: float | None = None
         self.partial: dict[str, int] = {}
-        self._unaccounted = ""
+        self._unaccounted = self._unkilled = ""
         self._listed: set[str] = set()
         self._missing: dict[str, Missing] = {}
         self._said: set[tuple[str, str]] = set()
@@ -177,7 +177,9 @@ class Observer:
             return min(self.scheduler.absence_timeout, CAUSE_LAG)
         if seen.native is Native.ended:
             return min(self.scheduler.absence_timeout, CAUSE_LAG if seen.cause else MARKER_LAG)
-        return self.scheduler.absence_timeout if seen.native is Native.absent else None
+        if seen.native is not Native.absent:
+            return None
+        return min(self.scheduler.absence_timeout, patience(job) or self.scheduler.absence_timeout)
 
     def _was_listed(self, job: Progress) -> bool:
         """The queue has shown it, so that it is not merely listed late."""
@@ -203,7 +205,7 @@ class Observer:
                 self._enrich(job, observations, reported.jobs[job.nonce], gone)
 
     def _ends(self, job: Progress, seen: Observation, gone: bool) -> bool:
-        return isinstance(decide(job, seen, gone), (ev.Terminated, ev.NotFound))
+        return isinstance(decide(job, seen, gone), (ev.Terminated, ev.NotFound, ev.Rejected))
 
     def _enrich(
         self, job: Progress, observations: dict[str, Observation], reported: Observation, gone: set[str]
@@ -235,3 +237,13 @@ class Observer:
             text = f"accounting gave no answer, markers and the queue decide: {trouble}"
             self.recorder.record(ev.Note(text if trouble else "accounting answers again"))
         self._unaccounted = trouble
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def unkilled(self, trouble: str) -> None:
+        """Record the beginning and the end of trouble with ending jobs."""
+        if bool(trouble) != bool(self._unkilled):
+            text = f"jobs may not have been ended, they are asked to be ended again: {trouble}"
+            self.recorder.record(ev.Note(text if trouble else "jobs can be ended again"))
+            self.recorder.commit()
+        self._unkilled = trouble

@@ -78,7 +78,7 @@ def canonical(name: str) -> str:
         return names[name]
     close = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ConfigError(f"machine/batch_type: {name!r} is no batch system{hint} (known: {', '.join(BUILTIN)})")
+    raise ConfigError(f"machine/batch_type: {name!r} is not a batch system{hint} (known: {', '.join(BUILTIN)})")
 
 
 def load(name: str) -> Scheduler:
@@ -88,13 +88,21 @@ def load(name: str) -> Scheduler:
 
 
 def chosen(name: str, resources: ResourcesSpec) -> Scheduler:
-    """The dialect of that name, or what makes job arrays in it when kwargs say `array: true`.
+    """The dialect of that name for these resources; what makes job arrays in it when kwargs say `array: true`.
 
     ConfigError when it has no job arrays, or for another value than true and false.
     """
-    known, array = canonical(name), resources.kwargs.get("array", False)
+    dialect = _made(ARRAYS[canonical(name)]) if _array(canonical(name), resources) else load(name)
+    configure = getattr(dialect, "configure", None)  # those that are asked by commands have it
+    if configure is not None:
+        configure(resources)
+    return dialect
+
+
+def _array(known: str, resources: ResourcesSpec) -> bool:
+    array = resources.kwargs.get("array", False)
     if known not in BUILTIN or array is False:
-        return load(known)
+        return False
     if array is not True:
         raise ConfigError(f"resources/kwargs/array: {array!r} is neither true nor false")
     if known not in ARRAYS:
@@ -103,7 +111,13 @@ def chosen(name: str, resources: ResourcesSpec) -> Scheduler:
             f"resources/kwargs/array: job arrays of {known} cannot be asked for{other} (with this key: "
             f"{', '.join(ARRAYS)})"
         )
-    return _made(ARRAYS[known])
+    return True
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Every other way to write a batch system's name: its aliases, all in lower case."""
+    aliases = [alias for alias, meant in ALIASES.items() if meant == name]
+    return tuple(dict.fromkeys([name.lower(), *aliases, *map(str.lower, aliases)]))
 
 
 def _made(target: str) -> Scheduler:

@@ -24,7 +24,8 @@ import msgspec
 from ..core.errors import ConfigError
 from ..core.model import ResourcesSpec
 from ..core.ports import Claim, Native, Observation, Place, Query, SubmitRequest
-from .command_line import CommandDialect, QueueRow, read_claim
+from .claims import read_claim
+from .command_line import PART, CommandDialect, QueueRow
 
 _SUBMIT = r"""dsp_many={many}
 dsp_limit() {{
@@ -39,9 +40,11 @@ dsp_most_elements() {{ # sets dsp_most; asked once in a call
 dsp_part() {{ # ask for $2 elements from $1 on
   if [ ! -s "$dsp_nonce.$1-$2.part" ]; then
     {part} > "$dsp_nonce.part.tmp" || return
+    dsp_named "$dsp_nonce.part.tmp" || {{ cat < "$dsp_nonce.part.tmp"; return 0; }}
     mv -f -- "$dsp_nonce.part.tmp" "$dsp_nonce.$1-$2.part"
   fi
   cat < "$dsp_nonce.$1-$2.part"
+  echo {end}
 }}
 dsp_most_elements || return
 echo "$dsp_many $dsp_most" | dsp_put "$dsp_nonce.many"
@@ -83,7 +86,7 @@ class ArrayDialect(CommandDialect):
         for key in filter(None, (self.SIZE, "array_throttle")):
             value = resources.kwargs.get(key)
             if value is not None and (type(value) is not int or value < 1):
-                raise ConfigError(f"resources/kwargs/{key}: {value!r} is no positive number")
+                raise ConfigError(f"resources/kwargs/{key}: {value!r} is not a positive number")
 
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """As many as it takes with one task in each, or as many as the kwargs say."""
@@ -93,7 +96,8 @@ class ArrayDialect(CommandDialect):
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """One command, or as many as the site's limit makes of it."""
         many = self.elements(request.resources, request.tasks)
-        return _SUBMIT.format(many=many, limit=self.limit_lines(), most=self.MOST, part=self.part_line(request))
+        part = self.part_line(request)
+        return _SUBMIT.format(many=many, limit=self.limit_lines(), most=self.MOST, part=part, end=PART)
 
     def marker_lines(self, queries: Sequence[Query]) -> str:
         """Thousands of claims are found by their prefix there, not listed by name from here."""
@@ -101,14 +105,35 @@ class ArrayDialect(CommandDialect):
 
     def identified(self, text: str) -> str:
         """The ids of all parts, in their order."""
-        return ",".join(dict.fromkeys(self.ID.findall(text)))
+        ids = (super(ArrayDialect, self).identified(part) for part in re.split(f"^{PART}$", text, flags=re.M))
+        return ",".join(dict.fromkeys(filter(None, ids)))
 
     def claim(self, query: Query, files: Mapping[str, list[str]]) -> Claim | None:
         """The claims of all elements as one."""
         names = (re.fullmatch(r"(\d+)\.claim", name) for name in files)
         numbers = sorted(int(name[1]) for name in names if name)
         claims = [read_claim(files[f"{n}.claim"], files.get(f"{n}.claim.fenced", [])) for n in numbers]
-        return _joined(query, [claim for claim in claims if claim], _many(files)[0])
+        return self._joined(query, [claim for claim in claims if claim], _many(files)[0])
+
+    def _joined(self, query: Query, claims: Sequence[Claim], many: int) -> Claim | None:
+        if not claims:
+            return None
+        owners = sorted({self.same(claim.owner, query.id) for claim in claims if claim.owner})
+        known = set(owners) & set(query.id.split(","))
+        codes = [claim.ended for claim in claims if claim.ended is not None]
+        failed = [claim for claim in claims if any(code for _, code, _ in claim.tasks)]
+        return Claim(
+            owner=query.id if known else ",".join(owners),
+            node=failed[0].node if failed else "",
+            restarts=max(claim.restarts for claim in claims),
+            lines=sum(claim.lines for claim in claims),
+            tasks=tuple(task for claim in claims for task in claim.tasks),
+            ended=max(codes) if many and len(codes) == many else None,
+            stderr={index: text for claim in claims for index, text in claim.stderr.items()},
+            fenced=tuple(copy for claim in claims for copy in claim.fenced),
+            notes=tuple(dict.fromkeys(note for claim in claims for note in claim.notes)),
+            log="\n".join(claim.log for claim in claims[:20] if claim.log),
+        )
 
     def _observation(
         self, query: Query, files: Mapping[str, list[str]], rows: list[QueueRow], answered: bool
@@ -134,24 +159,3 @@ def _many(files: Mapping[str, list[str]]) -> tuple[int, int]:
     """How many elements were asked for, and how many one array may have."""
     words = " ".join(files.get("many", [])).split()
     return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
-
-
-def _joined(query: Query, claims: Sequence[Claim], many: int) -> Claim | None:
-    if not claims:
-        return None
-    owners = sorted({claim.owner for claim in claims if claim.owner})
-    known = set(owners) & set(query.id.split(","))
-    codes = [claim.ended for claim in claims if claim.ended is not None]
-    failed = [claim for claim in claims if any(code for _, code, _ in claim.tasks)]
-    return Claim(
-        owner=query.id if known else ",".join(owners),
-        node=failed[0].node if failed else "",
-        restarts=max(claim.restarts for claim in claims),
-        lines=sum(claim.lines for claim in claims),
-        tasks=tuple(task for claim in claims for task in claim.tasks),
-        ended=max(codes) if many and len(codes) == many else None,
-        stderr={index: text for claim in claims for index, text in claim.stderr.items()},
-        fenced=tuple(copy for claim in claims for copy in claim.fenced),
-        notes=tuple(dict.fromkeys(note for claim in claims for note in claim.notes)),
-        log="\n".join(claim.log for claim in claims[:20] if claim.log),
-    )

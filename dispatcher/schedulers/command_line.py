@@ -6,21 +6,14 @@ One text submits many jobs; each answer is kept beside its script before it is r
     dq3v81kx0mza.id      the receipt: what sbatch said   (written tmp + mv, only when it said yes)
     dq3v81kx0mza.claim   who runs it and how it went     (written by the job itself, see `scripts.bash`)
 
-and one text looks at many: the queue, the receipts and the claims. Lines that
-are meant for us start with a mark that no banner of a site can contain:
-
-    @@dq3v81kx0mza out dq3v81kx0mza 4211
-    @@dq3v81kx0mza queue 4211 dq3v81kx0mza-relax R node7
-    @@dq3v81kx0mza file dq3v81kx0mza.claim:task 0 0 1790000123 .
-    @@dq3v81kx0mza done                     without this line the answer is not whole, and counts as none
-
+and one text looks at many: the queue, the receipts and the claims (see `framing`).
 A dialect is what differs: a command line and a pattern for each question.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -44,67 +37,19 @@ from ..core.ports import (
     Reply,
     ShellText,
     SubmitRequest,
+    Unclear,
 )
-from ..scripts.render import quoted
 from ..scripts.shared_directory import shared_closing, shared_fence
-from .limits import JOB_NAME
-from .preamble import PREAMBLE as PREAMBLE
-from .preamble import refuse_purged
+from . import directives, framing
+from .claims import read_claim
+from .framing import Heard, advice
+from .limits import JOB_NAME, PROLOGUE
+from .preamble import PREAMBLE, refuse_purged
+from .refusals import CUT_SHORT, Refusals
+from .submitting import SUBMIT
 
-_SUBMIT = """\
-dsp_put() { cat > "$1.tmp.$$" && mv -f -- "$1.tmp.$$" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
-dsp_earlier=' '
-dsp_lines() {
-  cat -- "$@" 2> /dev/null | LC_ALL=C grep -a -c -E '^(claim .*|(task [0-9]+|end) [0-9]+ [0-9]+ \\.)$'
-}
-dsp_revoke() { # the claim of attempt $1, of which $2 lines are known, before $3 is asked for: first as a whole,
-  # then those of array elements that have not ended. If more is there than is known, it was found: $3 is not asked.
-  echo revoked > "$1.revoked" || { echo "$dsp_mark full $1.revoked"; exit 91; }
-  if ! ln -- "$1.revoked" "$1.claim" 2> /dev/null; then
-    dsp_first=
-    ! [ -r "$1.claim" ] || IFS= read -r dsp_first < "$1.claim"
-    if [ "$dsp_first" != revoked ] && [ "$(dsp_lines "$1.claim")" -gt "$2" ]; then dsp_earlier="$dsp_earlier$3 "
-    else mv -f -- "$1.revoked" "$1.claim"; fi
-  elif [ "$(dsp_lines "$1".*.claim)" -gt "$2" ]; then
-    rm -f -- "$1.claim"
-    dsp_earlier="$dsp_earlier$3 "
-  fi
-  rm -f -- "$1.revoked"
-  case $dsp_earlier in *" $3 "*) echo "$dsp_mark earlier $3 $1"; return 0 ;; esac
-  grep -L '^end ' -- "$1".*.claim 2> /dev/null | while read -r dsp_e; do echo revoked | dsp_put "$dsp_e"; done
-}
-dsp_show() { [ ! -s "$2" ] || { cat < "$2"; echo; } | sed "s/^/$dsp_mark $1 $dsp_nonce /"; }
-dsp_stop=
-dsp_submit() {
-  dsp_nonce=$1
-  case $dsp_earlier in *" $1 "*) return 0 ;; esac
-  if [ -n "$dsp_stop" ]; then echo "$dsp_mark skipped $dsp_nonce"; return 0; fi
-  dsp_code=0
-  if [ ! -s "$dsp_nonce.id" ] && [ ! -e "$dsp_nonce.claim" ]; then # asked before and answered: never ask again
-    { umask "$dsp_umask"; dsp_command; } > "$dsp_nonce.id.tmp" 2> "$dsp_nonce.err.tmp" < /dev/null
-    dsp_code=$?
-    umask 077
-    if [ "$dsp_code" -eq 0 ]; then mv -f -- "$dsp_nonce.id.tmp" "$dsp_nonce.id"; else dsp_stop=yes; fi
-  fi
-  dsp_show out "$dsp_nonce.id"
-  dsp_show out "$dsp_nonce.id.tmp" 2> /dev/null
-  dsp_show err "$dsp_nonce.err.tmp" 2> /dev/null
-  echo "$dsp_mark code $dsp_nonce $dsp_code"
-  rm -f -- "$dsp_nonce.id.tmp" "$dsp_nonce.err.tmp"
-}
-"""
-
-
-_CODE = re.compile(r"[0-9]{1,3}")
-# Bounded: what stands in a file may be anything, and a position becomes a bit of a number.
-_TASK = re.compile(r"task ([0-9]{1,7}) ([0-9]{1,5}) ([0-9]{1,12}) \.")
-_END = re.compile(r"end ([0-9]{1,5}) ([0-9]{1,12}) \.")
-_ERR = re.compile(r"err ([0-9]{1,7}) (.*)")
-_SIGNAL = re.compile(r"signal [A-Z0-9]{1,9} ([0-9]{1,12}) \.")
-#: Seconds before a signal in which a task that ended well may have been cut short by it (`scripts.bash` has the same).
-_CUT_SHORT = 5
-#: Most notes of a job, and characters of each, that are taken in.
-_NOTES, _NOTE = 20, 500
+#: Stands behind what was said to each part of a job that is asked for in parts.
+PART = "@part"
 
 
 class QueueRow(msgspec.Struct, frozen=True, gc=False):
@@ -120,8 +65,9 @@ class QueueRow(msgspec.Struct, frozen=True, gc=False):
 class CommandDialect:
     """A batch system that is asked by commands. Dialects override what differs.
 
-    `STATES` maps the native codes; one that nobody knew is no news. `LATER` and `NEVER` are patterns for what the
-    submit command says when it fails: "not now" and "not as it is". Anything else leaves the outcome open.
+    `STATES` maps the native codes; one that nobody knew is no news. `REFUSALS` says what the submit command means when
+    it fails; a dialect without them has `DEFERRED` and `REJECTED`, patterns for "not now" and "not as it is". Any other
+    text leaves the outcome open, and is asked about a bounded number of times.
     """
 
     name = ""
@@ -137,18 +83,55 @@ class CommandDialect:
     #: What every call begins with.
     preamble: ClassVar[str] = PREAMBLE
     context = ""
-    kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME,)
+    kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME, PROLOGUE)
     kwargs_needed: ClassVar[bool] = False
     STATES: ClassVar[Mapping[str, Native]] = {}
+    REFUSALS: ClassVar[Refusals | None] = None
     DEFERRED: re.Pattern[str] = re.compile(r"(?!)")
     REJECTED: re.Pattern[str] = re.compile(r"(?!)")
+    #: The id in what the submit command prints: the last match counts, for notices may stand before it.
     ID: re.Pattern[str] = re.compile(r"^(\S+)$", re.MULTILINE)
+    #: What one native id looks like. Whoever claims a job under another one is not believed, and told to no command.
+    NATIVE: re.Pattern[str] = re.compile(r"[A-Za-z0-9_][\w.:;@\[\]+-]{0,250}", re.ASCII)
+    #: The commands that submit, and that tell what is remembered of jobs that have left; for messages.
+    SUBMITS: ClassVar[str] = "the submit command"
+    REMEMBERS: ClassVar[str] = "the accounting"
+    #: What begins a directive ("#SBATCH"), "" where the batch system reads none; and the options it may hold.
+    MARK: ClassVar[str] = ""
+    OPTIONS: ClassVar[frozenset[str]] = frozenset()
+    #: The kill command's own complaints, and those that only say that a job is gone already.
+    COMPLAINT: ClassVar[re.Pattern[str]] = re.compile(r"\S")
+    GONE: ClassVar[re.Pattern[str]] = re.compile(r"(?!)")
+
+    def __init__(self) -> None:
+        #: Lines of the user's that come before every question.
+        self.prologue: tuple[str, ...] = ()
+
+    def configure(self, resources: ResourcesSpec) -> None:
+        """Take from the resources what concerns every question, and not only the script."""
+        self.prologue = tuple(resources.kwargs.get("scheduler_prologue") or ())
+
+    def _preamble(self, place: Place) -> str:
+        return framing.preamble(self.preamble, place.control, self.prologue)
 
     # -- what a dialect says ------------------------------------------------------------------------------------
 
     def header(self, resources: ResourcesSpec, name: str, log: str, elements: int) -> list[str]:
         """Directive lines; none by default."""
         return []
+
+    def directive(self, line: str, key: str) -> str:
+        """A line of the user's as a directive, "" when it is shell; see `directives`."""
+        return directives.directive(line, key, self.MARK, self.OPTIONS, self.name)
+
+    def custom_gpu_line(self, resources: ResourcesSpec) -> list[str]:
+        """The line that the user wrote for the GPUs; an empty one means none."""
+        line, key = str(resources.kwargs["custom_gpu_line"]), "resources/kwargs/custom_gpu_line"
+        if not line.strip():
+            return []
+        if found := self.directive(line, key):
+            return [found]
+        raise ConfigError(f"{key}: {line!r} is not a directive of {self.name}: it must begin with {self.MARK}")
 
     def elements(self, resources: ResourcesSpec, tasks: int) -> int:
         """No array by default."""
@@ -180,26 +163,26 @@ class CommandDialect:
         raise Unreachable(f"{self.name}: exit {code}: {text[:200]}")
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
-        """Commands that end these jobs."""
+        """Commands that end these jobs; their exit code is not 0 when one could not be ended."""
         raise ConfigError(f"{self.name} has no kill command")
 
-    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
-        """No accounting by default."""
-        return None
+    def account_lines(self, queries: Sequence[Query]) -> str:
+        """Commands that print what is remembered of jobs that have left the queue; "" when there are none to ask."""
+        return ""
 
-    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
-        """No accounting by default: nothing is known."""
+    def records(self, heard: Heard, queries: Sequence[Query]) -> Observations:
+        """What they printed: only what is remembered has an entry."""
         return Observations({})
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
-        mark = f"@@{requests[0].nonce}"
-        parts = [self.preamble.format(control=quoted(place.control)), f"dsp_mark={mark}\n", _SUBMIT]
+        mark = _mark(requests)
+        parts = [self._preamble(place), f"dsp_mark={mark}\n", SUBMIT]
         # what jobs have in common is written once
         files = {name: text for request in requests for name, text in request.files.items()}
-        parts += [heredoc(name, text, mark) for name, text in files.items()]
+        parts += [framing.heredoc(name, text, mark) for name, text in files.items()]
         for request in requests:
             parts += [f"dsp_revoke {nonce} {lines} {request.nonce}\n" for nonce, lines in request.withdrawals]
         for nth, request in enumerate(requests):
@@ -211,45 +194,52 @@ class CommandDialect:
         return ShellText("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(requests) + waits)
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
-        """By nonce; a job of which nothing certain was said has no entry."""
-        said = framed(reply.out, f"@@{requests[0].nonce}")
+        """By nonce; a job of which nothing was said has no entry."""
+        said = framing.framed(reply.out, _mark(requests))
         refuse_purged(reply, said)
         for line in said.get("full", []):
             why = f"cannot write {line} in the jobs' directory on the execution side (disk full or quota?)"
             return {request.nonce: Deferral(why) for request in requests}
-        out, err, codes = (_by_nonce(said.get(word, [])) for word in ("out", "err", "code"))
+        out, err, codes, paths = (framing.by_nonce(said.get(word, [])) for word in ("out", "err", "code", "path"))
         answers: dict[str, Answer] = dict.fromkeys(
             said.get("skipped", []), Deferral("not asked: the one before failed")
         )
-        answers |= {nonce: EarlierAttempt(old) for nonce, old in _by_nonce(said.get("earlier", [])).items()}
+        answers |= {nonce: EarlierAttempt(old) for nonce, old in framing.by_nonce(said.get("earlier", [])).items()}
         for nonce, code in codes.items():
-            answer = self._answer(code.strip(), out.get(nonce, ""), err.get(nonce, ""))
-            if answer is not None:
-                answers[nonce] = answer
+            words = (out.get(nonce, ""), err.get(nonce, ""))
+            answer = self._answer(code.strip(), *words, paths.get(nonce, ""))
+            answers[nonce] = answer or Unclear(_said(*words) or f"exit code {code.strip()}", known=code.strip() != "0")
         requested = {request.nonce for request in requests}
         return {nonce: answer for nonce, answer in answers.items() if nonce in requested}
 
-    def _answer(self, code: str, out: str, err: str) -> Answer | None:
+    def _answer(self, code: str, out: str, err: str, path: str = "") -> Answer | None:
+        """None: it may have been accepted, or will be; trouble that passes."""
+        said = _said(out, err)
         if code == "0":
             found = self.identified(out)
-            return Accepted(found) if found else None
-        return self.refusal(code, f"{err}\n{out}".strip())
+            return Accepted(found) if found else Unclear(f"{self.SUBMITS} named no job: {said}") if said else None
+        if code in ("126", "127"):
+            return Rejection(f"{said or f'exit code {code}'}; {advice(self.SUBMITS, path)}")
+        return self.refusal(code, said)
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """What a failed submit command means; None when the job may have been accepted all the same."""
+        if self.REFUSALS is not None:
+            return self.REFUSALS.judged(code, said)
         if self.REJECTED.search(said):
             return Rejection(said)
-        return Deferral(said) if self.DEFERRED.search(said) else None
+        if self.DEFERRED.search(said):
+            return Deferral(said)
+        return None if code in CUT_SHORT else Unclear(said or f"exit code {code}")
 
     # -- looking ------------------------------------------------------------------------------------------------
 
     def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """The queue and the markers of all these jobs in one round trip."""
-        mark = f"@@{queries[0].nonce}"
+        queries, mark = self._trusted(queries), _mark(queries)
         text = (
-            f"{self.preamble.format(control=quoted(place.control))}"
-            f"dsp_queue() {{\n{self.queue_lines(queries)}\n}}\n"
-            f"{framed_call('queue', mark)}"
+            f"{self._preamble(place)}"
+            f"{framing.question('queue', self.queue_lines(queries), mark)}"
             f"dsp_markers() {{\n{self.marker_lines(queries)}\n}}\n"
             f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
             f"echo {mark} done\n"
@@ -263,40 +253,42 @@ class CommandDialect:
 
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Receipts and claims count even when the queue gave no good answer; then `trouble` says why."""
-        said = framed(reply.out, f"@@{queries[0].nonce}")
-        refuse_purged(reply, said)
-        if "done" not in said:
-            raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
-        files = _files(said.get("file", []))
+        said = framing.whole(reply, _mark(queries), self.name)
+        files, queue = framing.files(said.get("file", [])), framing.heard(said, "queue")
         try:
-            listed = self.rows("\n".join(said.get("queue", [])), int((said.get("queue-code") or ["255"])[0]))
+            listed = self.rows(queue.text, queue.code)
             trouble = ""
         except Unreachable as error:
-            listed, trouble = [], str(error)
+            listed, trouble = [], f"{self.name}: {queue.why('its command')}" if queue.path else str(error)
         rows: dict[str, list[QueueRow]] = {}
         for row in listed:
             rows.setdefault(row.name, []).append(row)
         observations = {
             query.nonce: self._observation(query, files.get(query.nonce, {}), rows.get(query.nonce, []), not trouble)
-            for query in queries
+            for query in self._trusted(queries)
         }
         return Observations(observations, trouble)
 
     def _observation(
         self, query: Query, files: Mapping[str, list[str]], rows: list[QueueRow], answered: bool
     ) -> Observation:
-        claim = self.claim(query, files)
-        receipt = self.identified("\n".join(files.get("id", [])))
+        claim, hint = self._believed(self.claim(query, files))
+        receipt = self._native(self.identified("\n".join(files.get("id", []))))
+        known = query.id or receipt
+        if claim and claim.owner:
+            claim = msgspec.structs.replace(claim, owner=self.same(claim.owner, known))
         wanted = ((claim.owner if claim else "") or query.id).split(",")
+        rows = [msgspec.structs.replace(row, id=self.same(row.id, known)) for row in rows]
         mine = [row for row in rows if row.id in wanted]
         missed = Observation(Native.absent if answered else Native.unknown)
         observation = self.observation_of(mine or rows) if rows else missed
         found = (
             (receipt, "receipt") if receipt
             else (claim.owner, "claim") if claim and claim.owner
-            else (observation.id, observation.how)
+            else (self._native(observation.id), observation.how)
         )  # fmt: skip
-        return msgspec.structs.replace(observation, id=found[0], how=found[1], claim=claim)
+        hint = hint or observation.hint
+        return msgspec.structs.replace(observation, id=found[0], how=found[1], claim=claim, hint=hint)
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """What the rows of one job say of it."""
@@ -309,90 +301,83 @@ class CommandDialect:
 
     def identified(self, text: str) -> str:
         """The native id in what the submit command printed, "" when there is none."""
-        found = self.ID.search(text)
-        return found.group(1) if found else ""
+        # line by line: what it printed may be very long
+        found = [id for line in text.split("\n") for id in self.ID.findall(line)]
+        return str(found[-1]) if found else ""
 
-    # -- ending -------------------------------------------------------------------------------------------------
+    def same(self, id: str, known: str) -> str:
+        """`known` where both are names of one job (the job, the queue and the receipt may spell it differently)."""
+        return id
+
+    # -- whom to believe ----------------------------------------------------------------------------------------
+
+    def _native(self, id: str) -> str:
+        """The id where it looks like one of this batch system (or several of them, with commas), else ""."""
+        return id if id and all(map(self.NATIVE.fullmatch, id.split(","))) else ""
+
+    def _trusted(self, queries: Sequence[Query]) -> Sequence[Query]:
+        """What does not look like an id is told to no command: the job is then looked for by its name."""
+        if all(not query.id or self._native(query.id) for query in queries):
+            return queries
+        return [msgspec.structs.replace(query, id=self._native(query.id)) for query in queries]
+
+    def _believed(self, claim: Claim | None) -> tuple[Claim | None, str]:
+        """The claim, and what to say of one that is not believed."""
+        if claim is None:
+            return None, ""
+        fenced = tuple(filter(self._native, claim.fenced))
+        if claim.owner in ("", "none") or self._native(claim.owner):
+            return (claim if fenced == claim.fenced else msgspec.structs.replace(claim, fenced=fenced)), ""
+        return None, f"its claim names {claim.owner[:80]!r}, which is not a job id of {self.name}: not believed"
+
+    # -- ending and accounting ----------------------------------------------------------------------------------
 
     def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """End these jobs; what is gone already is no error."""
-        return ShellText(f"{self.preamble.format(control=quoted(place.control))}{self.kill_lines(queries)}\n:\n")
+        queries = self._trusted(queries)
+        return self._question("kill", self.kill_lines(queries), queries, place)
+
+    def killed(self, reply: Reply, queries: Sequence[Query]) -> str:
+        """The kill command's own complaints, but for those that a job is gone."""
+        heard = framing.heard(framing.whole(reply, _mark(queries), self.name), "kill")
+        if heard.code == 0:
+            return ""
+        own = [line.strip() for line in heard.text.split("\n") if self.COMPLAINT.search(line)]
+        bad = [line for line in own if not self.GONE.search(line)]
+        if own and not bad and heard.code not in (124, 126, 127):
+            return ""
+        return f"{self.name}: {'; '.join(bad[:3])[:300] or heard.why('the kill command')}"
+
+    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
+        """What is remembered of these jobs, in one call; None where nobody can be asked."""
+        queries = self._trusted(queries)
+        lines = self.account_lines(queries)
+        return self._question("account", lines, queries, place) if lines else None
+
+    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
+        """Only what is remembered has an entry; see `records`."""
+        heard = framing.heard(framing.whole(reply, _mark(queries), self.REMEMBERS), "account")
+        return self.records(heard, self._trusted(queries))
+
+    def _question(self, word: str, lines: str, queries: Sequence[Query], place: Place) -> ShellText:
+        mark = _mark(queries)
+        text = f"{self._preamble(place)}{framing.question(word, lines, mark)}echo {mark} done\n"
+        return ShellText(text, timeout=240 + 0.2 * len(queries))
 
 
-def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:
-    """A claim file as a value; None when there is none yet. Lines that were torn do not count."""
-    if not lines:
-        return None
-    first = lines[0].split()
-    if len(first) != 6 or first[0] != "claim":
-        return Claim(owner="")
-    results = [_TASK.fullmatch(line) for line in lines[1:]]
-    ended = [_END.fullmatch(line) for line in lines[1:]]
-    stderr: dict[int, list[str]] = {}
-    for tail in filter(None, map(_ERR.fullmatch, lines[1:])):
-        stderr.setdefault(int(tail[1]), []).append(tail[2])
-    known = [result for result in (*results, *ended) if result]
-    signals = [int(signal[1]) for signal in map(_SIGNAL.fullmatch, lines[1:]) if signal]
-    before = min(signals, default=10**12) - _CUT_SHORT
-    notes = [line[5:][:_NOTE] for line in lines[1:] if line.startswith("note ")]
-    return Claim(
-        owner=first[1],
-        lines=1 + len(known),
-        restarts=int(first[2]) if re.fullmatch("[0-9]{1,9}", first[2]) else 0,
-        node=first[3],
-        tasks=tuple(
-            (int(task[1]), int(task[2]), float(task[3]))
-            for task in results
-            if task and (int(task[2]) or int(task[3]) < before)
-        ),
-        ended=next((int(end[1]) for end in ended if end), None),
-        stderr={index: "\n".join(text) for index, text in stderr.items()},
-        fenced=tuple(line.split()[1] for line in fenced if line.startswith("fenced ") and len(line.split()) == 2),
-        notes=tuple(notes[:_NOTES]),
-        log="\n".join(line[4:] for line in lines[1:] if line.startswith("log ")),
-    )
+def nonce_of(name: str) -> str:
+    """The nonce at the head of a job name of ours."""
+    return name.strip().partition("-")[0]
 
 
-def heredoc(name: str, text: str, mark: str) -> str:
-    """Shell text that writes a file, by dsp_put."""
-    return f"dsp_put {name} << '{mark}'\n{text.rstrip(chr(10))}\n{mark}\n"
+def plain_path(path: str, letters: str = "") -> str:
+    """The path where the batch system reads it as it stands (`letters`: what it takes besides), else /dev/null."""
+    return path if re.fullmatch(rf"[\w./+=@{letters}-]+", path, re.ASCII) else "/dev/null"
 
 
-def framed_call(word: str, mark: str) -> str:
-    """Shell text: call dsp_WORD, tell its exit code and each line of what it said, complaints included."""
-    return (
-        f"dsp_said=$(dsp_{word} 2>&1 < /dev/null)\n"
-        f'echo "{mark} {word}-code $?"\n'
-        f"printf '%s\\n' \"$dsp_said\" | sed 's/^/{mark} {word} /'\n"
-    )
+def _mark(asked: Sequence[SubmitRequest] | Sequence[Query]) -> str:
+    return f"@@{asked[0].nonce}"
 
 
-def framed(text: str, mark: str) -> dict[str, list[str]]:
-    """Our lines of an answer by their first word, in order; banners and noise are passed over."""
-    said: dict[str, list[str]] = {}
-    for line in text.split("\n"):
-        # A banner without a line end may stand before the mark on the same line.
-        _, found, rest = line.partition(f"{mark} ")
-        word, _, value = rest.partition(" ")
-        # an exit code that is no number was not told by us, and counts as not told
-        if found and (not word.endswith("-code") or _CODE.fullmatch(value)):
-            said.setdefault(word, []).append(value)
-    return said
-
-
-def _by_nonce(lines: Iterable[str]) -> dict[str, str]:
-    texts: dict[str, list[str]] = {}
-    for line in lines:
-        nonce, _, text = line.partition(" ")
-        texts.setdefault(nonce, []).append(text)
-    return {nonce: "\n".join(part for part in parts if part) for nonce, parts in texts.items()}
-
-
-def _files(lines: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """The lines of each file, by nonce and by what follows it in the file's name."""
-    files: dict[str, dict[str, list[str]]] = {}
-    for line in lines:
-        name, _, text = line.partition(":")
-        nonce, _, rest = name.partition(".")
-        files.setdefault(nonce, {}).setdefault(rest, []).append(text)
-    return files
+def _said(out: str, err: str) -> str:
+    return f"{err}\n{out}".replace(f"\n{PART}", "").strip()

@@ -27,58 +27,68 @@ from ..core.errors import Unreachable
 from ..core.events import Cause, CauseKind
 from ..core.keys import Key
 from ..core.model import ResourcesSpec
-from ..core.ports import (
-    Answer,
-    Deferral,
-    Native,
-    Observation,
-    Observations,
-    Place,
-    Query,
-    Rejection,
-    Reply,
-    ShellText,
-    SubmitRequest,
-)
-from ..scripts.render import quoted
-from . import limits
-from .command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
+from ..core.ports import Answer, Native, Observation, Observations, Place, Query, SubmitRequest
+from . import directives, framing, limits
+from .command_line import CommandDialect, QueueRow, plain_path
+from .framing import Heard
+from .refusals import Meaning, Refusals, row
 from .restarts import RESTARTS
 
 _LIST = "dsp_within 60 pjstat -v --data --choose=jid,jnam,st"
 _PAST = 'dsp_within 90 pjstat -v --data -H "day=$dsp_days" --choose=jid,jnam,st,ec,sn,pc'
 
-#: Lines of the nonces asked for, then the list: each of our jobs with its nonce behind it.
+#: The lines that are not jobs, and each of our jobs with its nonce behind it; names may be cut after ten letters.
 _OURS = """\
-dsp_all=$({list} 2>&1) || {{ dsp_code=$?; printf '%s\\n' "$dsp_all"; return "$dsp_code"; }}
-printf '%s\\n' "$dsp_all" | grep -v '^,' || :
-{{
-cat << '@@'
-{nonces}
-@@
-printf '%s\\n' "$dsp_all"
-}} | awk -F , '$1 == "@" {{ nonce[substr($2, 1, 10)] = $2; next }}
-  {{ known = nonce[substr($3, 1, 10)] }}
-  $1 == "" && known && (index($3, known) == 1 || index(known, $3) == 1) {{ print $0 ",=" known }}'"""
-
-_KILL = """\
-dsp_list() {{
-{ours}
-}}
-dsp_ids=$(dsp_list | awk -F , '$1 == "" && $4 !~ /^(EXT|CCL|ERR|RJT)$/ {{ print $2 }}')
-[ -z "$dsp_ids" ] || dsp_within 100 pjdel $dsp_ids
-"""
+  $1 != "" { print; next }
+  { nonce = short[substr($3, 1, 10)] }
+  nonce && (index($3, nonce) == 1 || index(nonce, $3) == 1) { print $0 ",=" nonce }"""
+_LIVE = """awk -F , '$1 == "" && $4 !~ /^(EXT|CCL|ERR|RJT)$/ { print $2 }'"""
 
 _ROW = re.compile(r",(\d+),([^,]*),(\w+)((?:,[^,]*)*),=(\w+)")
 
-# What a failed pjsub said. Here the job may be in the queue all the same:
-_UNCERTAIN = re.compile(r"[Tt]ime-?d?-? ?out|[Cc]ommunicat|[Ii]nternal error|[Ss]ystem error|no response", re.I)
-_DEFERRED = re.compile(
-    r"number of (?:accepted |submitted |running )?jobs|accept(?:ed|ance)? limit|limit of the number|too many|temporar"
-    r"|try again|busy|is stopped|group stop|not (?:accepting|available now)|[Cc]annot connect|[Cc]onnection refused",
-    re.I,
+REFUSALS = Refusals(
+    tells=re.compile(r"^(?:\[ERR\.\] PJM \d+ pjsub|pjsub:) (?P<why>\S.*)$", re.M),
+    rows=(
+        row(
+            Meaning.open,
+            r"""
+            Communicat
+            (?:Internal|System) error
+            .*no response
+            .*timed? ?out
+            """,
+        ),
+        row(
+            Meaning.deferred,
+            r"""
+            The number of (?:accepted |submitted |running )?jobs
+            .*accept(?:ed|ance)? limit
+            .*limit of the number
+            Too many
+            .*temporar
+            .*try again
+            busy
+            .* (?:is|are) stopped
+            .*group stop
+            .*not (?:accepting|available now)
+            Cannot connect
+            Connection refused
+            """,
+        ),
+        row(
+            Meaning.rejected,
+            r"""
+            \S+ is (?:greater|less) than
+            .*not (?:authorized|permitted|allowed)
+            (?:Invalid|Illegal)
+            Cannot open
+            No (?:execute )?permission
+            .*(?:does not exist|is not specified|cannot be specified|must be specified)
+            Staging option error
+            """,
+        ),
+    ),
 )
-_REJECTED = re.compile(r"\[ERR\.\] PJM|^pjsub: ", re.M)
 
 #: The job manager's exit code (PJM CODE): kind of cause and reason. Code 0 says nothing; others are named by number.
 _CODES: Mapping[str, tuple[CauseKind, str]] = {
@@ -130,6 +140,14 @@ class FugakuDialect(CommandDialect):
         "RJT": Native.ended,
     }
     ID = re.compile(r"pjsub Job (\d+) submitted", re.MULTILINE)
+    NATIVE = re.compile(r"[0-9]{1,18}", re.ASCII)
+    REFUSALS = REFUSALS
+    SUBMITS = "pjsub"
+    REMEMBERS = "pjstat -H"
+    COMPLAINT = re.compile(r"^\[ERR\.\] PJM")
+    GONE = re.compile(r"does not exist|already|has (?:ended|finished)|invalid state", re.I)
+    MARK = "#PJM"
+    OPTIONS = directives.PJSUB
     kwargs: ClassVar[tuple[Key, ...]] = limits.USUAL
 
     # -- submitting ---------------------------------------------------------------------------------------------
@@ -147,7 +165,7 @@ class FugakuDialect(CommandDialect):
             *([f'-L "node-mem={memory}Mi"'] if memory else []),
             *([f"-g {account}"] if account else []),
             "-j",
-            f"-o {log if re.fullmatch(r'[A-Za-z0-9_./+=@,:-]+', log) else '/dev/null'}",
+            f"-o {plain_path(log, ',:')}",
         ]
         return [f"#PJM {line}" for line in lines]
 
@@ -159,30 +177,22 @@ class FugakuDialect(CommandDialect):
         """The name is said here, too: a header template may lack it."""
         return f"dsp_within 90 pjsub -N {request.name} {request.script}"
 
-    def _answer(self, code: str, out: str, err: str) -> Answer | None:
+    def _answer(self, code: str, out: str, err: str, path: str = "") -> Answer | None:
         # some versions refuse with exit code 0
         found = self.identified(f"{out}\n{err}")
-        return super()._answer("0" if found else code if code != "0" else "1", f"{out}\n{err}" if found else out, err)
-
-    def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows."""
-        if code == "124" or _UNCERTAIN.search(said):
-            return None
-        if _DEFERRED.search(said):
-            return Deferral(said)
-        return Rejection(said) if code == "127" or _REJECTED.search(said) else None
+        said = f"{out}\n{err}" if found else out
+        return super()._answer("0" if found else code if code != "0" else "1", said, err, path)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
         """One pjstat for all, and of what it lists those that are ours."""
-        return _ours(_LIST, queries)
+        return framing.ours(f"{_LIST} 2>&1", queries, _OURS, ",")
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
         """The jobs; an answer without its header line is none."""
         if code != 0 or not re.search(r"^H,", text, re.M):
-            why = "no answer in time" if code == 124 else text.strip()[-300:] or f"exit code {code}"
-            raise Unreachable(f"pjstat: {why}")
+            raise Unreachable(f"pjstat: {Heard(text, code).why('pjstat')}")
         return [QueueRow(match[1], match[5], match[3]) for match in map(_ROW.fullmatch, text.split("\n")) if match]
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
@@ -199,32 +209,24 @@ class FugakuDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """pjdel those jobs of the list that are ours."""
-        return _KILL.format(ours=_ours(_LIST, queries))
+        live = framing.ours(f"{_LIST} 2>&1", queries, _OURS, ",")
+        return f"{live} |\n{_LIVE} |\n{framing.told('dsp_within 100 pjdel $dsp_words')}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
+    def account_lines(self, queries: Sequence[Query]) -> str:
         """The history from the day on which the first of them was asked for."""
-        mark, since = f"@@{queries[0].nonce}", int(min(query.since for query in queries))
-        return ShellText(
-            f"{PREAMBLE.format(control=quoted(place.control))}"
-            f"dsp_days=$((($(date +%s) - {since}) / 86400 + 2))\n"
+        return (
+            f"dsp_days=$((($(date +%s) - {int(min(query.since for query in queries))}) / 86400 + 2))\n"
             '[ "$dsp_days" -le 90 ] && [ "$dsp_days" -ge 1 ] || dsp_days=90\n'
-            f"dsp_account() {{\n{_ours(_PAST, queries)}\n}}\n"
-            f"{framed_call('account', mark)}echo {mark} done\n",
-            timeout=240,
+            f"{framing.ours(f'{_PAST} 2>&1', queries, _OURS, ',')}"
         )
 
-    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
+    def records(self, heard: Heard, queries: Sequence[Query]) -> Observations:
         """Only what the history knows has an entry."""
-        said = framed(reply.out, f"@@{queries[0].nonce}")
-        if "done" not in said:
-            raise Unreachable(f"pjstat: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
-        text = "\n".join(said.get("account", []))
-        code = int((said.get("account-code") or ["255"])[0])
-        if code != 0:
-            return Observations({}, f"pjstat -H: {text.strip()[-300:] or f'exit code {code}'}")
-        matches = (match for match in map(_ROW.fullmatch, text.split("\n")) if match)
+        if heard.code != 0:
+            return Observations({}, f"pjstat -H: {heard.why('pjstat')}")
+        matches = (match for match in map(_ROW.fullmatch, heard.text.split("\n")) if match)
         return Observations(
             {match[5]: self._from_accounting(match[1], match[3], match[4].split(",")[1:]) for match in matches}
         )
@@ -249,7 +251,3 @@ def accounted_cause(state: str, code: str, signal: str, manager: str) -> Cause |
         kind, reason = _CODES.get(manager, unnamed)
     native = f"{state} PJM code {manager}" if manager not in ("", "-") else state
     return Cause(kind, reason, code=status, signal=number, native=native, source="accounting")
-
-
-def _ours(command: str, queries: Sequence[Query]) -> str:
-    return _OURS.format(list=command, nonces="\n".join(f"@,{query.nonce}" for query in queries))

@@ -1,8 +1,8 @@
 """What `kwargs` ask of any batch system, with one meaning everywhere (that of Slurm), and the keys that say it.
 
 walltime   90              minutes            24:00:00  hours:minutes:seconds     24:00  minutes:seconds
-           1-12:00:00      days-hours…        2h, 1d12h, 90m, 45s                 units
-                           -> seconds; each dialect writes them its own way
+           1-12:00:00      days-hours…        2h, 1d12h, 1.5h, 90m, 45s           units
+                           -> seconds, rounded up; each dialect writes them its own way
            0               no limit: no directive
 memory     16G, 16000      of each node, in K M G T, MB without a letter   -> MB, rounded up
            0               whatever the node has: no directive
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Any
 
 from ..core.errors import ConfigError
@@ -25,15 +26,15 @@ from ..core.model import ResourcesSpec
 
 #: What would be read as more than one word, as a quote or as the begin of a comment.
 _UNFIT = re.compile(r"[\s\"'\\#\x00-\x1f\x7f]")
-_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+))?(?::(\d+))?")
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
-_SIZE = re.compile(r"(\d+)([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_UNIT = re.compile(r"(\d+)([dhms])", re.IGNORECASE)
-_UNITS = re.compile(r"(?:\d+[dhms])+", re.IGNORECASE)
+_DAYS = re.compile(r"(\d{1,6})-(\d{1,6})(?::(\d{1,6}))?(?::(\d{1,6}))?", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9})", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_UNIT = re.compile(r"(\d+(?:\.\d+)?)([dhms])", re.IGNORECASE | re.ASCII)
+_UNITS = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?[dhms])+", re.IGNORECASE | re.ASCII)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_WALLTIME = "must be minutes, [days-]hours:minutes:seconds, or have units like 2h or 1d12h"
+_WALLTIME = "must be minutes, minutes:seconds, [days-]hours:minutes:seconds, or have units like 2h or 1d12h"
 _MEMORY = "must be a size like 16G or 16000 (MB)"
-_MB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}
+_MB: dict[str, Fraction | int] = {"K": Fraction(1, 1024), "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}
 
 
 def fit(resources: ResourcesSpec, keys: Iterable[str] = ()) -> None:
@@ -60,16 +61,16 @@ def _limit(resources: ResourcesSpec) -> int | None:
 
 def _seconds(value: Any) -> int:
     text = str(value)
-    if text.isascii() and text.isdigit():
+    if re.fullmatch("[0-9]{1,9}", text):
         return int(text) * 60
-    if found := _DAYS.fullmatch(text):
-        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    if found := _CLOCK.fullmatch(text):
-        hours, minutes, rest = (int(part or 0) for part in found.groups())
-        return (hours * 60 + minutes) * 60 + rest
+    if found := _DAYS.fullmatch(text) or _CLOCK.fullmatch(text):
+        *days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+        # the first part may be any number, those behind it not: 1:90:00 is a slip
+        if rest < 60 and (minutes < 60 or found[1] is None) and (not days or hours < 24):
+            return ((sum(days) * 24 + hours) * 60 + minutes) * 60 + rest
     if _UNITS.fullmatch(text):
-        return sum(int(number) * _SECONDS[unit.lower()] for number, unit in _UNIT.findall(text))
+        parts = (Fraction(number) * _SECONDS[unit.lower()] for number, unit in _UNIT.findall(text))
+        return math.ceil(sum(parts, Fraction()))
     raise ConfigError(f"resources/kwargs/walltime: {value!r} {_WALLTIME}")
 
 
@@ -88,7 +89,7 @@ def _megabytes(value: Any) -> int:
     found = _SIZE.fullmatch(str(value))
     if found is None:
         raise ConfigError(f"resources/kwargs/memory: {value!r} {_MEMORY}")
-    return math.ceil(int(found[1]) * _MB[found[2].upper()])
+    return math.ceil(Fraction(found[1]) * _MB[found[2].upper()])
 
 
 def _reads(read: Callable[[Any], int], says: str) -> Rule:
@@ -106,13 +107,14 @@ def _reads(read: Callable[[Any], int], says: str) -> Rule:
 WALLTIME = optional(
     "walltime",
     (str, int),
-    "Longest time a job may run: minutes, [days-]hours:minutes:seconds, or with units (2h, 1d12h). 0: no limit.",
+    "Longest time a job may run, the same on every batch system: minutes (90), minutes:seconds (24:00 is 24 minutes), "
+    "[days-]hours:minutes:seconds (24:00:00 is a day), or with units (2h, 1d12h). 0: no limit.",
     rule=_reads(_seconds, _WALLTIME),
 )
 MEMORY = optional(
     "memory",
     (str, int),
-    "Memory on each node: 16G, or MB without a letter. 0: what the node has.",
+    "Memory on each node, the same on every batch system: 16G, or MB without a letter. 0: what the node has.",
     rule=_reads(_megabytes, _MEMORY),
 )
 ACCOUNT = optional("account", str, "Account that is charged.", rule=NOT_BLANK)
@@ -123,5 +125,12 @@ GPU_LINE = optional(
     "The line that asks for GPUs, instead of the one made from gpu_per_node; empty: none.",
 )
 THROTTLE = optional("array_throttle", int, "How many elements of an array may run at once.", rule=at_least(1))
+_LINES: Any = list[str]
+PROLOGUE = optional(
+    "scheduler_prologue",
+    _LINES,
+    "Lines of POSIX sh that come before every question to the batch system, on the execution side: what brings its "
+    "commands, or chooses a cluster (`. /etc/profile`, `module swap cluster/x`).",
+)
 #: What most batch systems are asked for.
-USUAL = (WALLTIME, MEMORY, ACCOUNT, JOB_NAME)
+USUAL = (WALLTIME, MEMORY, ACCOUNT, JOB_NAME, PROLOGUE)

@@ -39,7 +39,11 @@ RESOURCES = (
     optional("gpu_per_node", int, "GPUs on each node.", 0, rule=at_least(0)),
     optional("queue_name", str, "Queue (or partition) to submit to; empty: the default of the site.", ""),
     required("group_size", int, "Number of tasks in a job; 0 puts all tasks in one.", rule=at_least(0, _ENDS[2:])),
-    optional("custom_flags", _TEXTS, "Further lines for the header of the script, as they are."),
+    optional(
+        "custom_flags",
+        _TEXTS,
+        "Further lines for the head of the script: directives go into the header, lines of shell below it.",
+    ),
     optional("para_deg", int, "Number of tasks of a job that run at the same time.", 1, rule=at_least(1)),
     optional("source_list", _TEXTS, "Files to source before the tasks.", []),
     optional("module_purge", bool, "Unload all modules first.", False),

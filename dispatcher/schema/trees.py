@@ -115,9 +115,7 @@ def resources_arginfo(detail_kwargs: bool = True) -> Argument:
 
 def batch_arginfo(batch_type: str) -> Argument:
     """What one batch system adds to resources, under its name."""
-    other = [alias for alias, meant in schedulers.ALIASES.items() if meant == batch_type]
-    words = dict.fromkeys([batch_type.lower(), *other, *map(str.lower, other)])
-    return Argument(batch_type, dict, [kwargs_arginfo(batch_type)], alias=list(words))
+    return Argument(batch_type, dict, [kwargs_arginfo(batch_type)], alias=list(schedulers.spellings(batch_type)))
 
 
 def task_arginfo() -> Argument:

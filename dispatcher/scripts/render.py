@@ -93,9 +93,11 @@ def job_script(
 def render(job: JobScript, dialect: Scheduler) -> Script:
     """The script of a job in a scheduler's dialect. Raises ConfigError for a template that does not fit."""
     elements = dialect.elements(job.resources, len(job.tasks))
+    marked, below = _custom(job.resources, dialect)
+    inside = job.template is not None  # the directives go in before the template's own shell
     return Script(
-        header=_header(job, dialect, elements),
-        custom_flags="".join(f"{flag}\n" for flag in job.resources.custom_flags),
+        header=_header(job, dialect, elements, marked if inside else []),
+        custom_flags="".join(f"{flag}\n" for flag in (below if inside else [*marked, *below])),
         claim=f"\n# job {job.job}: {len(job.tasks)} task(s)\n" + dialect.fence(job, elements),
         env=script_lines(job.resources),
         command=_command(job, dialect, elements),
@@ -103,9 +105,11 @@ def render(job: JobScript, dialect: Scheduler) -> Script:
     )
 
 
-def _header(job: JobScript, dialect: Scheduler, elements: int) -> str:
+def _header(job: JobScript, dialect: Scheduler, elements: int, marked: Sequence[str]) -> str:
     if job.template is not None:
-        return _filled(job.template, job.resources).rstrip("\n") + "\n"
+        lines = _filled(job.template, job.resources).rstrip("\n").split("\n")
+        shell = next((nth for nth, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+        return "\n".join([*lines[:shell], *marked, *lines[shell:]]) + "\n"
     log = f"{job.place.control}/{job.nonce}.log"
     return "\n".join(["#!/bin/bash -l", *_directives(job.resources, dialect, job.name, log, elements)]) + "\n"
 
@@ -115,7 +119,19 @@ def check_header(resources: ResourcesSpec, dialect: Scheduler, template: str | N
     check_environment(resources)
     if template is not None:
         _filled(template, resources)
+    _custom(resources, dialect)
     _directives(resources, dialect, "dsp", "dsp.log", dialect.elements(resources, 1))
+
+
+def _custom(resources: ResourcesSpec, dialect: Scheduler) -> tuple[list[str], list[str]]:
+    """The lines of custom_flags: directives, and what has to stand below all of them, because it would end them."""
+    marked: list[str] = []
+    below: list[str] = []
+    for nth, flag in enumerate(resources.custom_flags):
+        for line in flag.split("\n"):
+            found = dialect.directive(line, f"resources/custom_flags/{nth}")
+            (marked if found else below).append(found or line)
+    return marked, below
 
 
 def _directives(resources: ResourcesSpec, dialect: Scheduler, name: str, log: str, elements: int) -> list[str]:

@@ -147,7 +147,7 @@ def test_aliases_of_bohrium() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_type": "Slrum"}, "machine/batch_type: 'Slrum' is no batch system; did you mean 'Slurm'"),
+        ({"batch_type": "Slrum"}, "machine/batch_type: 'Slrum' is not a batch system; did you mean 'Slurm'"),
         ({"batch_type": None}, "machine/batch_type: missing"),
         ({"batch_type": 3}, "machine/batch_type: expected str, got int"),
         ({"context_type": "sssh"}, "did you mean 'SSHContext'"),

@@ -16,6 +16,7 @@ from dispatcher.core.lifecycle import (
     FINAL,
     SITE,
     TRANSITIONS,
+    UNCLEAR,
     Policy,
     Progress,
     State,
@@ -25,6 +26,7 @@ from dispatcher.core.lifecycle import (
     decide,
     mermaid,
     moves,
+    patience,
     table,
     todo,
 )
@@ -36,6 +38,7 @@ SAMPLES: dict[str, Any] = {
     "submitting": ev.Submitting("j", 1, "n1"),
     "submitted": ev.Submitted("j", "7"),
     "deferred": ev.Deferred("j", "full"),
+    "in_doubt": ev.InDoubt("j", "no allocation"),
     "not_found": ev.NotFound("j", "nowhere"),
     "rejected": ev.Rejected("j", ev.Cause(ev.CauseKind.rejected)),
     "waiting": ev.Waiting("j"),
@@ -49,7 +52,7 @@ SAMPLES: dict[str, Any] = {
     "rerun": ev.Rerun("j", (0,), "their results were deleted"),
     "earlier_attempt_found": ev.EarlierAttemptFound("j", "n0"),
 }
-ASKING = ("submitted", "deferred", "not_found", "rejected", "earlier_attempt_found")
+ASKING = ("submitted", "deferred", "in_doubt", "not_found", "rejected", "earlier_attempt_found")
 
 
 def test_every_event_has_a_struct_a_row_and_a_sample() -> None:
@@ -290,3 +293,35 @@ def test_refused_events_change_nothing_and_the_fold_of_the_others_is_the_live_st
     for event in stored:
         again = apply(again, wire.decode(msgspec.json.encode(event)))
     assert again == live
+
+
+def test_words_that_nobody_knows_are_heard_a_bounded_number_of_times_with_growing_patience() -> None:
+    job, waits = Progress("j", 1), []
+    for _ in range(UNCLEAR):
+        job = apply(apply(job, ev.Submitting("j", 1, "n1")), ev.InDoubt("j", "no allocation on this system"))
+        waits.append(patience(job))
+        event = decide(job, observation(Native.absent), True)
+        assert event is not None
+        job = apply(job, event)
+    assert waits == [5.0, 15.0, 45.0, 135.0]
+    assert (job.state, job.cause and job.cause.kind) == (State.terminated, ev.CauseKind.rejected)
+    assert job.cause is not None
+    assert "no allocation on this system" in job.cause.reason
+
+
+def test_trouble_that_passes_is_never_final_however_often_it_comes() -> None:
+    job = Progress("j", 1)
+    for _ in range(3 * UNCLEAR):
+        job = apply(apply(job, ev.Submitting("j", 1, "n1")), ev.InDoubt("j", "Socket timed out", known=True))
+        assert patience(job) is None
+        event = decide(job, observation(Native.absent), True)
+        assert isinstance(event, ev.NotFound)
+        job = apply(job, event)
+
+
+def test_a_job_that_was_taken_in_spite_of_the_words_is_found() -> None:
+    job = apply(apply(Progress("j", 1), ev.Submitting("j", 1, "n1")), ev.InDoubt("j", "no allocation"))
+    event = decide(job, Observation(Native.waiting, "PD", "7", "queue"), False)
+    assert isinstance(event, ev.Submitted)
+    taken = apply(job, event)
+    assert (taken.state, taken.id) == (State.waiting, "7")

@@ -340,7 +340,7 @@ def reported(records: list[Any]) -> dict[str, list[Any]]:
     """Every job's records without what may differ between lives: nonces, ids, times, and a question asked again."""
     story: dict[str, list[Any]] = {}
     for record in records:
-        if not isinstance(record, ev.JOB_EVENTS) or isinstance(record, ev.NotFound):
+        if not isinstance(record, ev.JOB_EVENTS) or isinstance(record, (ev.NotFound, ev.InDoubt)):
             continue
         plain = msgspec.to_builtins(record)
         for varying in ("nonce", "id", "how", "why", "node"):

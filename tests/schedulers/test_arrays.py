@@ -71,7 +71,7 @@ def test_the_throttle_is_a_positive_number(name: str, value: object) -> None:
         ("PBS", 1, 'qsub -N dq3v81kx0mza-re "$dsp_nonce.sub"'),
         ("Torque", 10, "qsub -N dq3v81kx0mza-re -t 0-9%2 "),
         ("Torque", 1, 'qsub -N dq3v81kx0mza-re "$dsp_nonce.sub"'),
-        ("SGE", 10, 'qsub -terse -N dq3v81kx0mza-relax -t "$(($1 + 1))-$(($1 + $2))" -tc 2 "$dsp_nonce.sub"'),
+        ("SGE", 10, '-terse -N dq3v81kx0mza-relax -t "$(($1 + 1))-$(($1 + $2))" -tc 2 "$dsp_nonce.sub"'),
     ],
 )
 def test_one_question_for_all_tasks(name: str, tasks: int, line: str) -> None:

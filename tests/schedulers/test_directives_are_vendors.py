@@ -120,56 +120,60 @@ DIRECTIVES: dict[str, tuple[str, Rows]] = {
 #: What the goldens have from the user's own lines (custom_flags, custom_gpu_line, templates).
 USERS = {
     "#PBS -m n", "#PBS -p 100", "#PBS -P lab", "#SBATCH --nice=100", "#SBATCH --mail-type=FAIL",
-    "#SBATCH --gpus-per-node=1", "#SBATCH -p cpu", "#SBATCH -q long",
+    '#$ -R "rusage[ngpus=2]"', '#BSUB -R "rusage[ngpus=2]"', '#JSUB -R "rusage[ngpus=2]"', "#SBATCH --gpus-per-node=1",
+    "#SBATCH -p cpu", "#SBATCH -q long",
 }  # fmt: skip
 
 _SCRIPT = r"(\w+\.sub|\"\$dsp_nonce\.sub\")"
 _USER = r'-u "\$dsp_user"'
+_SERVER = "( '@[^']*')?"
 COMMANDS: dict[str, Rows] = {
     "PBS": [
         (rf"qsub -N {SHORT} (-J 0-{COUNT}(%{COUNT})? )?{_SCRIPT}", "qsub(1B)"),
-        (rf"qstat {_USER}( -x)? -s -w", "qstat(1B), alternate format; -x: transcripts"),
+        (rf"qstat {_USER}( -x)? -s -w{_SERVER}", "qstat(1B), alternate format, @server_name; -x: transcripts"),
         (r'qstat -x (-t )?-f "\$@"', "qstat(1B), long format: -f, -t, -x"),
         (r'qdel "\$dsp_id"', "qdel(1B)"),
     ],
     "Torque": [
         (rf"qsub -N {SHORT} (-t 0-[0-9]+(%{COUNT})? )?{_SCRIPT}", "qsub(1B) of Torque"),
-        (rf"qstat {_USER}( -s)?", "qstat(1B) of Torque"),
+        (rf"qstat {_USER}( -s)?{_SERVER}", "qstat(1B) of Torque"),
         (r'qstat (-t )?-f "\$@"', "qstat(1B) of Torque; -t: guide, Multi-job submission"),
         (r'qdel "\$dsp_id"', "qdel(1B) of Torque"),
     ],
     "SGE": [
-        (rf'qsub -terse -N \S+ (-t "[^"]+"( -tc {COUNT})? )?{_SCRIPT}', "submit(1)"),
-        (rf"qstat {_USER} -xml", "qstat(1)"),
-        (r"qstat -j '[0-9,]*'", "qstat(1) -j [job_list]"),
+        (rf'qsub -b n -sync n -now n -terse -N \S+ (-t "[^"]+"( -tc {COUNT})? )?{_SCRIPT}', "submit(1)"),
+        (rf"qstat -s a {_USER} -xml", "qstat(1)"),
+        (r'qstat -j "\$dsp_words"', "qstat(1) -j [job_list]"),
         (r'qacct -o "\$dsp_user" -j', "qacct(1) -j without an argument: all jobs"),
-        (r"qdel( '\w+\*')+", "qdel(1), sge_types(5) wc_job_list"),
+        (r"qdel (\$dsp_words|'\w+\*')", "qdel(1), sge_types(5) wc_job_list"),
         (r'qdel "\$dsp_id"', "qdel(1)"),
         ("qconf -sconf", "qconf(1)"),
     ],
     "LSF": [
         (rf"bsub -J \S+ < {_SCRIPT}", "LSF 10.1 bsub, command: options are read from standard input"),
-        (rf"bjobs -a {_USER} -noheader -o \"[a-z_ ]+ delimiter='\|'\"", "LSF 10.1 bjobs -o"),
-        (r"bkill \$dsp_ids", "LSF bkill"),
-        (r'bhist -n 4 -l "\$@"', "LSF bhist"),
+        (rf"bjobs -a {_USER} -noheader -o \"\$1 delimiter='\|'\"", "LSF 10.1 bjobs -o"),
+        (rf"bjobs -a {_USER} -w", "LSF 7 bjobs -w"),
+        (r"bkill \$dsp_words", "LSF bkill"),
+        (r"bhist -n 4 -l \$dsp_words", "LSF bhist"),
     ],
     "JH_UniScheduler": [
         (rf"jsub -J \S+ < {_SCRIPT}", "public job scripts"),
-        (rf"jjobs -a {_USER} -o \"[a-z_ ]+ delimiter='\|'\"", "unconfirmed"),
-        (r"jctrl kill \$dsp_ids", "behaviour.md 4.3"),
-        (r'jhist -n 0 -l "\$@"', "unconfirmed"),
+        (rf"jjobs -a {_USER} -o \"\$1 delimiter='\|'\"", "unconfirmed"),
+        (rf"jjobs -a {_USER} -w", "unconfirmed"),
+        (r"jctrl kill \$dsp_words", "behaviour.md 4.3"),
+        (r"jhist -n 0 -l \$dsp_words", "unconfirmed"),
     ],
     "Fugaku": [
         (rf"pjsub -N \S+ {_SCRIPT}", "Fugaku guide, pjsub"),
         (r"pjstat -v --data --choose=jid,jnam,st", "public scripts: --choose jid,st -v; --data, jnam unconfirmed"),
         (r'pjstat -v --data -H "day=\$dsp_days" --choose=jid,jnam,st,ec,sn,pc', "public scripts; ec,sn,pc unconfirmed"),
-        (r"pjdel \$dsp_ids", "public scripts"),
+        (r"pjdel \$dsp_words", "public scripts"),
     ],
     "Slurm": [
         (rf"sbatch --parsable --job-name=\S+ (--array=\"[^\"]+\" )?{_SCRIPT}( \"\$1\")?", "sbatch(1)"),
         (r'squeue -h -a -u "\$\(id -u\)"( -t all)? -o \'[%a-zA-Z|]+\'', "squeue(1)"),
-        (r'sacct -n -P -D -S "\$dsp_since" -o [A-Za-z,]+( -j [0-9,]+| -u "\$\(id -u\)")', "sacct(1)"),
-        (r"scancel -Q \$dsp_ids", "scancel(1)"),
+        (r'sacct -n -P -D -S "\$dsp_since" -o [A-Za-z,]+( -j "\$dsp_words"| -u "\$\(id -u\)")', "sacct(1)"),
+        (r'scancel "\$@" \$dsp_ids', "scancel(1): -Q, -M cluster"),
         ("scontrol show config", "scontrol(1)"),
     ],
 }
@@ -183,7 +187,7 @@ def wrong_directives(dialect: str, script: str) -> list[str]:
     """The lines of a script that no row matches, that come too late, or whose option stands there twice."""
     mark, rows = DIRECTIVES[dialect]
     lines = script.splitlines()
-    ours = [line for line in lines if line.startswith(mark.rstrip()) and line not in USERS and "#XSUB" not in line]
+    ours = [line for line in lines if line.startswith(mark.rstrip()) and line not in USERS]
     bad = [line for line in ours if not any(re.fullmatch(row, line.removeprefix(mark)) for row, _ in rows)]
     first = next((n for n, line in enumerate(lines) if line and not line.startswith("#")), len(lines))
     bad += [line for line in lines[first:] if line.startswith(mark.rstrip())]

@@ -206,7 +206,8 @@ def test_the_look_is_one_question_to_each() -> None:
     parsed(text)
     assert text.count("hadoop fs") == 1
     assert text.count("yarn application") == 1
-    assert '"$dsp_far/jobs/{ready,dn1.[clefw]*[!_],dn2.[clefw]*[!_]}"' in text
+    assert '"$dsp_far/jobs/{ready,$dsp_words}"' in text
+    assert "\ndn1.[clefw]*[!_],dn2.[clefw]*[!_]\n@@\n" in text
 
 
 @pytest.mark.parametrize("name", ["list", "apps"])
@@ -243,7 +244,7 @@ def test_every_state_of_yarn_is_known() -> None:
     ],
 )
 def test_no_good_answer_of_yarn_is_trouble_and_markers_still_count(text: str, code: int) -> None:
-    seen = observed(text, "dn1.claim:claim a 0 node 1 2", code=code)
+    seen = observed(text, f"dn1.claim:claim {APP} 0 node 1 2", code=code)
     assert seen.trouble
     assert seen.jobs["dn1"].native is Native.unknown
     assert seen.jobs["dn1"].claim is not None
@@ -297,6 +298,7 @@ def test_the_receipt_alone_finds_an_application() -> None:
 def test_killing_by_id_and_by_name() -> None:
     text = YARN.kill([Query("dn1", APP), Query("dn2")], PLACE).text
     parsed(text)
-    assert f"dsp_ids='{APP}'" in text
-    assert "^(dn2)" in text
-    assert "dsp_ids=''\n" in YARN.kill([Query("dn2")], PLACE).text
+    assert f"\n{APP}\n@@\n" in text
+    assert "\n@\\tdn2\n@@\n" in text.replace("\t", "\\t")
+    assert "yarn application -kill $dsp_words" in text
+    assert "application_" not in YARN.kill([Query("dn2")], PLACE).text

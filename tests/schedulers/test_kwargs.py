@@ -16,7 +16,7 @@ from dispatcher.scripts.render import render
 
 PLACE = Place("/local", "/R", "/R/.dispatcher/s/jobs")
 #: A value of each kind that a key may have; True opens what depends on it.
-VALUES: dict[Any, Any] = {bool: True, int: 2, str: "x"}
+VALUES: dict[Any, Any] = {bool: True, int: 2, str: "x", list[str]: ["true"]}
 USUAL = {"walltime": "90", "memory": "16G", "master_memory": 512}
 #: Read by the engine, which names every job.
 BY_THE_ENGINE = {"job_name"}

@@ -71,7 +71,8 @@ def test_no_good_answer_is_unreachable(text: str) -> None:
 
 def test_fields_without_a_width_because_names_would_lose_their_beginning() -> None:
     text = LSFDialect().observe([Query("dn1", "1")], PLACE).text
-    assert "-o \"jobid stat job_name exec_host pend_reason delimiter='|'\"" in text
+    assert "-o \"$1 delimiter='|'\"" in text
+    assert "dsp_list 'jobid stat job_name exec_host pend_reason'" in text
     assert 'bjobs -a -u "$dsp_user"' in text
 
 

@@ -146,7 +146,7 @@ def test_after_a_hundred_records_the_ports_are_given_time() -> None:
     assert torque
     assert f"\nsleep {pbs.PAUSE}\n" in requested.text
     assert "sleep" not in few.text + torque.text
-    assert ("'100.host'" in requested.text, "'100.host'" in torque.text) == (False, True)
+    assert ("\n100.host\n" in requested.text, "\n100.host\n" in torque.text) == (False, True)
 
 
 @pytest.mark.parametrize("dialect", ["PBS", "Torque"])

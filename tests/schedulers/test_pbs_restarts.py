@@ -11,7 +11,7 @@ import pytest
 from dispatcher.core.model import ResourcesSpec, TaskSpec
 from dispatcher.core.ports import JobScript, Place
 from dispatcher.schedulers import load
-from dispatcher.schedulers.command_line import read_claim
+from dispatcher.schedulers.claims import read_claim
 from dispatcher.scripts.render import render
 
 ID = {"pbs": "PBS_JOBID", "torque": "PBS_JOBID", "sge": "JOB_ID", "lsf": "LSB_JOBID", "fugaku": "PJM_JOBID",

@@ -50,7 +50,7 @@ CASES: dict[str, JobScript] = {
     "one-slot": job(cpu_per_node=1),
     "gpu-new": job(gpu_per_node=2, kwargs={"gpu_usage": True, "gpu_new_syntax": True, "gpu_exclusive": False}),
     "gpu-old": job(gpu_per_node=2, kwargs={"gpu_usage": True}),
-    "custom-gpu-line": job(gpu_per_node=2, kwargs={"custom_gpu_line": "#XSUB -gpu 2"}),
+    "custom-gpu-line": job(gpu_per_node=2, kwargs={"custom_gpu_line": "-R \"rusage[ngpus=2]\""}),
 }  # fmt: skip
 ARRAY = {"array": True}
 CASES |= {

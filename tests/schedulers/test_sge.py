@@ -152,18 +152,19 @@ def test_the_attempt_before_is_deleted_before_the_next() -> None:
         "dn2", "dn2-x", "dn2.sub", {}, ResourcesSpec(1, 1, 0, "", 1), withdrawals=(Withdrawal("dn1"),)
     )
     lines = SGEDialect().submit_line(request, PLACE).split("\n")
-    assert ("qdel 'dn1*'" in lines[0], "qsub -terse -N dn2-x dn2.sub" in lines[1]) == (True, True)
+    assert ("qdel 'dn1*'" in lines[0], "qsub -b n -sync n -now n -terse -N dn2-x dn2.sub" in lines[1]) == (True, True)
 
 
 def test_killed_by_name_in_one_command() -> None:
     text = SGEDialect().kill([Query("dn1", "1"), Query("dn2")], PLACE).text
-    assert "qdel 'dn1*' 'dn2*'" in text
+    assert "\ndn1*\ndn2*\n@@\n" in text
+    assert "qdel $dsp_words" in text
 
 
 def test_an_array_is_accepted_under_one_id() -> None:
     _, out, _ = said("qsub-terse-array")
     assert SGEArrayDialect().identified(out) == "3"
-    assert SGEArrayDialect().identified("4211.1-1000:1\n4212.1001-1500:1\n") == "4211,4212"
+    assert SGEArrayDialect().identified("4211.1-1000:1\n@part\n4212.1001-1500:1\n@part\n") == "4211,4212"
     assert SGEArrayDialect().identified('Your job-array 4.1-10:3 ("ok") has been submitted\n') == "4"
 
 

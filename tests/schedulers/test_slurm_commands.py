@@ -24,6 +24,7 @@ from dispatcher.core.ports import (
     Reply,
     ShellText,
     SubmitRequest,
+    Unclear,
     Withdrawal,
 )
 from dispatcher.schedulers.slurm.array import SlurmArrayDialect
@@ -138,10 +139,11 @@ def test_after_a_refusal_the_others_are_not_asked_for(site: Site) -> None:
     assert len(site.log()) == 2
 
 
-def test_an_open_outcome_has_no_answer(site: Site) -> None:
-    site.refuse(1, "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n")
+def test_an_open_outcome_is_told_with_its_words(site: Site) -> None:
+    why = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+    site.refuse(1, f"{why}\n")
     answers = site.submit("da", "db")
-    assert "da" not in answers
+    assert answers["da"] == Unclear(why, known=True)
     assert isinstance(answers["db"], Deferral)
 
 
@@ -287,8 +289,9 @@ def test_the_limit_of_the_site(arrays: Site, config: str, limit: int) -> None:
 
 
 def test_without_knowing_the_limit_nothing_is_asked_for(arrays: Site) -> None:
-    arrays.says("scontrol", "slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)\n", 1)
-    assert arrays.submit("da", tasks=4) == {}
+    why = "slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)"
+    arrays.says("scontrol", f"{why}\n", 1)
+    assert arrays.submit("da", tasks=4) == {"da": Unclear(why, known=True)}
     assert arrays.log() == []
 
 
@@ -301,7 +304,7 @@ def test_a_refused_part_is_asked_for_later_and_the_others_stay(arrays: Site) -> 
 
 def test_an_incomplete_array_is_not_taken_for_the_whole(arrays: Site) -> None:
     arrays.refuse(2, "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n")
-    assert arrays.submit("da", tasks=25) == {}
+    assert isinstance(arrays.submit("da", tasks=25)["da"], Unclear)
     arrays.says("squeue", "101_[0-10]|PD||Priority|da\n")
     assert arrays.observe(Query("da")).jobs["da"] == Observation(Native.absent)
 

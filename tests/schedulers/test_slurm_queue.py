@@ -27,7 +27,7 @@ CODES = """
     BF BOOT_FAIL ended, CA CANCELLED ended, CD COMPLETED ended, CF CONFIGURING waiting, CG COMPLETING completing,
     DL DEADLINE ended, F FAILED ended, NF NODE_FAIL ended, OOM OUT_OF_MEMORY ended, PD PENDING waiting,
     PR PREEMPTED ended, R RUNNING running, RD RESV_DEL_HOLD waiting, RF REQUEUE_FED waiting, RH REQUEUE_HOLD waiting,
-    RQ REQUEUED waiting, RS RESIZING running, RV REVOKED ended, SI SIGNALING running, SE SPECIAL_EXIT waiting,
+    RQ REQUEUED waiting, RS RESIZING running, RV REVOKED unknown, SI SIGNALING running, SE SPECIAL_EXIT waiting,
     SO STAGE_OUT completing, ST STOPPED waiting, S SUSPENDED waiting, TO TIMEOUT ended,
     LF LAUNCH_FAILED waiting, PO POWER_UP_NODE waiting
 """
@@ -209,7 +209,6 @@ def test_queue_alone_tells_a_cause(slurm: Read, nonce: str, kind: str, reason: s
         ("2|DL||DeadLine|dx", "timeout"),
         ("2|NF|c1|NodeDown|dx", "node"),
         ("2|BF|c1|None|dx", "node"),
-        ("2|RV||None|dx", "node"),
         ("2|PR|c1|None|dx", "preempted"),
         ("2|CA||None|dx", "scheduler"),
         ("2|CD|c1|None|dx", ""),

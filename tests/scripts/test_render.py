@@ -16,7 +16,8 @@ import pytest
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import ResourcesSpec, Strategy, TaskSpec
 from dispatcher.core.ports import JobScript, Place
-from dispatcher.schedulers.command_line import CommandDialect, read_claim
+from dispatcher.schedulers.claims import read_claim
+from dispatcher.schedulers.command_line import CommandDialect
 from dispatcher.schedulers.shell import ShellDialect
 from dispatcher.scripts import bash
 from dispatcher.scripts.environment import expanded, quoted

@@ -68,6 +68,10 @@ class SimulatedQueue:
     def check(self, resources: ResourcesSpec) -> None:
         """Everything can be expressed."""
 
+    def directive(self, line: str, key: str) -> str:
+        """No directives."""
+        return ""
+
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """All requests in one call."""
         rows = [
@@ -101,6 +105,10 @@ class SimulatedQueue:
     def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """All jobs in one call."""
         return _call("kill", ids=_ids(queries))
+
+    def killed(self, reply: Reply, queries: Sequence[Query]) -> str:
+        """Whoever is still there is asked to be ended again."""
+        return ""
 
 
 def _ids(queries: Sequence[Query]) -> dict[str, str]:

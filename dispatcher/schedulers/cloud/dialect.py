@@ -46,7 +46,8 @@ from ...core.ports import (
 from ...scripts import bash
 from ...scripts.render import quoted
 from ...scripts.shared_directory import shared_closing
-from ..command_line import read_claim
+from ..claims import read_claim
+from ..directives import directive
 from ..limits import JOB_NAME
 
 #: Where our files lie in a container, below the directory that the job starts in.
@@ -118,6 +119,10 @@ class CloudDialect:
         """Everything goes: there are no queues, and queue_name reaches the tasks as DPDISPATCHER_QUEUE_NAME only."""
 
     # -- submitting -------------------------------------------------------------------------------------------------
+
+    def directive(self, line: str, key: str) -> str:
+        """There are none: a line is shell, and an option would be run as a command."""
+        return directive(line, key, "", frozenset(), self.name)
 
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> CloudSubmit:
         """Every job with its files, as patterns, and what is to come back."""
@@ -211,6 +216,10 @@ class CloudDialect:
     def kill(self, queries: Sequence[Query], place: Place) -> CloudKill:
         """Each by its id, or by its name in the listing."""
         return CloudKill(tuple(queries), self.live)
+
+    def killed(self, reply: Reply, queries: Sequence[Query]) -> str:
+        """Each is asked about before and after: those that live on are ended again."""
+        return ""
 
 
 def _cause(reported: Mapping[str, Any]) -> Cause:

@@ -27,60 +27,48 @@ from ...core.errors import Unreachable
 from ...core.events import Cause, CauseKind
 from ...core.keys import Key, optional
 from ...core.model import ResourcesSpec
-from ...core.ports import (
-    Answer,
-    Deferral,
-    Native,
-    Observation,
-    Observations,
-    Place,
-    Query,
-    Rejection,
-    Reply,
-    ShellText,
-    SubmitRequest,
-)
-from ...scripts.render import quoted
-from .. import limits
-from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
+from ...core.ports import Native, Observation, Observations, Place, Query, SubmitRequest
+from .. import directives, framing, limits
+from ..command_line import CommandDialect, QueueRow, nonce_of, plain_path
+from ..framing import Heard
 from ..restarts import RESTARTS
+from .refusals import REFUSALS
 
 _USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
-_KILL = """\
+#: The list with its fields chosen; where it is too old for that (before 9.1) the wide list, of which as much is made as
+#: it tells: id, state, name, host. It begins then with a line that says so.
+_LISTED = """\
 dsp_list() {{
-{user}{queue}
-}}
-dsp_ids=$(dsp_list | awk -F '|' -v names=' {names} ' '{{ split($3, name, "-") }}
-  $2 !~ /^(DONE|EXIT)$/ && index(names, " " name[1] " ") {{ print $1 }}')
-[ -z "$dsp_ids" ] || dsp_within 100 {kill} $dsp_ids
-"""
-_ACCOUNT = """\
-{user}dsp_code=0
-dsp_listed=$({listed} 2>&1) || dsp_code=$?
+dsp_listed=$(dsp_within 60 {list} {chosen} "$1 delimiter='|'" 2>&1)
+dsp_code=$?
+case $dsp_listed in
+*"llegal option"* | *"nvalid option"* | *"nrecognized option"* | *"nknown option"*)
+  echo dsp_wide
+  dsp_listed=$(dsp_within 60 {list} -w 2>&1)
+  dsp_code=$?
+  dsp_listed=$(printf '%s\\n' "$dsp_listed" | awk '
+    $1 !~ /^[0-9]+$/ {{ print; next }} {{ print $1 "|" $3 "|" $(NF-3) "|" (NF > 9 ? $6 : "-") "|" }}')
+  ;;
+esac
 printf '%s\\n' "$dsp_listed"
-set --
-for dsp_id in {ids}; do
-  printf '%s\\n' "$dsp_listed" | grep -q "^ *$dsp_id|" || set -- "$@" "$dsp_id"
-done
-[ $# -eq 0 ] || dsp_within 90 {history} "$@" 2>&1
+case $dsp_listed in {none}) return 0 ;; esac
 return "$dsp_code"
+}}
 """
-#: Most ids whose history is searched for in one call: each means reading the event files.
-MOST = 50
+#: What a list says in which there is no job.
+_EMPTY = "*'o job found'* | *'o unfinished job found'* | *'o matching job found'* | *'is not found'*"
+#: Ours in the list that have not ended.
+_LIVE = """\
+  { split($3, name, "-") }
+  $2 !~ /^(DONE|EXIT)$/ && name[1] in known { sub(/^ */, "", $1); print $1 }"""
+#: What is listed; then those asked for that are not, or that the wide list tells nothing of.
+_UNLISTED = """\
+  $1 == "dsp_wide" { wide = 1 }
+  { print; id = $1; gsub(/ /, "", id); if (!wide) listed[id] }
+  END { for (nonce in known) if (known[nonce] != "-" && !(known[nonce] in listed)) print "dsp_ask " known[nonce] }"""
 
 _NONE = re.compile(r"No (?:\w+ )?job(?:s are)? found|is not found")
 _LINE = re.compile(r" *(\d+) *\|([^|]*)\|([^|]*)\|([^|]*)(?:\|(.*))?")
-
-# What a failed bsub said. Here the job may be in the queue all the same:
-_UNCERTAIN = re.compile(
-    r"[Tt]imed? ?-?out|[Ff]ailed in receiving|[Cc]onnection (?:reset|closed)|[Bb]roken pipe|[Ii]nternal"
-)
-_DEFERRED = re.compile(
-    r"threshold|limit (?:is |was |has been )?(?:reached|exceeded)|too many|try (?:it )?(?:again|later)|not responding"
-    r"|is down|cannot connect|connection refused|pending job|queue (?:is )?closed|does not accept|being reconfigured",
-    re.I,
-)
-_REJECTED = re.compile(r"[Jj]ob not submitted|^[bj]sub: |Request aborted|[Bb]ad |No such|not found", re.M)
 
 #: The kinds of cause by LSF's termination reasons; others are named as they are.
 _KINDS: Mapping[str, CauseKind] = {
@@ -94,6 +82,8 @@ _KINDS: Mapping[str, CauseKind] = {
         ("ZOMBIE", "REMOVE_HUNG_JOB", "RMS", "SLURM", "CSM_ALLOC", "PRE_EXEC_FAIL", "KUBE"), CauseKind.node
     ),
 }
+#: Most ids whose history is searched for by one command: each command reads the event files once.
+HISTORIES = 200
 _TERM = re.compile(r"TERM_(\w+)")
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -129,10 +119,20 @@ class LSFDialect(CommandDialect):
         "ZOMBI": Native.ended,  # killed or run again while its host did not answer
     }
     ID = re.compile(r"^\s*Job <(\d+)> (?:is|has been) submitted", re.MULTILINE)
+    NATIVE = re.compile(r"[0-9]{1,18}", re.ASCII)
+    REFUSALS = REFUSALS
+    COMPLAINT = re.compile(
+        r"^Job <\d+>: |^(?:bkill|bjobs|jctrl|jjobs)\b|No matching job|not responding|LSF is down"
+        r"|[Cc]annot connect|LSF library"
+    )
+    GONE = re.compile(r"already finished|No matching job found|[Jj]ob is being terminated|No (?:\w+ )?job found")
+    OPTIONS = directives.BSUB
     #: Words in which relatives of LSF differ.
-    MARK: ClassVar[str] = "BSUB"
-    SUBMIT: ClassVar[str] = "bsub"
-    LIST: ClassVar[str] = 'bjobs -a -u "$dsp_user" -noheader -o'
+    MARK = "#BSUB"
+    SUBMITS = "bsub"
+    REMEMBERS = "bhist"
+    LIST: ClassVar[str] = 'bjobs -a -u "$dsp_user"'
+    CHOSEN: ClassVar[str] = "-noheader -o"
     FIELDS: ClassVar[str] = "jobid stat job_name exec_host pend_reason"
     ENDED: ClassVar[str] = "jobid stat job_name exec_host exit_code exit_reason run_time max_mem"
     HISTORY: ClassVar[str] = "bhist -n 4 -l"
@@ -156,9 +156,13 @@ class LSFDialect(CommandDialect):
             *([f"-q {resources.queue_name}"] if resources.queue_name else []),
             *([f"-P {account}"] if account else []),
             # % begins a variable, a blank ends the path; without -e the errors are there, too
-            f"-o {log if re.fullmatch(r'[A-Za-z0-9_./+=@,:-]+', log) else '/dev/null'}",
+            f"-o {plain_path(log, ',:')}",
         ]
-        return [*(f"#{self.MARK} {line}" for line in lines), *self.gpus(resources)]
+        own = resources.kwargs.get("custom_gpu_line") is None
+        return [
+            *(f"{self.MARK} {line}" for line in lines),
+            *(self.gpus(resources) if own else self.custom_gpu_line(resources)),
+        ]
 
     def memory(self, resources: ResourcesSpec) -> list[str]:
         """A limit, and as much set aside."""
@@ -166,11 +170,8 @@ class LSFDialect(CommandDialect):
         return [f"-M {memory}MB", f"-R 'rusage[mem={memory}MB]'"] if memory else []
 
     def gpus(self, resources: ResourcesSpec) -> list[str]:
-        """custom_gpu_line instead of ours; ours only when gpu_usage asks for it."""
-        kwargs = resources.kwargs
-        custom, gpus = kwargs.get("custom_gpu_line"), resources.gpu_per_node
-        if custom is not None:
-            return [str(custom)] if custom else []
+        """Only when gpu_usage asks for it."""
+        kwargs, gpus = resources.kwargs, resources.gpu_per_node
         if not kwargs.get("gpu_usage") or not gpus:
             return []
         if kwargs.get("gpu_new_syntax"):
@@ -184,35 +185,26 @@ class LSFDialect(CommandDialect):
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """The script is read from standard input: only then its directives count."""
-        return f"dsp_within 90 {self.SUBMIT} -J {request.name} < {request.script}"
-
-    def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows. LSF tries for ever while its master is away: that is cut short."""
-        if code == "124" or _UNCERTAIN.search(said):
-            return None
-        if _DEFERRED.search(said):
-            return Deferral(said)
-        return Rejection(said) if code == "127" or _REJECTED.search(said) else None
+        return f"dsp_within 90 {self.SUBMITS} -J {request.name} < {request.script}"
 
     # -- looking ------------------------------------------------------------------------------------------------
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all jobs of this user, also those that have just ended."""
-        return f"{_USER}{self._listed(self.FIELDS)}"
+        return f"{self._list()}dsp_list '{self.FIELDS}'"
 
-    def _listed(self, fields: str) -> str:
-        return f"dsp_within 60 {self.LIST} \"{fields} delimiter='|'\""
+    def _list(self) -> str:
+        return _USER + _LISTED.format(list=self.LIST, chosen=self.CHOSEN, none=_EMPTY)
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
         """The jobs listed; that there is none is told as an error."""
         found = [match for line in text.split("\n") if (match := _LINE.fullmatch(line))]
         if code != 0 and not (_NONE.search(text) and not found):
-            why = "no answer in time" if code == 124 else text.strip()[-300:] or f"exit code {code}"
-            raise Unreachable(f"{self.name}: {why}")
+            raise Unreachable(f"{self.name}: {Heard(text, code).why(self.SUBMITS)}")
         return [
             QueueRow(
                 match[1],
-                match[3].strip().partition("-")[0],
+                nonce_of(match[3]),
                 match[2].strip(),
                 _host(match[4]),
                 (match[5] or "").strip(),
@@ -234,33 +226,30 @@ class LSFDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """End those jobs whose names begin with our nonces; ids alone are not trusted."""
-        names = " ".join(query.nonce for query in queries)
-        return _KILL.format(user=_USER, queue=self._listed(self.FIELDS), names=names, kill=self.KILL)
+        live = framing.ours(f"dsp_list '{self.FIELDS}'", queries, _LIVE, "|")
+        return f"{self._list()}{live} |\n{framing.told(f'dsp_within 100 {self.KILL} $dsp_words')}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
+    def account_lines(self, queries: Sequence[Query]) -> str:
         """What is still listed of jobs that have ended; for those that are not, the history."""
-        ids = " ".join([query.id for query in queries if query.id][:MOST])
-        mark = f"@@{queries[0].nonce}"
-        lines = _ACCOUNT.format(user=_USER, listed=self._listed(self.ENDED), ids=ids, history=self.HISTORY)
-        return ShellText(
-            f"{PREAMBLE.format(control=quoted(place.control))}dsp_account() {{\n{lines}}}\n"
-            f"{framed_call('account', mark)}echo {mark} done\n",
-            timeout=240,
+        known = framing.ours(f"dsp_list '{self.ENDED}'", queries, _UNLISTED, "|", ids=True)
+        asked = "sed -n 's/^dsp_ask //p'"
+        history = framing.told(f"dsp_within 90 {self.HISTORY} $dsp_words 2>&1", HISTORIES)
+        return (
+            f"{self._list()}dsp_known() {{\n{known}\n}}\n"
+            "dsp_told=$(dsp_known)\ndsp_code=$?\n"
+            "printf '%s\\n' \"$dsp_told\" | grep -v '^dsp_ask '\n"
+            '[ "$dsp_code" -eq 0 ] || return "$dsp_code"\n'
+            f"printf '%s\\n' \"$dsp_told\" | {asked} |\n{history} || :"
         )
 
-    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
+    def records(self, heard: Heard, queries: Sequence[Query]) -> Observations:
         """Only what is known has an entry; an id with another name is another job."""
-        said = framed(reply.out, f"@@{queries[0].nonce}")
-        if "done" not in said:
-            raise Unreachable(f"{self.name}: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
-        text = "\n".join(said.get("account", []))
-        code = int((said.get("account-code") or ["255"])[0])
-        known = histories(text) | self._ended(text)
+        known = histories(heard.text) | self._ended(heard.text)
         observations = {query.nonce: known[query.nonce] for query in queries if query.nonce in known}
-        good = code == 0 or _NONE.search(text)
-        return Observations(observations, "" if good else f"{self.name}: {text.strip()[-300:] or f'exit code {code}'}")
+        good = heard.code == 0 or _NONE.search(heard.text)
+        return Observations(observations, "" if good else f"{self.name}: {heard.why(self.REMEMBERS)}")
 
     def _ended(self, text: str) -> dict[str, Observation]:
         found: dict[str, Observation] = {}
@@ -271,7 +260,7 @@ class LSFDialect(CommandDialect):
             id, state, name, host, code, reason, elapsed, memory = [*fields, "", "", ""][:8]
             native = self.STATES.get(state, Native.unknown)
             cause = accounted_cause(code, reason, _host(host), elapsed, memory) if state in ("EXIT", "ZOMBI") else None
-            found[name.partition("-")[0]] = Observation(native, state, id, "accounting", _host(host), cause=cause)
+            found[nonce_of(name)] = Observation(native, state, id, "accounting", _host(host), cause=cause)
         return found
 
 
@@ -316,7 +305,7 @@ def histories(text: str) -> dict[str, Observation]:
             why = _WHY.search(part, ends[-1].start())
             status = ends[-1][1] or (str(128 + int(ends[-1][2])) if ends[-1][2] else "")
             cause = accounted_cause(status, why[0] if why else "")
-        name = head[2].partition("-")[0]
+        name = nonce_of(head[2])
         found[name] = Observation(Native.ended, "EXIT" if cause else "DONE", head[1], "accounting", cause=cause)
     return found
 

@@ -29,9 +29,11 @@ class JHUniSchedulerDialect(LSFDialect):
     name = "JH_UniScheduler"
     native_id = "${JH_JOBID:-none}"
     kwargs: ClassVar[tuple[Key, ...]] = (limits.GPU_LINE, *limits.USUAL)
-    MARK: ClassVar[str] = "JSUB"
-    SUBMIT: ClassVar[str] = "jsub"
-    LIST: ClassVar[str] = 'jjobs -a -u "$dsp_user" -o'
+    MARK = "#JSUB"
+    SUBMITS = "jsub"
+    REMEMBERS = "jhist"
+    LIST: ClassVar[str] = 'jjobs -a -u "$dsp_user"'
+    CHOSEN: ClassVar[str] = "-o"
     FIELDS: ClassVar[str] = "jobid stat job_name exec_host"
     ENDED: ClassVar[str] = "jobid stat job_name exec_host exit_code"
     HISTORY: ClassVar[str] = "jhist -n 0 -l"
@@ -43,8 +45,5 @@ class JHUniSchedulerDialect(LSFDialect):
         return [f"-M {memory}", f"-R 'rusage[mem={memory}/host]'"] if memory else []
 
     def gpus(self, resources: ResourcesSpec) -> list[str]:
-        """custom_gpu_line instead of ours."""
-        custom, gpus = resources.kwargs.get("custom_gpu_line"), resources.gpu_per_node
-        if custom is not None:
-            return [str(custom)] if custom else []
-        return [f"#JSUB -gpgpu {gpus}"] if gpus else []
+        """GPUs of each node."""
+        return [f"#JSUB -gpgpu {resources.gpu_per_node}"] if resources.gpu_per_node else []

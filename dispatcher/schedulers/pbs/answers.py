@@ -22,8 +22,9 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause, CauseKind, worst_of
-from ...core.ports import Answer, Deferral, Native, Observation, Query, Rejection
-from ..command_line import QueueRow
+from ...core.ports import Native, Observation, Query
+from ..command_line import QueueRow, nonce_of
+from ..framing import last_lines
 
 #: Job states of qstat(1B), OpenPBS and Torque together.
 STATES: Mapping[str, Native] = {
@@ -46,24 +47,15 @@ _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown
 _QUEUE_LINE = re.compile(r"(\d\S*)\s+\S+\s+\S+\s+(\S+)(?:\s+\S+){5}\s+([A-Z])\s+\S+.*")
 _HEAD = re.compile(r"Job Id: (\S+)")
 _ATTRIBUTE = re.compile(r"    (\S+) = (.*)")
-_NEVER_STARTS = re.compile(r"Can Never Run|job held, too many failed attempts")
+_NEVER_STARTS = re.compile(r"Can Never Run|job held, too many failed attempts|Not Running: Queue not started")
+#: Lines of records and lists, among which a complaint may stand.
+_ROWS = re.compile(r"\s|Job Id: |Job ID|-----|\d+(?:\[|\.)")
+#: What PBS writes into a job's own log when it ends it.
+_KILLED = re.compile(r"^=>> PBS: job killed: (.*)", re.M)
 
 #: Exit codes of qstat with ids: all known; unknown ones among them; finished ones among them.
 _GOOD = (0, 35, 153)
-_NO_HISTORY = "PBS is not configured to maintain job history"
-
-# What a failed qsub said. Here the server may have taken the job all the same:
-_UNCERTAIN = re.compile(
-    r"[Tt]imed? ?-?out|Premature|End of [Ff]ile|reset by peer|[Bb]roken pipe|[Cc]ommunication (?:failure|error)"
-    r"|[Pp]rotocol|[Ii]nternal|System error|No reply|Interrupted"
-)
-# and here it has not, but may do so later.
-_DEFERRED = re.compile(
-    r"would exceed|Maximum number of jobs already|limit on the number of jobs|cannot connect to server"
-    r"|Connection refused|Unable to communicate|reserved ports in use|trqauthd|shut ?down|Queue is not enabled"
-    r"|Cannot resolve|Unknown Host"
-)
-_REJECTED = re.compile(r"^\[?qsub: ?|^\[.* is not a valid option|^usage: qsub", re.M)
+NO_HISTORY = "PBS is not configured to maintain job history"
 
 #: Exit codes that are PBS's own: OpenPBS has -24 to -29, Torque -10 to -12.
 _OWN: Mapping[int, tuple[CauseKind, str]] = {
@@ -82,38 +74,22 @@ _BY = re.compile(r"terminated by (\S+)")
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
 
 
-def nonce_of(name: str) -> str:
-    """The nonce at the head of a job name of ours."""
-    return name.partition("-")[0]
-
-
-def refusal(code: str, said: str) -> Answer | None:
-    """What a failed qsub means; None when the job may be in the queue all the same."""
-    said = said.partition("usage:")[0]  # in which words of all kinds stand
-    if code == "124" or _UNCERTAIN.search(said):
-        return None
-    if _DEFERRED.search(said):
-        return Deferral(said)
-    return Rejection(said) if code == "127" or _REJECTED.search(said) else None
-
-
 def rows(text: str, code: int, name: str) -> list[QueueRow]:
     """The jobs that `qstat -s -u` lists; Unreachable with whatever exit code but 0. No job: no line at all."""
     if code != 0:
-        raise Unreachable(f"{name} qstat: {'no answer in time' if code == 124 else said(text, code)}")
+        raise Unreachable(f"{name} qstat: {complaint(text, code)}")
     found: list[QueueRow] = []
     for line in text.split("\n"):
         if match := _QUEUE_LINE.fullmatch(line):
-            found.append(QueueRow(match[1], nonce_of(match[2]), match[3]))
+            found.append(QueueRow(_whole(match[1]), nonce_of(match[2]), match[3]))
         elif found and line.startswith("   ") and line.strip():
             found[-1] = msgspec.structs.replace(found[-1], reason=line.strip())
     return found
 
 
-def said(text: str, code: int) -> str:
-    """The last lines of a complaint, in which PBS says what is wrong."""
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    return "; ".join(dict.fromkeys(lines[-2:]))[:300] or f"exit code {code}"
+def _whole(id: str) -> str:
+    """An id that was cut (`-w` shows 30 characters and puts a * in the last place) by its number alone."""
+    return id.partition(".")[0] if id.endswith("*") else id
 
 
 def observation_of(listed: Sequence[QueueRow]) -> Observation:
@@ -129,14 +105,27 @@ def observation_of(listed: Sequence[QueueRow]) -> Observation:
 
 def complaint(text: str, code: int) -> str:
     """What is wrong with an answer about jobs by id; "" for a good one. History may be off although it exits 0."""
-    if _NO_HISTORY in text:
-        return _NO_HISTORY
+    if NO_HISTORY in text:
+        return NO_HISTORY
     if code in _GOOD:
         return ""
-    return "no answer in time" if code == 124 else said(text, code)
+    return "no answer in time" if code == 124 else last_lines(text, _ROWS) or f"exit code {code}"
 
 
 Record = dict[str, str]
+
+
+def from_logs(files: Mapping[str, Mapping[str, list[str]]]) -> dict[str, Observation]:
+    """Why PBS has ended jobs, by their own logs (nonce -> log): for a server that keeps no history."""
+    found = {}
+    for nonce, logs in files.items():
+        killed = _KILLED.search("\n".join(line for lines in logs.values() for line in lines))
+        if killed:
+            limit = CauseKind.memory if "mem" in killed[1] else CauseKind.timeout
+            kind = limit if "exceeded" in killed[1] else CauseKind.scheduler
+            cause = Cause(kind, killed[1].strip()[:200], native="job killed", source="log")
+            found[nonce] = Observation(Native.ended, "job killed", "", "log", cause=cause)
+    return found
 
 
 def records(text: str) -> dict[str, Record]:
@@ -153,6 +142,15 @@ def records(text: str) -> dict[str, Record]:
         elif line.startswith("\t") and last in current:
             current[last] += line[1:]
     return found
+
+
+def all_from_accounting(text: str, queries: Sequence[Query]) -> dict[str, Observation]:
+    """What the records tell of these jobs, by nonce; one that is not recorded has no entry."""
+    mine: dict[str, dict[str, Record]] = {}
+    for id, job in records(text).items():
+        mine.setdefault(nonce_of(job.get("job_name", "")), {})[id] = job
+    found = {query.nonce: from_accounting(query, mine.get(query.nonce, {})) for query in queries}
+    return {nonce: observation for nonce, observation in found.items() if observation is not None}
 
 
 def from_accounting(query: Query, known: Mapping[str, Record]) -> Observation | None:

@@ -24,15 +24,16 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ...core.errors import Unreachable
 from ...core.keys import Key
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Native, Observation, Observations, Place, Query, Reply, ShellText, SubmitRequest
+from ...core.ports import Native, Observation, Observations, Place, Query, ShellText, SubmitRequest
 from ...scripts.render import quoted
-from .. import limits
-from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
+from .. import directives, framing, limits
+from ..command_line import CommandDialect, QueueRow, plain_path
+from ..framing import Heard
 from ..restarts import RESTARTS
 from . import answers
+from .refusals import REFUSALS
 
 #: Old servers refuse longer names; the nonce has twelve characters.
 NAME = 15
@@ -42,29 +43,25 @@ MOST = 100
 PAUSE = 15
 
 #: An unknown user would look like "no jobs".
-_USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
+USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
 #: -u comes first: it forgets what -s has asked for before it.
 _LISTED = 'dsp_within 60 qstat -u "$dsp_user" {flags}'
 
-_KILL = """\
-dsp_list() {{
-{user}{listed}
-}}
-{{
-cat << '@@'
-{nonces}
-@@
-dsp_list
-}} | awk '$1 == "@" {{ known[$2] = $3; next }}
+#: Our jobs in the list that have not ended, by the id that we know, or that is listed: where the list cuts it ({width}
+#: characters, or a * in the last place), by its number alone.
+_LIVE = """\
   {{ split($4, name, "-") }}
-  name[1] in known && $10 !~ /[CF]/ {{ id = known[name[1]]; print index(id, $1) == 1 ? id : $1 }}' | head -n {most} |
-  while read -r dsp_id; do dsp_within 30 qdel "$dsp_id" < /dev/null; done
-"""
-
-_BY_NAME = """\
-dsp_names=$({listed}) || return
-dsp_found=$(printf '%s\\n' "$dsp_names" | awk '{match} {{ print $1 }}' | head -n {most})
-"""
+  name[1] in known && $10 !~ /[CF]/ {{
+    id = known[name[1]]; cut = sub(/[*]$/, "", $1) || length($1) == {width}
+    if (index(id, $1) == 1) print id; else {{ if (cut) sub(/[.].*/, "", $1); print $1 }} }}"""
+_QDEL = """\
+head -n {most} | {{
+  dsp_code=0
+  while read -r dsp_id; do
+    dsp_within 30 qdel "$dsp_id" < /dev/null || {{ dsp_code=$?; [ "$dsp_code" -ne 124 ] || break; }}
+  done
+  exit "$dsp_code"
+}}"""
 
 
 class PBSDialect(CommandDialect):
@@ -73,7 +70,16 @@ class PBSDialect(CommandDialect):
     name = "PBS"
     native_id = "${PBS_JOBID:-none}"
     STATES = answers.STATES
-    ID = re.compile(r"^\s*(\d+(?:\[\])?\.[\w.-]+)\s*$", re.MULTILINE)
+    # a server has a name: a number with a point is the balance of an account
+    ID = re.compile(r"^\s*(\d+(?:\[\])?\.[A-Za-z][\w.-]*)\s*$", re.MULTILINE)
+    NATIVE = re.compile(r"[0-9]{1,18}(?:\[[0-9]{0,9}\])?(?:\.[\w.-]{1,250})?", re.ASCII)
+    REFUSALS = REFUSALS
+    SUBMITS = "qsub"
+    REMEMBERS = "qstat"
+    COMPLAINT = re.compile(r"^(?:qdel|qstat|pbs_iff|auth): |^Connection refused|^Couldn't connect")
+    GONE = re.compile(r"Unknown Job Id|nonexistent job id|Job has finished|Request invalid for state of job")
+    MARK = "#PBS"
+    OPTIONS = directives.QSUB_PBS
     restarts = RESTARTS
     #: How the queue, and the queue with what has ended, is listed, and how records are asked for.
     QUEUE: ClassVar[str] = "-s -w"
@@ -82,6 +88,18 @@ class PBSDialect(CommandDialect):
     kwargs: ClassVar[tuple[Key, ...]] = limits.USUAL
     #: Most records in one question.
     ASKED: ClassVar[int] = MOST
+    #: At so many characters the list cuts ids without a sign; 0: never.
+    WIDTH: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: The server behind `queue@server`, which is asked instead of the default one.
+        self.server = ""
+
+    def configure(self, resources: ResourcesSpec) -> None:
+        """The server of the queue, and what all dialects take."""
+        super().configure(resources)
+        self.server = resources.queue_name.partition("@")[2]
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -97,7 +115,8 @@ class PBSDialect(CommandDialect):
             *([f"-A {account}"] if account else []),
             "-S /bin/bash",
             "-j oe",
-            f"-o {_output(log)}",
+            # PBS loses it when the path has a blank, a comma or the like
+            f"-o {plain_path(log, '%')}",
         ]
         return [f"#PBS {line}" for line in lines]
 
@@ -120,15 +139,15 @@ class PBSDialect(CommandDialect):
         """The name is said here, too: a header template may lack it, and it is what a lost job is found by."""
         return f"dsp_within 90 qsub -N {short(request.name)} {request.script}"
 
-    def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows; see `answers`."""
-        return answers.refusal(code, said)
-
     # -- looking ------------------------------------------------------------------------------------------------
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all jobs of this user, never the whole site."""
-        return f"{_USER}{_LISTED.format(flags=self.QUEUE)}"
+        return f"{USER}{self._listed(self.QUEUE)}"
+
+    def _listed(self, flags: str) -> str:
+        words = [flags, *([quoted(f"@{self.server}")] if self.server else [])]
+        return _LISTED.format(flags=" ".join(filter(None, words))).rstrip()
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
         """What qstat lists; see `answers`."""
@@ -147,54 +166,61 @@ class PBSDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """qdel those jobs of the queue whose names begin with our nonces, one by one."""
-        nonces = "\n".join(f"@ {query.nonce} {query.id or '-'}" for query in queries)
-        return _KILL.format(user=_USER, listed=_LISTED.format(flags=self.QUEUE), nonces=nonces, most=MOST)
+        live = framing.ours(self._listed(self.QUEUE), queries, _LIVE.format(width=self.WIDTH), ids=True)
+        return f"{USER}{live} |\n{_QDEL.format(most=MOST)}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
+    def account_lines(self, queries: Sequence[Query]) -> str:
         """The records of jobs with an id; of those without, after their ids were found by name. So many at once."""
-        ids, more = [query.id for query in queries if query.id][: self.ASKED], self._not_yet(queries)
-        match = " || ".join(f'index($4, "{query.nonce}") == 1' for query in queries if not query.id)
-        by_name = _BY_NAME.format(listed=_LISTED.format(flags=self.HISTORY), match=match, most=MOST) if match else ""
-        mark = f"@@{queries[0].nonce}"
-        return ShellText(
-            f"{PREAMBLE.format(control=quoted(place.control))}"
-            f"dsp_account() {{\n{_USER}dsp_found=\n{by_name}"
-            f"set -- {' '.join(map(quoted, ids))} $dsp_found\n"
-            f'[ $# -eq 0 ] || dsp_within 90 qstat {self.RECORDS} "$@"\n}}\n'
-            f"{framed_call('account', mark)}{f'sleep {PAUSE}{chr(10)}' if more else ''}echo {mark} done\n",
-            timeout=240,
+        asked, more = [query for query in queries if query.id][: self.ASKED], self._not_yet(queries)
+        ids = "\n".join(query.id for query in asked)
+        lost = [query for query in queries if not query.id]
+        by_name = ""
+        if lost:
+            ours = framing.ours(
+                self._listed(self.HISTORY), lost, '  { split($4, name, "-") } name[1] in known { print $1 }'
+            )
+            by_name = (
+                f"dsp_lost() {{\n{ours} | sed 's/[.].*[*]$//' | head -n {MOST}\n}}\ndsp_found=$(dsp_lost) || return\n"
+            )
+        logs = "\n".join(f"{query.nonce}.log" for query in asked)
+        return (
+            f"{USER}dsp_found=\n{by_name}"
+            f"dsp_found=\"$dsp_found $(cat << '@@'\n{ids}\n@@\n)\"\n"
+            "set -f\nset -- $dsp_found\n[ $# -gt 0 ] || return 0\n"
+            f'dsp_said=$(dsp_within 90 qstat {self.RECORDS} "$@" 2>&1)\ndsp_code=$?\nprintf \'%s\\n\' "$dsp_said"\n'
+            f"case $dsp_said in *'{answers.NO_HISTORY}'*)\n"
+            f"  xargs grep -a -s -H '^=>> PBS: job killed' /dev/null << '@@' | sed 's/^/file /' ;;\n{logs}\n@@\nesac\n"
+            f"{f'sleep {PAUSE}{chr(10)}' if more else ''}"
+            'return "$dsp_code"'
         )
 
-    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
+    def records(self, heard: Heard, queries: Sequence[Query]) -> Observations:
         """Only what the server still has a record of has an entry, and those that are asked for next time."""
-        said = framed(reply.out, f"@@{queries[0].nonce}")
-        if "done" not in said:
-            raise Unreachable(f"qstat: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
-        text = "\n".join(said.get("account", []))
-        trouble = answers.complaint(text, int((said.get("account-code") or ["255"])[0]))
-        known = answers.records(text)
-        found = {query.nonce: answers.from_accounting(query, known) for query in queries}
+        lines = heard.text.split("\n")
+        logs = framing.files(line.removeprefix("file ") for line in lines if line.startswith("file "))
+        if heard.path:
+            return Observations({}, f"qstat: {heard.why('qstat')}")
+        trouble = answers.complaint(heard.text, heard.code)
+        found = answers.from_logs(logs) | answers.all_from_accounting(heard.text, queries)
         if not trouble:
             found |= {
                 query.nonce: Observation(Native.completing, "asked later", query.id) for query in self._not_yet(queries)
             }
-        return Observations(
-            {nonce: observation for nonce, observation in found.items() if observation is not None},
-            trouble and f"qstat: {trouble}",
-        )
+        return Observations(found, trouble and f"qstat: {trouble}")
 
     def _not_yet(self, queries: Sequence[Query]) -> list[Query]:
         """Too many to be asked for now; the others are over then, and these come first in the next question."""
         return [query for query in queries if query.id][self.ASKED :]
 
+    def same(self, id: str, known: str) -> str:
+        """A list cuts long ids, and a job found there is first known by its number."""
+        number, point, server = id.partition(".")
+        theirs = known.partition(".")
+        return known if number == theirs[0] and (not point or theirs[2].startswith(server)) else id
+
 
 def short(name: str) -> str:
     """A job name that every server takes."""
     return name[:NAME].rstrip("-")
-
-
-def _output(log: str) -> str:
-    """Where the job's own output goes: PBS loses it when the path has a blank, a comma or the like."""
-    return log if re.fullmatch(r"[\w./+=@%-]+", log, re.ASCII) else "/dev/null"

@@ -20,7 +20,7 @@ import re
 from typing import ClassVar
 
 from ...core.model import ResourcesSpec
-from .. import limits
+from .. import directives, limits
 from .dialect import PBSDialect
 
 
@@ -31,8 +31,10 @@ class TorqueDialect(PBSDialect):
     QUEUE: ClassVar[str] = "-s"
     HISTORY: ClassVar[str] = ""
     RECORDS: ClassVar[str] = "-f"
-    ID = re.compile(r"^\s*(\d+(?:\[\])?(?:\.[\w.-]+)?)\s*$", re.MULTILINE)
+    ID = re.compile(r"^\s*(\d+(?:\[\])?(?:\.[A-Za-z][\w.-]*)?)\s*$", re.MULTILINE)
+    OPTIONS = directives.QSUB_TORQUE
     ASKED: ClassVar[int] = 1000  # it takes no harm from ids by the hundred
+    WIDTH: ClassVar[int] = 23
 
     def chunks(self, resources: ResourcesSpec) -> list[str]:
         """Nodes with their cores and GPUs; memory stands beside them, for the whole job."""

@@ -19,8 +19,8 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause, CauseKind, worst_of
-from ...core.ports import Answer, Deferral, Native, Observation, Rejection
-from ..command_line import QueueRow
+from ...core.ports import Native, Observation
+from ..command_line import QueueRow, nonce_of
 
 _WAITING = "qw hqw hRwq hRqw Rqw s ts S tS T tT Rs Rts RS RtS RT RtT"
 _RUNNING = "r t Rr Rt hr ht hRr hRt"
@@ -43,24 +43,8 @@ _JOB = re.compile(r"<job_list[^>]*>(.*?)</job_list>", re.S)
 _FIELD = re.compile(r"<(\w+)>([^<]*)</\1>")
 _COMPLAINT = re.compile(r"commlib error|unable to (?:send|contact)|^error:|denied", re.M)
 
-# What a failed qsub said. Here qmaster may have taken the job all the same:
-_UNCERTAIN = re.compile(r"read error|receiv|[Tt]ime-?d?-? ?out|unpack|endpoint", re.I)
-_DEFERRED = re.compile(
-    r"commlib error|unable to (?:send|contact)|got send error|only \d+ jobs are allowed|maximum number", re.I
-)
-_REJECTED = re.compile(r"^Unable to (?:run job|read script)|^qsub: |denied", re.M)
-
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ASKED = re.compile(r"\b(h_vmem|h_rt)=(\w[\w.]*)")
-
-
-def refusal(code: str, said: str) -> Answer | None:
-    """What a failed qsub means; None when the job may be in the queue all the same."""
-    if code == "124" or _UNCERTAIN.search(said):
-        return None
-    if _DEFERRED.search(said):
-        return Deferral(said)
-    return Rejection(said) if code == "127" or _REJECTED.search(said) else None
 
 
 def rows(text: str, code: int) -> list[QueueRow]:
@@ -71,7 +55,7 @@ def rows(text: str, code: int) -> list[QueueRow]:
         raise Unreachable(f"SGE qstat: {'no answer in time' if code == 124 else why}")
     jobs = (dict(_FIELD.findall(job)) for job in _JOB.findall(text))
     return [
-        QueueRow(job["JB_job_number"], job["JB_name"].partition("-")[0], job["state"], _host(job))
+        QueueRow(job["JB_job_number"], nonce_of(job["JB_name"]), job["state"], _host(job))
         for job in jobs
         if {"JB_job_number", "JB_name", "state"} <= job.keys()
     ]
@@ -134,7 +118,7 @@ def from_accounting(lines: Iterable[str]) -> dict[str, Observation]:
         if line.startswith("record ") and line.count("|") >= 10:
             record = Record(*(field.strip() for field in line[7:].split("|", 10)))
             if record.id.isdecimal():
-                ended.setdefault(record.name.partition("-")[0], []).append(record)
+                ended.setdefault(nonce_of(record.name), []).append(record)
     return {nonce: _ended(records) for nonce, records in ended.items()} | _stuck(lines)
 
 

@@ -17,7 +17,7 @@ from ...core.ports import Observation, Place, SubmitRequest
 from ..arrays import ArrayDialect, throttle
 from ..command_line import QueueRow
 from . import answers
-from .dialect import SGEDialect, leftovers
+from .dialect import QSUB, SGEDialect, leftovers
 
 _LIMIT = r"""dsp_config=$(dsp_within 60 qconf -sconf 2>&1) || { printf '%s\n' "$dsp_config" >&2; return 1; }
 printf '%s\n' "$dsp_config" | awk '$1 == "max_aj_tasks" { print $2 }'"""
@@ -45,7 +45,7 @@ class SGEArrayDialect(ArrayDialect, SGEDialect):
     def part_line(self, request: SubmitRequest) -> str:
         """One qsub."""
         options = f'-t "$(($1 + 1))-$(($1 + $2))"{throttle(request.resources, " -tc {}")}'
-        return f'dsp_within 90 qsub -terse -N {request.name} {options} "$dsp_nonce.sub"'
+        return f'{QSUB} -N {request.name} {options} "$dsp_nonce.sub"'
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """All elements of all parts as one."""

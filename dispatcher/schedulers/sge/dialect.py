@@ -23,30 +23,48 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ...core.errors import ConfigError, Unreachable
+from ...core.errors import ConfigError
 from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
-from ...core.ports import Answer, Observation, Observations, Place, Query, Reply, ShellText, SubmitRequest
-from ...scripts.render import quoted
-from .. import limits
-from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call
+from ...core.ports import Observation, Observations, Place, Query, SubmitRequest
+from .. import directives, framing, limits
+from ..command_line import CommandDialect, QueueRow, plain_path
+from ..framing import Heard
 from ..restarts import RESTARTS
 from . import answers
+from .refusals import REFUSALS
 
-_USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
+#: An unknown user would look like "no jobs".
+USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
+#: Against defaults in sge_request files: it is a script, not a command; nobody waits for its end, and it may wait.
+QSUB = "dsp_within 90 qsub -b n -sync n -now n -terse"
 #: What qstat -j says of jobs in error, which are deleted then; and of the records of ours (the file may hold years of
 #: jobs) the last life of each element: those that ended badly, and one of those that did not.
-_ACCOUNT = r"""dsp_names='{names}'
-dsp_stuck=$([ -z '{ids}' ] || dsp_within 60 qstat -j '{ids}' 2>&1 | awk -v names="$dsp_names" '
+_ACCOUNT = r"""dsp_names=$(cat << '@@'
+{names}
+@@
+)
+dsp_details() {{
+while read -r dsp_words; do
+  [ -n "$dsp_words" ] || continue
+  dsp_within 60 qstat -j "$dsp_words" 2>&1 < /dev/null
+done << '@@'
+{ids}
+@@
+}}
+dsp_stuck=$({{ printf '%s\n' "$dsp_names"; dsp_details; }} | awk '
+  $1 == "@" {{ known[$2]; next }}
   /^job_number:/ {{ id = $2; told = 0 }}
-  /^job_name:/ {{ split($2, name, "-"); ours = index(names, " " name[1] " ") }}
+  /^job_name:/ {{ split($2, name, "-"); ours = name[1] in known }}
   /^error reason/ && ours && !told {{ told = 1; sub(/.*error: */, ""); print "stuck", id, name[1], $0 }}')
 printf '%s\n' "$dsp_stuck" | while read -r dsp_word dsp_id dsp_rest; do
   [ -n "$dsp_id" ] || continue
   echo "$dsp_word $dsp_id $dsp_rest"
   dsp_within 30 qdel "$dsp_id" > /dev/null 2>&1 < /dev/null
 done
-{{ dsp_within 100 qacct -o "$dsp_user" -j 2>&1; echo "dsp_code $?"; }} | awk -v names="$dsp_names" '
+{{ printf '%s\n' "$dsp_names"
+dsp_within 100 qacct -o "$dsp_user" -j 2>&1; echo "dsp_code $?"; }} | awk '
+  $1 == "@" {{ known[$2]; next }}
   function keep() {{
     if (!ours) return
     life = name "|" f["jobnumber"] "|" f["taskid"]
@@ -58,7 +76,7 @@ done
   $1 == "dsp_code" {{ keep(); code = $2; next }}
   !begun {{ print }}
   {{ key = $1; sub(/^[^ ]+ +/, ""); sub(/ +$/, ""); f[key] = $0 }}
-  key == "jobname" {{ name = $0; split(name, parts, "-"); ours = index(names, " " parts[1] " ") }}
+  key == "jobname" {{ name = $0; split(name, parts, "-"); ours = parts[1] in known }}
   END {{
     for (life in last) {{
       split(life, parts, "|")
@@ -66,8 +84,7 @@ done
       if (!bad[life]) good[parts[1]]
     }}
     exit code
-  }}'
-"""
+  }}'"""
 
 
 class SGEDialect(CommandDialect):
@@ -91,6 +108,17 @@ class SGEDialect(CommandDialect):
     restarts = RESTARTS
     STATES = answers.STATES
     ID = re.compile(r"^\s*(?:Your job )?(\d+)(?: \(.*\) has been submitted)?\s*$", re.MULTILINE)
+    NATIVE = re.compile(r"[0-9]{1,18}", re.ASCII)
+    REFUSALS = REFUSALS
+    SUBMITS = "qsub"
+    REMEMBERS = "qacct"
+    COMPLAINT = re.compile(
+        r"^(?:error|denied|qdel|critical error): |^unable to |^There are no jobs|you do not have the necessary"
+        r"| does not exist|already in deletion"
+    )
+    GONE = re.compile(r"does not exist|There are no jobs|already in deletion")
+    MARK = "#$"
+    OPTIONS = directives.QSUB_SGE
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -109,9 +137,16 @@ class SGEDialect(CommandDialect):
             *([f"-A {kwargs['account']}"] if kwargs.get("account") else []),
             "-j y",
             # elsewhere a blank ends the path, $ begins a variable and : ends a host
-            f"-o {log if re.fullmatch(r'[A-Za-z0-9_./+=@%,-]+', log) else '/dev/null'}",
+            f"-o {plain_path(log, '%,')}",
         ]
-        return [*(f"#$ {line}" for line in lines), *_gpus(resources)]
+        return [*(f"#$ {line}" for line in lines), *self._gpus(resources)]
+
+    def _gpus(self, resources: ResourcesSpec) -> list[str]:
+        """custom_gpu_line instead of ours, and none at all when it is empty."""
+        if resources.kwargs.get("custom_gpu_line") is not None:
+            return self.custom_gpu_line(resources)
+        kind = resources.kwargs.get("gpu_name") or "gpu"
+        return [f"#$ -l {kind}={resources.gpu_per_node}"] if resources.gpu_per_node else []
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
@@ -122,17 +157,13 @@ class SGEDialect(CommandDialect):
 
     def submit_line(self, request: SubmitRequest, place: Place) -> str:
         """What is left of the attempt before (a job in error) is deleted first."""
-        return f"{leftovers(request)}dsp_within 90 qsub -terse -N {request.name} {request.script}"
-
-    def refusal(self, code: str, said: str) -> Answer | None:
-        """Not now, never, or nobody knows; see `answers`."""
-        return answers.refusal(code, said)
+        return f"{leftovers(request)}{QSUB} -N {request.name} {request.script}"
 
     # -- looking ------------------------------------------------------------------------------------------------
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
-        """One question for all jobs of this user."""
-        return f'{_USER}dsp_within 60 qstat -u "$dsp_user" -xml'
+        """One question for all jobs of this user, in whatever state: ~/.sge_qstat may ask for others by default."""
+        return f'{USER}dsp_within 60 qstat -s a -u "$dsp_user" -xml'
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
         """What qstat lists; see `answers`."""
@@ -145,33 +176,26 @@ class SGEDialect(CommandDialect):
     # -- ending -------------------------------------------------------------------------------------------------
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
-        """One qdel, by the names that begin with our nonces."""
-        return f"dsp_within 100 qdel {' '.join(quoted(f'{query.nonce}*') for query in queries)}"
+        """qdel by the names that begin with our nonces."""
+        names = "\n".join(f"{query.nonce}*" for query in queries)
+        return f"cat << '@@' |\n{names}\n@@\n{framing.told('dsp_within 100 qdel $dsp_words')}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
+    def account_lines(self, queries: Sequence[Query]) -> str:
         """Why they are in error, and what the accounting file has under our names; read once for all."""
-        names = f" {' '.join(query.nonce for query in queries)} "
-        lines = _ACCOUNT.format(names=names, ids=",".join(query.id for query in queries if query.id))
-        mark = f"@@{queries[0].nonce}"
-        return ShellText(
-            f"{PREAMBLE.format(control=quoted(place.control))}dsp_account() {{\n{_USER}{lines}}}\n"
-            f"{framed_call('account', mark)}echo {mark} done\n",
-            timeout=240,
-        )
+        names = "\n".join(f"@ {query.nonce}" for query in queries)
+        ids = framing.portions([query.id for query in queries if query.id], between=",")
+        return f"{USER}{_ACCOUNT.format(names=names, ids=ids)}"
 
-    def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
+    def records(self, heard: Heard, queries: Sequence[Query]) -> Observations:
         """Only what was deleted before it ran, or while its node was dead, has no record."""
-        said = framed(reply.out, f"@@{queries[0].nonce}")
-        if "done" not in said:
-            raise Unreachable(f"qacct: the answer is not whole (exit {reply.code}): {reply.err.strip()[-300:]}")
-        lines = said.get("account", [])
+        lines = heard.text.split("\n")
         known = answers.from_accounting(lines)
-        code = int((said.get("account-code") or ["255"])[0])
+        trouble = f"qacct: {heard.why('qacct') if heard.path else lines[-1] or f'exit code {heard.code}'}"
         return Observations(
             {query.nonce: known[query.nonce] for query in queries if query.nonce in known},
-            "" if code == 0 else f"qacct: {(lines or [f'exit code {code}'])[-1]}",
+            trouble if heard.code else "",
         )
 
 
@@ -191,12 +215,3 @@ def _slots(resources: ResourcesSpec) -> list[str]:
 def _memory(resources: ResourcesSpec) -> list[str]:
     memory = limits.megabytes(resources)
     return [f"-l h_vmem={-(-memory // max(resources.cpu_per_node, 1))}M"] if memory else []
-
-
-def _gpus(resources: ResourcesSpec) -> list[str]:
-    """custom_gpu_line instead of ours, and none at all when it is empty."""
-    custom = resources.kwargs.get("custom_gpu_line")
-    if custom is not None:
-        return [str(custom)] if custom else []
-    kind = resources.kwargs.get("gpu_name") or "gpu"
-    return [f"#$ -l {kind}={resources.gpu_per_node}"] if resources.gpu_per_node else []

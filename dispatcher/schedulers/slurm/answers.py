@@ -2,6 +2,8 @@
 
     squeue   4211|R|c1|None|dq3v81kx0mza-relax                     id, state, nodes, reason, job name (it comes last:
              4212_[3-5,7%3]|PD||Resources|da9w…                    a separator in a name is not escaped)
+    CLUSTER: cm4                                                   of which cluster the following lines are: its jobs
+                                                                   are 4211@cm4 (sbatch --parsable says 4211;cm4)
     sacct    4211|OUT_OF_MEMORY|0:125|0:0|61||c1|dq3v81kx0mza-relax
              4211.batch|OUT_OF_MEMORY|0:125||61|2048000K|c1|batch  steps know MaxRSS
 
@@ -13,14 +15,14 @@ somebody else who got the id of one that a controller forgot.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause, CauseKind, worst_of
-from ...core.ports import Answer, Deferral, Native, Observation, Query, Rejection
-from ..command_line import QueueRow
+from ...core.ports import Native, Observation, Query
+from ..command_line import QueueRow, nonce_of
 
 #: squeue -o; the name is last.
 QUEUE_FORMAT = "%i|%t|%N|%r|%j"
@@ -48,7 +50,7 @@ _WORDS: tuple[tuple[str, str, Native, CauseKind | None], ...] = (
     ("RH", "REQUEUE_HOLD", Native.waiting, None),
     ("RQ", "REQUEUED", Native.waiting, None),
     ("RS", "RESIZING", Native.running, None),
-    ("RV", "REVOKED", Native.ended, CauseKind.node),
+    ("RV", "REVOKED", Native.unknown, None),  # another cluster of the federation has it
     ("S", "SUSPENDED", Native.waiting, None),
     ("SE", "SPECIAL_EXIT", Native.waiting, None),
     ("SI", "SIGNALING", Native.running, None),
@@ -67,6 +69,7 @@ _BY_REASON = {"OutOfMemory": "OUT_OF_MEMORY", "TimeLimit": "TIMEOUT", "NodeDown"
 #: Of several elements of an array, or parts of a job, the first of these says how the whole is.
 _PRECEDENCE = (Native.running, Native.waiting, Native.completing, Native.unknown, Native.ended)
 
+_CLUSTER = re.compile(r"CLUSTER: *([\w.-]+)\s*")
 _QUEUE_LINE = re.compile(r"(\d{1,18})([^|]*)\|(\w+)\|([^|]*)\|([^|]*)\|(.*)")
 _COMPLAINT = re.compile(r"^(?:squeue|slurm_\w+|sacct):? (?:error|fatal)|^Slurm accounting storage is disabled", re.M)
 # Reasons for which a waiting job is not started until somebody does something.
@@ -75,39 +78,6 @@ _STUCK = re.compile(
     r"|JobHeld\w+|.*requeued (?:held|in held state)|(?:QOS|Assoc)(?:Max|Min)\w+PerJob\w*"
 )
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-# What a failed sbatch said. First the limit it names: only the number of submitted jobs changes by itself.
-_LIMIT = re.compile(r"error: (?:QOS|Assoc|Part)(\w+)$", re.M)
-# Then the reason. Here the controller may have taken the job all the same:
-_UNCERTAIN = re.compile(
-    r"timed out|Unable to contact|Zero Bytes|[Cc]onnection |[Cc]ommunication|Broken pipe|[Mm]essage |endpoint"
-    r"|[Uu]nexpected"
-)
-# and here it has not, but may do so later.
-_DEFERRED = re.compile(
-    r"violates accounting/QOS policy|temporarily un|standby mode|authentication error|presently disabled|are busy"
-    r"|not available (?:now|\()|submission .*disabled|configuration source|cannot stat file|for SlurmUser"
-)
-_REJECTED = re.compile(r"^sbatch: (?:error|fatal|unrecognized|invalid|option)|submission failed|failed to run", re.M)
-
-
-def refusal(code: str, said: str) -> Answer | None:
-    """What a failed sbatch means; None when the job may be in the queue all the same."""
-    limit = _LIMIT.search(said)
-    if limit:
-        return Deferral(said) if "Submit" in limit[1] else Rejection(said)
-    why = said.rpartition("submission failed: ")[2]
-    if _UNCERTAIN.search(why):
-        return None
-    if _DEFERRED.search(why):
-        return Deferral(said)
-    return Rejection(said) if code == "127" or _REJECTED.search(said) else None
-
-
-def nonce_of(name: str) -> str:
-    """The nonce at the head of a job name of ours."""
-    return name.partition("-")[0]
 
 
 def complaint(text: str, code: int) -> str:
@@ -125,15 +95,33 @@ def rows(text: str, code: int) -> list[QueueRow]:
     trouble = complaint(text, code)
     if trouble:
         raise Unreachable(f"squeue: {trouble}")
-    found = filter(None, map(_QUEUE_LINE.fullmatch, text.split("\n")))
-    return [QueueRow(line[1], nonce_of(line[6]), line[3], line[4], line[5]) for line in found]
+    return [
+        QueueRow(f"{found[1]}{cluster}", nonce_of(found[6]), found[3], found[4], found[5])
+        for cluster, line in by_cluster(text)
+        if (found := _QUEUE_LINE.fullmatch(line))
+    ]
+
+
+def by_cluster(text: str) -> Iterator[tuple[str, str]]:
+    """Each line, with what is behind the ids of its cluster: "@cm4" below "CLUSTER: cm4"."""
+    cluster = ""
+    for line in text.split("\n"):
+        if head := _CLUSTER.fullmatch(line):
+            cluster = f"@{head[1]}"
+        else:
+            yield cluster, line
+
+
+def number(id: str) -> int:
+    """The number of a job, whatever its cluster."""
+    return int(id.partition("@")[0])
 
 
 def observation_of(listed: Sequence[QueueRow], join: bool) -> Observation:
     """All rows of one job (elements, parts, several copies) as one. `join`: its id is all of their ids."""
     row = min(listed, key=lambda row: _PRECEDENCE.index(STATES.get(row.code, Native.unknown)))
     native = STATES.get(row.code, Native.unknown)
-    ids = sorted({each.id for each in listed}, key=int)
+    ids = sorted({each.id for each in listed}, key=number)
     reason = "" if row.reason in ("", "None") else f" {row.reason}"
     ended = [cause_of(_LONG.get(each.code, each.code), each.reason, each.node) for each in listed]
     return Observation(
@@ -172,12 +160,13 @@ class AccountedRun(msgspec.Struct):
     derived: str
     elapsed: str
     node: str
+    cluster: str = ""
     maxrss: int | None = None
 
     @property
     def base(self) -> str:
-        """The job's id without element or part."""
-        return re.split(r"[_+.]", self.id, maxsplit=1)[0]
+        """The job's id without element or part, with its cluster."""
+        return re.split(r"[_+.]", self.id, maxsplit=1)[0] + self.cluster
 
     @property
     def word(self) -> str:
@@ -192,17 +181,36 @@ class AccountedRun(msgspec.Struct):
 
 def accounted_runs(text: str) -> list[AccountedRun]:
     """The last life of every job and element that sacct lists, with the largest MaxRSS of its steps."""
-    found: dict[str, AccountedRun] = {}
-    for line in text.split("\n"):
+    found: dict[tuple[str, str], AccountedRun] = {}
+    for cluster, line in by_cluster(text):
         fields = line.split("|", 7)
-        if len(fields) != 8 or not fields[0][:1].isdigit():
+        if len(fields) != 8 or not re.match("[0-9]", fields[0]):
             continue
         job, dot, _ = fields[0].partition(".")
         if not dot:
-            found[job] = AccountedRun(job, fields[7], fields[1], fields[2], fields[3], fields[4], fields[6])
-        elif job in found and fields[5]:
-            found[job].maxrss = max(found[job].maxrss or 0, _bytes(fields[5]))
+            found[job, cluster] = AccountedRun(
+                job, fields[7], fields[1], fields[2], fields[3], fields[4], fields[6], cluster
+            )
+        elif (job, cluster) in found and fields[5]:
+            run = found[job, cluster]
+            run.maxrss = max(run.maxrss or 0, _bytes(fields[5]))
     return list(found.values())
+
+
+def all_from_accounting(text: str, queries: Sequence[Query]) -> dict[str, Observation]:
+    """What sacct tells of each of these jobs, by nonce; a job it knows nothing of (yet) has no entry."""
+    by_id: dict[str, list[AccountedRun]] = {}
+    by_nonce: dict[str, list[AccountedRun]] = {}
+    for run in accounted_runs(text):
+        by_id.setdefault(run.base, []).append(run)
+        by_nonce.setdefault(nonce_of(run.name), []).append(run)
+    found = {}
+    for query in queries:
+        known = (
+            [run for id in query.id.split(",") for run in by_id.get(id, ())] if query.id else by_nonce.get(query.nonce)
+        )
+        found[query.nonce] = from_accounting(query, known or ())
+    return {nonce: observation for nonce, observation in found.items() if observation is not None}
 
 
 def _bytes(text: str) -> int:
@@ -211,16 +219,14 @@ def _bytes(text: str) -> int:
 
 
 def from_accounting(query: Query, known: Sequence[AccountedRun]) -> Observation | None:
-    """What the accounting tells of one job; None when it has no record of it (yet)."""
-    ids = query.id.split(",") if query.id else []
-    same = [run for run in known if run.base in ids]
-    mine = [run for run in (same if ids else known) if nonce_of(run.name) == query.nonce]
+    """What the accounting tells of one job by what it has under its ids; None when it has no record of it (yet)."""
+    mine = [run for run in known if nonce_of(run.name) == query.nonce]
     if not mine:
         # For some seconds a job that is known by id may be called `allocation`.
-        early = any(run.name == "allocation" for run in same)
+        early = bool(query.id) and any(run.name == "allocation" for run in known)
         return Observation(Native.completing, "allocation") if early else None
     first = min(mine, key=lambda run: _PRECEDENCE.index(run.native))
-    found = ",".join(sorted({run.base for run in mine}, key=int))
+    found = ",".join(sorted({run.base for run in mine}, key=number))
     if first.native is not Native.ended:
         return Observation(first.native, first.state, found, "accounting")
     worst = worst_of(map(accounted_cause, mine))

@@ -15,8 +15,8 @@ import msgspec
 
 from ...core.errors import Unreachable
 from ...core.events import Cause, CauseKind
-from ...core.ports import Answer, Deferral, Native, Observation, Rejection
-from ..command_line import QueueRow
+from ...core.ports import Answer, Deferral, Native, Observation, Rejection, Unclear
+from ..command_line import QueueRow, nonce_of
 
 STATES = {
     "NEW": Native.waiting,
@@ -59,7 +59,7 @@ def refusal(said: str) -> Answer | None:
         return None
     if REJECTED.search(said):
         return Rejection(_reason(said))
-    return Deferral(_reason(said)) if DEFERRED.search(said) else None
+    return Deferral(_reason(said)) if DEFERRED.search(said) else Unclear(_reason(said) if said else "without a word")
 
 
 def _reason(said: str) -> str:
@@ -82,23 +82,24 @@ def rows(text: str, code: int) -> list[QueueRow]:
         return [_of(app) for app in ((reported["apps"] or {}).get("app") or [])]
     if code == 0 and "Total number of applications" in text:
         found = map(_LINE.match, text.split("\n"))
-        return [App(line[1], _nonce(line[2]), line[3], final=line[4]) for line in found if line]
+        return [App(line[1], nonce_of(line[2]), line[3], final=line[4]) for line in found if line]
     raise Unreachable(f"YARN: {short(text.splitlines())} (exit {code})")
 
 
 def _of(app: dict[str, Any]) -> App:
     node = str(app.get("amHostHttpAddress") or "").partition(":")[0]
     return App(
-        str(app["id"]), _nonce(str(app["name"])), str(app["state"]), node, _said(app), str(app.get("finalStatus") or "")
+        str(app["id"]),
+        nonce_of(str(app["name"])),
+        str(app["state"]),
+        node,
+        _said(app),
+        str(app.get("finalStatus") or ""),
     )
 
 
 def _said(app: dict[str, Any]) -> str:
     return " ".join(str(app.get("diagnostics") or "").split())[:500]
-
-
-def _nonce(name: str) -> str:
-    return name.strip().partition("-")[0]
 
 
 def short(lines: Sequence[str]) -> str:

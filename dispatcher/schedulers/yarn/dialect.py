@@ -37,13 +37,16 @@ from ...core.ports import (
     Observations,
     Place,
     Query,
+    Rejection,
     Reply,
     ShellText,
     SubmitRequest,
 )
 from ...scripts.render import quoted
-from ..command_line import PREAMBLE, CommandDialect, QueueRow, framed, framed_call, heredoc, read_claim
-from ..limits import JOB_NAME
+from .. import framing
+from ..claims import read_claim
+from ..command_line import CommandDialect, QueueRow
+from ..limits import JOB_NAME, PROLOGUE
 from . import answers, container
 
 #: How many clients (each a Java machine) start at the same time.
@@ -145,6 +148,12 @@ fi
 """
 
 
+#: Applications that have not ended, by the nonce at the head of their names.
+_NAMED = """\
+  { gsub(/ /, "", $1); sub(/^ */, "", $2); split($2, name, "-") }
+  name[1] in known { print $1 }"""
+
+
 class DistributedShellDialect(CommandDialect):
     """An application of YARN for each job; its files are on HDFS."""
 
@@ -160,9 +169,12 @@ class DistributedShellDialect(CommandDialect):
         optional("hadoop_home", str, "Directory of Hadoop in the container; empty: by its environment and PATH.", ""),
         optional("master_memory", int, "Memory of the application master in MB.", 512, rule=at_least(64)),
         JOB_NAME,
+        PROLOGUE,
     )
-    DEFERRED = answers.DEFERRED
-    REJECTED = answers.REJECTED
+    NATIVE = re.compile(r"application_[0-9]{1,20}_[0-9]{1,10}", re.ASCII)
+    SUBMITS = "hadoop"
+    GONE = re.compile(r"has already finished|doesn't exist in RM")
+    COMPLAINT = re.compile(r"xception|rror|has already finished|not found")
     ID = re.compile(r"^(application_\d+_\d+)$", re.MULTILINE)
     STATES: ClassVar = answers.STATES
 
@@ -198,11 +210,11 @@ class DistributedShellDialect(CommandDialect):
         mark = f"@@{requests[0].nonce}"
         path = str(requests[0].resources.kwargs.get("yarn_path") or "")
         parts = [
-            PREAMBLE.format(control=quoted(place.control)),
+            self._preamble(place),
             f"dsp_mark={mark} dsp_earlier=' ' dsp_far={quoted(container.far(place.remote_root))}\n",
             f"dsp_asks='{' '.join(request.nonce for request in requests)}'\n",
             _SUBMIT,
-            *(heredoc(name, text, mark) for request in requests for name, text in request.files.items()),
+            *(framing.heredoc(name, text, mark) for request in requests for name, text in request.files.items()),
             _JAR.replace("@DIR@", quoted(path) if path else ""),
             self._sent(requests),
             _CLIENT.replace("@CLASS@", _CLASS),
@@ -229,11 +241,13 @@ class DistributedShellDialect(CommandDialect):
         seen = f'"$dsp_far/jobs/{{{seen}}}"'
         return f"dsp_old='{names}'\n{text.replace('@SEEN@', seen)}{calls}"
 
-    def _answer(self, code: str, out: str, err: str) -> Answer | None:
+    def _answer(self, code: str, out: str, err: str, path: str = "") -> Answer | None:
         found = self.identified(out)
-        if code != "0" and not found and code == "75":
+        if code == "75" and not found:
             return Deferral(err)
-        return super()._answer("0" if found else code, out, err)
+        if code == "127" and not found:
+            return Rejection(err)  # our own words, see _JAR
+        return super()._answer("0" if found else code, out, err, path)
 
     def refusal(self, code: str, said: str) -> Answer | None:
         """What the client's complaint means; once it has begun to submit only YARN's own word settles it."""
@@ -243,21 +257,24 @@ class DistributedShellDialect(CommandDialect):
 
     def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """The applications, the receipts here and the markers on HDFS."""
-        mark = f"@@{queries[0].nonce}"
-        receipts = " ".join(f"{query.nonce}.id" for query in queries)
-        names = ",".join(["ready", *(f"{query.nonce}.[clefw]*[!_]" for query in queries)])
+        queries, mark = self._trusted(queries), f"@@{queries[0].nonce}"
+        receipts = "\n".join(f"{query.nonce}.id" for query in queries)
+        # a clearer word stands before each portion, so that a portion of which nothing is there is no error
+        files = framing.portions([f"{query.nonce}.[clefw]*[!_]" for query in queries], between=",")
         text = (
-            f"{PREAMBLE.format(control=quoted(place.control))}"
-            f"dsp_queue() {{\n{self.queue_lines(queries)}\n}}\n"
-            f"{framed_call('queue', mark)}"
-            f"LC_ALL=C grep -a -s -H '' /dev/null {receipts} | sed 's/^/{mark} file /'\n"
-            f"dsp_far={quoted(container.far(place.remote_root))}\n"
-            f'{{ dsp_within 120 hadoop fs -cat "$dsp_far/jobs/{{{names}}}" 2> hdfs.err < /dev/null\n'
-            f"printf '\\nread:%s\\n' \"$?\"; }} | sed 's/^/{mark} file /'\n"
+            f"{self._preamble(place)}"
+            f"{framing.question('queue', self.queue_lines(queries), mark)}"
+            f"LC_ALL=C xargs grep -a -s -H '' /dev/null << '@@' | sed 's/^/{mark} file /'\n{receipts}\n@@\n"
+            f"dsp_far={quoted(container.far(place.remote_root))} dsp_code=0\n"
+            "{ while read -r dsp_words; do\n"
+            '  dsp_within 120 hadoop fs -cat "$dsp_far/jobs/{ready,$dsp_words}" 2> hdfs.err < /dev/null ||\n'
+            "    { dsp_code=$?; break; }\n"
+            f"done << '@@'\n{files}\n@@\n"
+            f"printf '\nread:%s\n' \"$dsp_code\"; }} | sed 's/^/{mark} file /'\n"
             f"tail -n 5 hdfs.err | sed 's/^/{mark} hdfs /'\n"
             f"echo {mark} done\n"
         )
-        return ShellText(text, timeout=300)
+        return ShellText(text, timeout=300 + 0.2 * len(queries))
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all applications of this kind; those that began long before are left out by REST."""
@@ -275,7 +292,7 @@ class DistributedShellDialect(CommandDialect):
 
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """As all dialects; but unless HDFS gave every marker there is no answer, for one may be there unseen."""
-        said = framed(reply.out, f"@@{queries[0].nonce}")
+        said = framing.framed(reply.out, f"@@{queries[0].nonce}")
         if "done" in said and not {"ready:", "read:0"} <= set(said.get("file", [])):
             raise Unreachable(f"HDFS: {answers.short(said.get('hdfs', []))}")
         return super().observed(reply, queries)
@@ -314,16 +331,14 @@ class DistributedShellDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """By id; where none is known, by name among those that have not ended."""
-        ids = " ".join(query.id for query in queries if query.id)
-        names = "|".join(query.nonce for query in queries if not query.id)
-        find = "" if not names else (
-            f"dsp_ids=\"$dsp_ids $(yarn application -list -appTypes YARN 2> /dev/null < /dev/null |"
-            f" awk -F '\\t' '{{gsub(/ /, \"\", $1); sub(/^ */, \"\", $2)}} $2 ~ /^({names})/ {{print $1}}')\"\n"
-        )  # fmt: skip
-        return (
-            f"dsp_ids='{ids}'\n{find}"
-            '# shellcheck disable=SC2086\n[ -z "${dsp_ids# }" ] || yarn application -kill $dsp_ids < /dev/null'
-        )
+        ids = "\n".join(query.id for query in queries if query.id)
+        lost = [query for query in queries if not query.id]
+        found = ""
+        if lost:
+            listing = framing.ours("dsp_within 120 yarn application -list -appTypes YARN", lost, _NAMED, "\\t")
+            found = f"dsp_lost() {{\n{listing}\n}}\ndsp_found=$(dsp_lost) || return\n"
+        kill = framing.told("dsp_within 300 yarn application -kill $dsp_words", 100)
+        return f"dsp_found=\n{found}{{ printf '%s\\n' \"$dsp_found\"; cat << '@@'; }} | grep . |\n{ids}\n@@\n{kill}"
 
 
 def _uploaded(names: Sequence[str]) -> str:

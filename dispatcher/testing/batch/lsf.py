@@ -110,16 +110,30 @@ class LSFStandIn:
 
     def jobs(self, call: Call) -> Said:
         """Those of a user in the fields that are asked for; that there is none is an error."""
-        fields = (call.option("-o") or "jobid user stat queue from_host exec_host job_name").split()
+        if "-o" not in call.args:
+            return self._wide(call)
+        fields = (call.option("-o") or "").split()
         fields, sign = [field for field in fields if "=" not in field], "|"
-        past = "-a" in call.args and not self.queue.wrong("history_off")
-        user = call.option("-u")
-        listed = [job for job in self.queue.jobs() if user in (None, "all", job.user) and (past or job.state != "F")]
+        listed = self._listed(call)
         if not listed:
             return Said(255, "", "No job found\n" if "-a" in call.args else "No unfinished job found\n")
         head = [] if "-noheader" in call.args and not self.HEADER else [sign.join(field.upper() for field in fields)]
         rows = [sign.join(self._field(job, field) for field in fields) for job in listed]
         return Said(0, "".join(f"{line}\n" for line in [*head, *rows]))
+
+    def _listed(self, call: Call) -> list[StandInJob]:
+        past = "-a" in call.args and not self.queue.wrong("history_off")
+        user = call.option("-u")
+        return [job for job in self.queue.jobs() if user in (None, "all", job.user) and (past or job.state != "F")]
+
+    def _wide(self, call: Call) -> Said:
+        """The list as it was before fields could be chosen (`-w`: names are whole)."""
+        lines = ["JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"]
+        for job in self._listed(call):
+            host = f"4*{self.queue.host}" if job.started else "-"
+            words = (job.number, job.user, self._stat(job), job.queue, self.queue.host, host, job.name, "Nov 22 10:00")
+            lines.append("   ".join(map(str, words)))
+        return Said(0, "".join(f"{line}\n" for line in lines)) if lines[1:] else Said(255, "", "No job found\n")
 
     def _stat(self, job: StandInJob) -> str:
         if job.state != "F":

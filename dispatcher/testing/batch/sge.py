@@ -14,8 +14,8 @@ from xml.sax.saxutils import escape
 from .queue import Call, JobOrder, Queue, Said, StandInJob, directives, seconds
 
 _VALUES = frozenset(
-    ["-N", "-S", "-pe", "-l", "-q", "-A", "-j", "-o", "-e", "-P", "-p", "-m", "-M", "-hold_jid", "-v", "-wd", "-r"]
-)
+    ("-N", "-S", "-pe", "-l", "-q", "-A", "-j", "-o", "-e", "-P", "-p", "-m", "-M", "-hold_jid", "-v", "-wd", "-r")
+) | {"-b", "-sync", "-now"}
 _FLAGS = {"-terse", "-cwd", "-V", "-h", "-R"}
 _REJECTED = "Unable to run job: {why}.\nExiting.\n"
 _LOST = "failed receiving gdi request response for mid=1 (got syncron message receive timeout error)"
