@@ -32,7 +32,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)(?:i?B)?", re.IGNORECASE |
 _UNIT = re.compile(r"(\d+(?:\.\d+)?)([dhms])", re.IGNORECASE | re.ASCII)
 _UNITS = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?[dhms])+", re.IGNORECASE | re.ASCII)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_WALLTIME = "must be minutes, minutes:seconds, [days-]hours:minutes:seconds, or have units like 2h or 1d12h"
+_WALLTIME = "must be minutes, [days-]hours:minutes:seconds, minutes:seconds, or have units like 2h or 1d12h"
 _MEMORY = "must be a size like 16G or 16000 (MB)"
 _MB: dict[str, Fraction | int] = {"K": Fraction(1, 1024), "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}
 
