@@ -46,6 +46,9 @@ def arguments(parser: ArgumentParser) -> None:
         "--retry-unrunnable", action="store_true", help="try again, too, what ends with exit code 126 or 127"
     )
     parser.add_argument(
+        "--host-gone", action="append", default=[], metavar="HOST", help="what runs on this host is lost (Shell)"
+    )
+    parser.add_argument(
         "--check-interval", type=seconds, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
     )
     parser.add_argument("--json", action="store_true", help="print lines of JSON, for programs")
@@ -114,6 +117,8 @@ def carry_out(
             if args.retry_unrunnable:
                 engine = session.connect()
                 engine.retrying = msgspec.structs.replace(engine.retrying, hopeless=frozenset())
+            if args.host_gone:
+                session.connect().observer.gone_hosts.update(args.host_gone)
             if args.rerun or args.rerun_missing:
                 session.rerun(everything=args.rerun)
             session.run(

@@ -68,6 +68,8 @@ class Observer:
         self.trouble = ""
         #: Since when (by `elapsed`) the control directory is not there; None when it is.
         self.purged: float | None = None
+        #: Hosts that a person has declared gone for good.
+        self.gone_hosts: set[str] = set()
         self.partial: dict[str, int] = {}
         self._unaccounted = self._unkilled = ""
         self._listed: set[str] = set()
@@ -85,7 +87,7 @@ class Observer:
             return
         self.purged = None
         self.troubled(seen.trouble)
-        observations = {job.job: seen.jobs[job.nonce] for job in jobs}
+        observations = {job.job: self._declared(seen.jobs[job.nonce]) for job in jobs}
         self._listed.update(job.nonce for job in jobs if observations[job.job].native in _IN_QUEUE)
         gone = {job.job for job in jobs if self._gone(job, observations[job.job])}
         self._explain(jobs, observations, gone)
@@ -99,6 +101,13 @@ class Observer:
     def query(self, job: Progress) -> Query:
         """How to find a job; accounting is searched from when the submission was begun."""
         return Query(job.nonce, job.id, self.recorder.history.began)
+
+    def _declared(self, seen: Observation) -> Observation:
+        """What was on a host that a person has declared gone is over: nobody will ever see it again."""
+        if seen.native is not Native.unknown or seen.node not in self.gone_hosts:
+            return seen
+        cause = ev.Cause(ev.CauseKind.node, f"{seen.node} was declared gone", node=seen.node, source="queue")
+        return msgspec.structs.replace(seen, native=Native.ended, cause=cause, hint="")
 
     def unanswered(self, error: Unreachable) -> None:
         """Record why there was no answer; what is only out of sight for a moment is not taken for removed."""

@@ -144,7 +144,7 @@ class ShellDialect(CommandDialect):
         observation, (host, number, *_) = super().observation_of(rows), rows[0].id.split(":")
         if rows[0].code != "H":
             return observation
-        hint = f"process {number} was started on {host}: only there it can be seen and ended; run this command there"
+        hint = f"process {number} was started on {host}: it can be seen only there; if that is gone: --host-gone {host}"
         return msgspec.structs.replace(observation, node=host, hint=hint)
 
     def kill_lines(self, queries: Sequence[Query]) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+import pytest
+
 from dispatcher.core.lifecycle import State
+from dispatcher.core.ports import Native, Observation
+from dispatcher.run.observer import Observer
+from tests.simulation import ports
 from tests.simulation.conditions import Conditions
 
 
@@ -32,3 +38,39 @@ def test_an_attempt_that_is_given_up_is_ended_before_the_next(
     calls = simulated.cluster.calls
     assert calls.count("kill") == 1
     assert calls.index("kill") < [nth for nth, call in enumerate(calls) if call == "submit"][1]
+
+
+def test_what_runs_on_a_host_that_a_person_declares_gone_is_over_and_tried_again(
+    simulate: Callable[..., Any], make_submission: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it is no news: it may run there, where nobody can look."""
+
+    class NeverStarts(Conditions):
+        jobs = 0
+
+        def starts_after(self) -> float:
+            self.jobs += 1
+            return 1e9 if self.jobs == 1 else 1.0
+
+    one = ports.SimulatedPlace._one
+
+    def elsewhere(self: Any, nonce: str) -> Observation:
+        seen = one(self, nonce)
+        first = seen.id == "4001"
+        return msgspec.structs.replace(seen, native=Native.unknown, node="node7", claim=None) if first else seen
+
+    monkeypatch.setattr(ports.SimulatedPlace, "_one", elsewhere)
+    simulated = simulate(NeverStarts(), make_submission(tasks=1))
+    began = simulated.cluster.now
+
+    observe = Observer.observe
+
+    def declared(self: Any, jobs: Any) -> None:
+        self.gone_hosts = {"node7"} if simulated.cluster.now > began + 600 else set()
+        observe(self, jobs)
+
+    monkeypatch.setattr(Observer, "observe", declared)
+    history = simulated.run()
+    (job,) = history.jobs.values()
+    assert (job.state, job.attempt, job.site) == (State.finished, 2, 1)
+    assert simulated.cluster.now > began + 600, "it was waited for"
