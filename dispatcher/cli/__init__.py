@@ -47,6 +47,8 @@ VERBS = {
     "diff": "where two submissions differ, or a journal and the batch system",
     "replay": "tell everything that happened, from the journal",
     "verify": "check that a journal is whole and legal",
+    "report": "a run as one page for the browser (extra dispatcher-hpc[report])",
+    "metrics": "submissions as OpenMetrics text, for a collector",
     "submission": "fetch logs and results, clean, or reset, after a run",
     "schedulers": "the batch systems, and how their states are read",
     "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",
