@@ -286,9 +286,21 @@ class Engine:
 
     def _retry(self, due: Sequence[Progress]) -> None:
         """Another attempt. What was given up unseen is ended first: a copy of it may live on and be listed again."""
+        if not due or not self._in_place():
+            return
         unseen = [job for job in due if job.id and job.cause and job.cause.kind in _UNSEEN]
         ready = due if self._end(unseen) else [job for job in due if job not in unseen]
         self.recorder.record(*(ev.Retried(job.job) for job in ready))
+
+    def _in_place(self) -> bool:
+        """The place carries its owner's record; jobs that end after a purge make our directory again, without it."""
+        try:
+            if not self.scheduler.context and not self.context.own("").record:
+                self.restore(self)
+        except Unreachable as error:
+            self.observer.unanswered(error)
+            return False
+        return True
 
     def _drop(self, due: Sequence[Progress]) -> None:
         """End jobs that were not accepted; of those that were requested a part may be in the queue all the same."""

@@ -304,7 +304,10 @@ class Session:
 
     def download(self) -> None:
         """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
-        news, reported = results.fetch(self.spec, self.planned, self.history, self.connect().context, self.local)
+        engine = self.connect()
+        if not self.scheduler.context and not engine.context.own("").record:
+            self._restore(engine)
+        news, reported = results.fetch(self.spec, self.planned, self.history, engine.context, self.local)
         self.record(*news, reported)
         if reported.missing:
             raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))

@@ -38,6 +38,21 @@ def test_while_the_dispatcher_lives(work: Any) -> None:
     assert all((work.local / f"t{n}/out").read_text() == "done\n" for n in range(2))
 
 
+def test_jobs_that_end_before_anybody_looked(work: Any) -> None:
+    """Jobs make our directory again to say how they ended: what was in it, and who owned it, is gone all the same."""
+    _prepare(work, WAITS, WAITS)
+    process = work.start("submit", "submission.json", "--check-interval", "0.5")
+    work.await_records("running", 2)
+    process.send_signal(signal.SIGSTOP)
+    _purge(work)
+    (work.path / "go").touch()
+    work.await_that(lambda: len(list(work.path.glob("remote/*/.dispatcher/*/jobs/*.claim"))) == 2, "both ends")
+    process.send_signal(signal.SIGCONT)
+    done = work.ended(process)
+    assert done.code == 0, done
+    assert all((work.local / f"t{n}/out").read_text() == "done\n" for n in range(2))
+
+
 def test_before_the_download(work: Any) -> None:
     """What had finished runs again, for its results are nowhere; it is said why."""
     _prepare(work, "echo done > out", WAITS)
