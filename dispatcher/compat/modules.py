@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import __version__
+from ..contexts.ssh.config import Defaults
 from .names import ABSENT, API_VERSION, MODULES
 
 ROOT = "dpdispatcher"
@@ -62,6 +63,7 @@ def become(name: str) -> None:
     if not any(isinstance(finder, CompatFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, CompatFinder())
     fill(sys.modules[name])
+    Defaults.unknown_hosts = "accept-new"  # as programs expect; a key that has changed is refused all the same
     import_module(f"{name}.dlog")  # as there: its handlers are on from the first import
 
 

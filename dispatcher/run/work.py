@@ -341,9 +341,11 @@ class Session:
         return bool(again)
 
     def _lacks(self, position: int) -> bool:
+        """Not there, and never brought home: what was here once is run again only when it is asked for."""
         wanted = patterns.wanted(self.spec, [position])
         _, absent = patterns.downloads(wanted, self.context.tree(patterns.roots(wanted)))
-        return bool(absent)
+        _, never_here = patterns.downloads(wanted, [FileEntry(path, 0) for path in self.history.results])
+        return bool(absent and never_here)
 
     def _bring_home(self) -> bool:
         """Download and conclude; false when tasks have to run again first, because their results were removed there.
@@ -376,9 +378,8 @@ class Session:
 
     def _failure(self, resume: str) -> JobsFailed:
         jobs = [self._failed_job(job) for job in self.engine.failed()]
-        return JobsFailed(
-            jobs, len(self.planned), self.submission, f"{resume} (history: dispatcher replay {self.local})"
-        )
+        next_step = f"{resume} (history: dispatcher replay {self.local})"
+        return JobsFailed(jobs, len(self.planned), self.submission, next_step)
 
     def _failed_job(self, job: Progress) -> FailedJob:
         place, template = self.context.place, self.spec.resources.strategy.customized_script_header_template_file
