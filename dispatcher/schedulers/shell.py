@@ -141,9 +141,10 @@ class ShellDialect(CommandDialect):
 
     def observation_of(self, rows: Sequence[QueueRow]) -> Observation:
         """A process of another host cannot be seen or ended from here: its host is named."""
-        observation, (host, number, *_) = super().observation_of(rows), rows[0].id.split(":")
+        observation = super().observation_of(rows)
         if rows[0].code != "H":
             return observation
+        host, number, *_ = rows[0].id.split(":")
         hint = f"process {number} was started on {host}: it can be seen only there; if that is gone: --host-gone {host}"
         return msgspec.structs.replace(observation, node=host, hint=hint)
 

@@ -66,7 +66,7 @@ def test_fault(
     if (kind == "Bohrium" and "create" in path) or (kind == "OpenAPI" and fault == "double-job"):
         path = "list"  # a step, or a fault, that the other API alone has
     monkeypatch.setattr(cloud_http, "READ", 1.0)
-    monkeypatch.setattr(cloud_http.Http.__init__, "__defaults__", (1.0, lambda seconds: None))
+    monkeypatch.setattr(cloud_http.Http.__init__, "__defaults__", (1.0, lambda seconds: None, False))
     cloud.fault(fault, path, times, **more)
     witness = tmp_path / "witness"
     last = "sleep 0.5"
