@@ -82,7 +82,7 @@ _ADVICE = (
         r"command not found|failed to run command|No such file or directory.*\b(sbatch|squeue|q(sub|stat)|bjobs)",
         _ON_PATH,
     ),
-    (r"QOSMax|AssocMax|\blimit|quota|too many", "machine/max_running keeps fewer jobs in the queue"),
+    (r"QOSMax|AssocMax|\blimit|quota|too many jobs", "machine/max_running keeps fewer jobs in the queue"),
     (r"as it is, it will not start", "`dispatcher cancel` ends it; then correct resources, or ask the site"),
 )
 

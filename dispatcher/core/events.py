@@ -241,10 +241,15 @@ class Finished(_Event, frozen=True, gc=False):
 
 
 class Stopping(_Event, frozen=True, gc=False):
-    """About to kill it; durable before the command leaves. `why`: cancelled or abandoned."""
+    """About to kill it; durable before the command leaves. `why`: cancelled or abandoned.
+
+    `tasks` are positions of tasks that were seen to have ended well before that: what is found after the kill may have
+    been cut short by it, and does not count.
+    """
 
     job: str
     why: CauseKind
+    tasks: tuple[int, ...] = ()
 
 
 class Terminated(_Event, frozen=True, gc=False):

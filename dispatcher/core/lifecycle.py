@@ -167,7 +167,8 @@ def _owner_changed(progress: Progress, event: ev.OwnerChanged, after: State) -> 
 
 
 def _stopping(progress: Progress, event: ev.Stopping, after: State) -> Progress:
-    return msgspec.structs.replace(progress, stopping=event.why)
+    done = sum(1 << index for index in set(event.tasks) if index < progress.size)
+    return msgspec.structs.replace(progress, stopping=event.why, done=progress.done | done)
 
 
 def _finished(progress: Progress, event: ev.Finished, after: State) -> Progress:

@@ -281,8 +281,12 @@ class Engine:
         """Write down that these jobs are to be killed; the rounds that follow do it until they are gone."""
         live = [job for job in jobs if not job.stopping and job.state not in (State.finished, State.terminated)]
         if live:
-            self.recorder.record(*(ev.Stopping(job.job, why) for job in live))
+            self.recorder.record(*(ev.Stopping(job.job, why, self._seen_done(job)) for job in live))
             self.recorder.commit()
+
+    def _seen_done(self, job: Progress) -> tuple[int, ...]:
+        seen = self.observer.partial.get(job.job, 0)
+        return tuple(index for index in range(job.size) if seen >> index & 1)
 
     def _retry(self, due: Sequence[Progress]) -> None:
         """Another attempt. What was given up unseen is ended first: a copy of it may live on and be listed again."""
