@@ -24,7 +24,7 @@ from .say import warn
 
 #: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
 DEPTH, HUGE = 4, 10_000
-_HASH = re.compile(r"[0-9a-f]{4,40}")
+HASH = re.compile(r"[0-9a-f]{4,40}")
 _FIRST = "00000001.jsonl"
 
 
@@ -80,7 +80,7 @@ def journals_of(name: str) -> list[Path]:
             f"{name} is a file; name the work directory, the directory of the journal, or a hash "
             "(dispatcher replay takes a copied journal file, too)"
         )
-    elif _HASH.fullmatch(name):
+    elif HASH.fullmatch(name):
         found = sorted(_below(Path(), f"{name}*"), key=_age)
     else:
         raise ConfigError(f"{name}: there is no such directory, and it is not the start of a submission's hash")

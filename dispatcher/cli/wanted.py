@@ -2,6 +2,7 @@
 
 c13             the directory of a task, or its name; a pattern ("c*") means all that match
 runs/c13        the same, as a path from here: the submission is found above it
+runs c13        the same: what a submission can be called by may stand first
 5f1c            the start of a job's hash
 4211            a native id
 #7              the eighth task of the submission
@@ -13,6 +14,7 @@ import fnmatch
 import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ from ..core.events import Event
 from ..core.names import CONTROL
 from ..core.records import TaskRecord
 from ..schema.rules import nearest
-from .find import journals_of
+from .find import HASH, journals_of
 from .say import warn
 from .telling import Replay
 
@@ -50,7 +52,10 @@ class Chosen(NamedTuple):
 
 def arguments(parser: ArgumentParser, many: str = "*") -> None:
     """The arguments of every verb that is about tasks or jobs."""
-    about = "directory or name of a task (a pattern means all), #position, start of a job's hash, or native id"
+    about = (
+        "directory or name of a task (a pattern means all), #position, start of a job's hash, or native id; "
+        "a work directory or a submission's hash may come first"
+    )
     parser.add_argument("names", metavar="TASK|JOB", nargs=many, help=about)
     parser.add_argument("--in", dest="where", metavar="PATH|HASH", help="which submission (default: those below here)")
 
@@ -67,7 +72,9 @@ def chosen(names: Sequence[str], where: str | None, only: bool = False) -> Chose
 
     ConfigError that says what there is when nothing fits, or that names the submissions when several do.
     """
-    if where is None and names and (above := _above(names[0])):
+    if where is None and names and _is_place(names[0]):
+        where, names = names[0], names[1:]
+    elif where is None and names and (above := _above(names[0])):
         where, names = str(above), [_below(name, above) for name in names]
     found: list[Chosen] = []
     paths = journals_of(where or ".")
@@ -87,6 +94,18 @@ def chosen(names: Sequence[str], where: str | None, only: bool = False) -> Chose
         listed = "".join(f"\n  --in {one.path.parent}" for one in found[:20])
         raise ConfigError(f"{len(found)} submissions fit; say which:{listed}")
     raise ConfigError(_nothing(names, paths))
+
+
+def _is_place(name: str) -> bool:
+    """Whether this is the work directory, the directory or the hash of submissions, and not a task or a job of one."""
+    path = Path(name)
+    if path.is_dir():
+        return (path / CONTROL).is_dir() or CONTROL in path.absolute().parts[-3:]
+    if not HASH.fullmatch(name):
+        return False
+    with suppress(ConfigError):
+        return bool(journals_of(name))
+    return False
 
 
 def _above(name: str) -> Path | None:

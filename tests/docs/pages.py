@@ -7,9 +7,9 @@
     ```
 
 One page is one reader in one new directory, from top to bottom. In what a command prints, `…` inside a line stands for
-anything on it, and a line `...` for any lines; a command with nothing below it may print what it likes. It must end
-with 0 unless `# exits with N` stands behind it. `<!-- not run: reason -->` just above a block exempts it,
-`<!-- needs: slurm -->` at the top of a page puts a stand-in of this batch system on PATH.
+anything on it, blanks for any number of blanks, and a line `...` for any lines; a command with nothing below it may
+print what it likes. It must end with 0 unless `# exits with N` stands behind it. `<!-- not run: reason -->` just above
+a block exempts it, `<!-- needs: slurm -->` at the top of a page puts a stand-in of this batch system on PATH.
 """
 
 from __future__ import annotations
@@ -102,4 +102,5 @@ def agrees(expected: tuple[str, ...], printed: str) -> bool:
 
 
 def _line(line: str) -> str:
-    return r"\S.*?".join(re.escape(part) for part in line.rstrip().split("…")) + r"[ \t]*\n"
+    parts = (re.sub(r"(?:\\ )+", " +", re.escape(part)) for part in line.rstrip().split("…"))
+    return r"\S.*?".join(parts) + r"[ \t]*\n"
