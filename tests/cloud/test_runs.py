@@ -143,7 +143,7 @@ def test_many_jobs_cost_few_requests(cloud: Cloud, kind: str, requested: Loaded,
     many = 200 if full else 100
     with open_session(requested(tmp_path / "local", kind, many), cloud.profile(kind)) as session:
         rounds = 0
-        observation = session.engine.observer.observe
+        observation = session.connect().observer.observe
 
         def counted(jobs: object) -> None:
             nonlocal rounds
@@ -216,10 +216,10 @@ def test_no_shell_in_a_cloud(cloud: Cloud, kind: str, requested: Loaded, tmp_pat
 
     with open_session(requested(tmp_path / "local", kind, 1), cloud.profile(kind)) as session:
         with pytest.raises(ConfigError, match="runs no shell commands"):
-            session.context.run(ShellText("ls"))
+            session.connect().context.run(ShellText("ls"))
     spec = requested(tmp_path / "local", "Shell", 1)
     with open_session(_at(spec, "LazyLocal"), {}) as session, pytest.raises(ConfigError, match="CloudKill"):
-        session.context.run(CloudKill((), ()))
+        session.connect().context.run(CloudKill((), ()))
     with pytest.raises(DispatcherError, match="works with"), open_session(_at(spec, kind), {}):
         pass
 

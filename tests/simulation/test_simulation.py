@@ -353,7 +353,7 @@ def half_a_download_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
         try:
             return get(self, items)
         except observer.Unreachable:
-            return list(items)
+            return [msgspec.structs.replace(item, digest="0" * 64) for item in items]  # and says that it has looked
 
     patch.setattr(ports.SimulatedPlace, "get", hasty)
 

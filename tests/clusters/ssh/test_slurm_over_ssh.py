@@ -42,7 +42,7 @@ def test_sessions_killed_in_the_middle_of(
     """Some jobs are accepted and the answer is lost; Slurm has each of them once."""
     spec = tasks.spec(8, "sleep 2", machine={"batch_type": "Slurm", "max_running": 8}, queue_name="main", wait_time=0.5)
     with open_session(spec, slurm_behind_ssh.profile) as session:
-        home = Path(session.context.place.control)
+        home = Path(session.connect().context.place.control)
         session.scheduler.absence_timeout = 10.0  # as the message time-out of this Slurm; the default is a minute
 
         def far_enough() -> bool:
