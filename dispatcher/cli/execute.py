@@ -93,10 +93,10 @@ def execute(requested: Requested, args: Namespace) -> int:
             rerun=args.rerun,
         )
 
-    return carry_out(opened, args)
+    return perform(opened, args)
 
 
-def carry_out(
+def perform(
     opened: Callable[[Environment], AbstractContextManager[Session]],
     args: Namespace,
     begin: Callable[[Session], None] = lambda session: None,

@@ -20,7 +20,7 @@ from . import wanted
 from .elsewhere import arguments as profile_arguments
 from .elsewhere import profile_of
 from .execute import arguments as run_arguments
-from .execute import carry_out
+from .execute import perform
 from .say import say
 from .telling import count
 
@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
         if not args.json:
             say(f"{count(len(jobs), 'job')} to be tried again{changed}\n")
 
-    return carry_out(lambda environment: reopened_session(found.path, profile_of(args), environment), args, begin)
+    return perform(lambda environment: reopened_session(found.path, profile_of(args), environment), args, begin)
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:

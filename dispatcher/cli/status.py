@@ -105,7 +105,7 @@ def facts(path: Path, replay: telling.Replay, problem: str) -> dict[str, Any]:
     """A submission for programs; see answers.SubmissionAnswer."""
     seen, history = telling.tally(replay.history.jobs.values()), replay.history
     attempt, attempts = _attempts(replay)
-    pace = replay.chronicle.pace()
+    throughput = replay.chronicle.throughput()
     return {
         "submission": path.parent.name,
         "state": state_of(path, replay, problem),
@@ -117,9 +117,9 @@ def facts(path: Path, replay: telling.Replay, problem: str) -> dict[str, Any]:
         "retries": seen.retries,
         "attempt": attempt,
         "attempts": attempts,
-        "rate": pace.rate,
-        "left": pace.left,
-        "queued": pace.queued,
+        "rate": throughput.rate,
+        "left": throughput.left,
+        "queued": throughput.queued,
         "outcome": history.concluded.outcome if history.concluded else None,
         "began": history.began,
         "ended": replay.ended,
@@ -166,12 +166,12 @@ def _attempts(replay: telling.Replay) -> tuple[int, int]:
 
 def _pace(replay: telling.Replay) -> list[tuple[str, str]]:
     """Rate, time left and time in the queue, while there is something left."""
-    pace, (attempt, attempts) = replay.chronicle.pace(), _attempts(replay)
+    throughput, (attempt, attempts) = replay.chronicle.throughput(), _attempts(replay)
     parts = [f"attempt {attempt} of {attempts}"] if attempt > 1 else []
-    parts += [f"{pace.rate:.3g} tasks an hour"] if pace.rate and pace.left else []
-    parts += [f"about {telling.duration(pace.left)} left"] if pace.left else []
-    parts += [f"{telling.duration(pace.queued)} in the queue"] if pace.queued is not None else []
-    return [("pace", ", ".join(parts))] if parts and replay.history.concluded is None else []
+    parts += [f"{throughput.rate:.3g} tasks an hour"] if throughput.rate and throughput.left else []
+    parts += [f"about {telling.duration(throughput.left)} left"] if throughput.left else []
+    parts += [f"{telling.duration(throughput.queued)} in the queue"] if throughput.queued is not None else []
+    return [("rate", ", ".join(parts))] if parts and replay.history.concluded is None else []
 
 
 def _notices(replay: telling.Replay, held: bool) -> list[tuple[str, str]]:

@@ -96,7 +96,7 @@ class Pause(msgspec.Struct):
     deferred: bool = False
 
 
-class Pace(msgspec.Struct, frozen=True):
+class Throughput(msgspec.Struct, frozen=True):
     """`rate` in tasks an hour over the last ends, `left` in seconds at that rate, `queued` in seconds (median)."""
 
     rate: float | None
@@ -183,7 +183,7 @@ class Chronicle:
                 pause.since = min(pause.since, last.since)
         return sorted(found.values(), key=lambda pause: -len(pause.jobs))
 
-    def pace(self) -> Pace:
+    def throughput(self) -> Throughput:
         """How fast it goes; None where nothing has happened yet that would say so."""
         jobs = self.history.jobs.values()
         ends = sorted(at for results in self._results.values() for _, code, at in results.values() if code == 0)[
@@ -193,7 +193,7 @@ class Chronicle:
         rate = (len(ends) - 1) / (ends[-1] - ends[0]) * 3600 if len(ends) > 1 and ends[-1] > ends[0] else None
         waits = [a.running - a.waiting for a in self.attempts() if a.running and a.waiting]
         queued = sorted(waits)[len(waits) // 2] if waits else None
-        return Pace(rate, left / rate * 3600 if rate and left else None, queued)
+        return Throughput(rate, left / rate * 3600 if rate and left else None, queued)
 
     @property
     def retry_count(self) -> int:

@@ -148,9 +148,9 @@ class Upload:
     def _place(self, items: Sequence[Item], sums: Sums) -> None:
         """What lies there, verified, takes its names; what does not belong there goes."""
         targets = sorted(item.target for item in items)
-        stray = sums.staged.keys() - set(targets)
+        left_over = sums.staged.keys() - set(targets)
         lines = [f"S={quote(self._staging)}", _PLACE]
-        lines += [f"rm -f -- {names}" for names in _lines(f"{self._staging}/{path}" for path in sorted(stray))]
+        lines += [f"rm -f -- {names}" for names in _lines(f"{self._staging}/{path}" for path in sorted(left_over))]
         lines += [f"top {names}" for names in _lines(dict.fromkeys(path.partition("/")[0] for path in targets), "")]
         above = (path.rpartition("/")[0] for path in targets)
         folders = dict.fromkeys(path for path in (*self._directories, *above) if path)
