@@ -136,7 +136,7 @@ def end_master(hadoop: Hadoop, app: str) -> None:
 def test_cancelling_ends_the_application(hadoop: Hadoop, work: Work) -> None:
     def cancel(engine: Engine) -> None:
         if work.said("begin"):
-            engine.stop_jobs(engine.jobs.values(), "cancelled")
+            engine.stop_jobs(engine.jobs.values(), ev.CauseKind.cancelled)
 
     with pytest.raises(JobsFailed, match="cancelled") as failed:
         run(hadoop, spec(hadoop, work, ["sleep 600"]), cancel)

@@ -158,7 +158,7 @@ def test_cancelling_with_a_frozen_controller_is_tried_again(slurm: Slurm, work: 
             requested.append(time.time())
             slurm.ctl("freeze", "slurmctld")
             thaws.append(later(15, slurm, "thaw", "slurmctld"))
-            engine.stop_jobs(engine.jobs.values(), "cancelled")
+            engine.stop_jobs(engine.jobs.values(), ev.CauseKind.cancelled)
 
     with pytest.raises(Exception, match="cancelled"):
         work.run(work.spec(["sleep 100"]), freeze)

@@ -233,21 +233,19 @@ class Link:
                 self._room.notify()
 
     def _opened(self) -> Channel:
-        from paramiko import ChannelException
-
         end = self._clock() + MINUTE
         while True:
             transport = self.transport()
             try:
                 return transport.open_session(timeout=max(self.timeout, 15.0))
-            except ChannelException as why:
+            except Exception as why:
+                if not _is_full(why, transport):
+                    self.lost(transport)
+                    raise Unreachable(f"the connection to {self} is lost: {_said(why)}; made again later") from why
                 # MaxSessions: others are open, or the server has not yet noticed that the last one is over
                 if self._clock() > end:
                     raise Unreachable(f"{self} opens no session: {_said(why)}; asked again later") from why
                 self._make_do()
-            except Exception as why:
-                self.lost(transport)
-                raise Unreachable(f"the connection to {self} is lost: {_said(why)}; made again later") from why
 
     def _make_do(self) -> None:
         """Be content with the channels that are open, and wait for one of them to be closed."""
@@ -264,6 +262,18 @@ class Link:
         with self._lock:
             if transport is None or transport is self._transport:
                 self._drop()
+
+
+def _is_full(why: Exception, transport: Transport) -> bool:
+    """Whether the server has only refused a channel.
+
+    Of several threads that are refused at once, paramiko tells the reason to one, and to the others that none is known.
+    """
+    from paramiko import ChannelException
+
+    return isinstance(why, ChannelException) or (
+        transport.is_active() and str(why).startswith("Unable to open channel")
+    )
 
 
 def _certified(kind: type[Transport]) -> type[Transport]:
