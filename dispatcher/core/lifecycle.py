@@ -7,7 +7,7 @@ is due next. `unknown` is an observation, never a state.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -167,8 +167,8 @@ def _owner_changed(progress: Progress, event: ev.OwnerChanged, after: State) -> 
 
 
 def _stopping(progress: Progress, event: ev.Stopping, after: State) -> Progress:
-    done = sum(1 << index for index in set(event.tasks) if index < progress.size)
-    return msgspec.structs.replace(progress, stopping=event.why, done=progress.done | done)
+    seen = bits(((index, 0, 0.0) for index in event.tasks), progress.size)
+    return msgspec.structs.replace(progress, stopping=event.why, done=progress.done | seen)
 
 
 def _finished(progress: Progress, event: ev.Finished, after: State) -> Progress:
@@ -209,7 +209,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
 
 def _rerun(progress: Progress, event: ev.Rerun, after: State) -> Progress:
     """As a fresh retry. An attempt that has ended well is over: nothing is withdrawn."""
-    again = sum(1 << index for index in set(event.tasks))
+    again = bits(((index, 0, 0.0) for index in event.tasks), progress.size)
     fresh = _retried(progress, ev.Retried(event.job, fresh=True), after)
     return msgspec.structs.replace(fresh, done=progress.done & ~again, reused=progress.reused & ~again)
 
@@ -269,13 +269,9 @@ def _rules() -> dict[type, dict[tuple[State, bool], _Rule]]:
     return rules
 
 
-def bits(tasks: tuple[ev.TaskResult, ...], size: int) -> int:
+def bits(tasks: Iterable[ev.TaskResult], size: int) -> int:
     """The tasks that ended with code 0, of a job of so many, as a set of bits; what is no task of it does not count."""
-    done = 0
-    for index, code, _ in tasks:
-        if code == 0 and 0 <= index < size:
-            done |= 1 << index
-    return done
+    return sum({1 << index for index, code, _ in tasks if code == 0 and 0 <= index < size})
 
 
 #: How often an answer that nobody knows is heard before it counts as a refusal.
