@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import events as ev
 from ..core.errors import ConfigError
+from ..core.history import History
+from ..core.model import ResourcesSpec
 from ..core.states import State
 from ..run.reopen import reopened_session
 from ..run.session import Session
@@ -48,7 +50,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Write down which, then carry the submission out as `submit` does."""
     found = wanted.chosen(args.names, args.where, only=True)
-    asked = assignments(args.set)
+    asked = checked(assignments(args.set), found.replay.history)
     jobs = [job for job in found.jobs if found.replay.history.jobs[job].state is State.terminated]
     if not jobs:
         raise ConfigError("nothing to try again: none of these jobs has failed (dispatcher tasks shows their states)")
@@ -60,6 +62,24 @@ def run(args: Namespace) -> int:
             say(f"{count(len(jobs), 'job')} to be tried again{changed}\n")
 
     return perform(lambda environment: reopened_session(found.path, profile_of(args), environment), args, begin)
+
+
+def checked(asked: Mapping[str, Any], history: History) -> dict[str, Any]:
+    """The same, once it is known that the batch system of this run reads these keys and takes these values.
+
+    Raises ConfigError before anything is written: what a journal holds stays in it.
+    """
+    from ..schema import check, resources_arginfo
+
+    if not asked or history.opened is None:
+        return dict(asked)
+    before, own = history.opened.resources, {key: asked[key] for key in asked if key in ResourcesSpec.__struct_fields__}
+    if made := own.keys() & {"group_size", "kwargs", "strategy"}:
+        raise ConfigError(f"--set {min(made)}: the jobs are made already; set keys of resources, or of its kwargs")
+    kwargs = {**before.get("kwargs", {}), **{key: asked[key] for key in asked if key not in own}}
+    given = {"batch_type": history.opened.machine["batch_type"], "group_size": 1, "kwargs": kwargs, **own}
+    check(given, resources_arginfo(), "--set: resources")
+    return dict(asked)
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:

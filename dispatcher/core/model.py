@@ -21,6 +21,8 @@ from typing import Any
 
 import msgspec
 
+from .errors import ConfigError
+
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
@@ -75,14 +77,17 @@ class ResourcesSpec(msgspec.Struct, frozen=True):
 def changed(resources: ResourcesSpec, changes: Mapping[str, Any]) -> ResourcesSpec:
     """The resources with these keys changed; what is not a key of resources is one of kwargs.
 
-    Raises msgspec.ValidationError for a value of a wrong type.
+    Raises ConfigError for a value of a wrong type.
     """
     if not changes:
         return resources
     own = {key: value for key, value in changes.items() if key in resources.__struct_fields__}
     kwargs = {**resources.kwargs, **{key: value for key, value in changes.items() if key not in own}}
     found = {**msgspec.to_builtins(resources), "kwargs": kwargs, **own}
-    return msgspec.convert(found, ResourcesSpec)
+    try:
+        return msgspec.convert(found, ResourcesSpec)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"resources, as they were changed for a retry: {error}") from None
 
 
 class MachineSpec(msgspec.Struct, frozen=True):

@@ -150,6 +150,9 @@ def test_from_it_failed_to_its_stderr_and_on(work: Any) -> None:
     assert work.run("diff", "runs", "live").out == "no difference\n"
     (work.local / "heal").touch()
     assert work.run("retry", "t0").code == 2
+    for wrong in ("cpu_per_nod=2", "cpu_per_node=many", "group_size=2", "cpu_per_node"):
+        refused = work.run("retry", "t1", "--set", wrong)
+        assert (refused.code, "--set" in refused.err) == (2, True), refused
     healed = work.run("retry", "t1", "--set", "cpu_per_node=2", "--check-interval", "1")
     assert (healed.code, "1 job to be tried again, with cpu_per_node=2" in healed.out) == (1, True), healed
     assert [line["state"] for line in work.run("tasks", "--json").lines()] == ["finished", "finished", "terminated"]
