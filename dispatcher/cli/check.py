@@ -13,14 +13,15 @@ import secrets
 import shlex
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import contexts, schedulers
 from ..core.errors import ConfigError, DispatcherError
 from ..core.model import MachineSpec
 from ..core.ports import Context, ShellText
+from ..schedulers.site_check import SiteCheck
 from .answers import CheckAnswer
 from .say import flush, paint, say, say_json
 
@@ -36,34 +37,6 @@ exit codes:
 """
 
 
-class Asks(NamedTuple):
-    """What is asked of a batch system: programs that must be there, and questions that must end with code 0."""
-
-    programs: tuple[str, ...]
-    answers: str = ""
-    queue: str = ""
-    account: str = ""
-    accounting: str = ""
-
-
-_ASKS = {
-    "Slurm": Asks(
-        ("sbatch", "squeue", "scancel"),
-        'squeue -h -u "$(id -un)"',
-        "sinfo -h -o %P -p {queue} | grep -q .",
-        'sacctmgr -n show assoc user="$(id -un)" account={account} format=account | grep -q .',
-        "sacct -n -X -S now-1hour",
-    ),
-    "PBS": Asks(("qsub", "qstat", "qdel"), "qstat -Q", "qstat -Q {queue}", accounting="qstat -x"),
-    "Torque": Asks(("qsub", "qstat", "qdel"), "qstat -Q", "qstat -Q {queue}"),
-    "SGE": Asks(("qsub", "qstat", "qdel"), "qstat", "qconf -sq {queue}", accounting="qacct -d 1"),
-    "LSF": Asks(("bsub", "bjobs", "bkill"), "bqueues", "bqueues {queue}"),
-    "JH_UniScheduler": Asks(("jsub", "jjobs", "jctrl"), "jqueues", "jqueues {queue}"),
-    "Fugaku": Asks(("pjsub", "pjstat", "pjdel"), "pjstat", accounting="pjstat -H"),
-    "DistributedShell": Asks(("yarn", "hadoop"), "yarn node -list"),
-    "Shell": Asks(("bash", "setsid", "ps")),
-}
-_ASKS["SlurmJobArray"] = _ASKS["Slurm"]
 _ALWAYS = ("bash", "awk", "grep", "sed", "mkfifo", "tail")
 _ON_PATH = (
     'sites usually provide it by "module load" or in /etc/profile.d of a login shell; see that '
@@ -124,7 +97,7 @@ def look(machine: MachineSpec, profile: Mapping[str, Any], resources: Mapping[st
 
 def _looked(context: Context, machine: MachineSpec, resources: Mapping[str, Any]) -> Iterator[CheckAnswer]:
     batch = schedulers.canonical(machine.batch_type)
-    asks = _ASKS.get(batch, Asks(()))
+    asks: SiteCheck = getattr(schedulers.load(batch), "CHECK", SiteCheck())
     programs, accounting = asks.programs, asks.accounting
     kwargs = resources.get("kwargs") if isinstance(resources.get("kwargs"), Mapping) else {}
     queue, account = str(resources.get("queue_name") or ""), str((kwargs or {}).get("account") or "")
@@ -136,7 +109,8 @@ def _looked(context: Context, machine: MachineSpec, resources: Mapping[str, Any]
     asked = {word: text for word, text in asked.items() if text}
     before = time.time()
     try:
-        reply = context.run(ShellText(_question((*_ALWAYS, *programs), asked, accounting), timeout=30.0))
+        prologue = (kwargs or {}).get("scheduler_prologue") or []
+        reply = context.run(ShellText(_question((*_ALWAYS, *programs), asked, accounting, prologue), timeout=30.0))
     except DispatcherError as error:
         yield CheckAnswer("login", "failed", str(error), "")
         return
@@ -170,8 +144,10 @@ def _asked(word: str, name: str, good: bool, batch: str) -> CheckAnswer:
     return CheckAnswer(word, "failed", f"{name}: {batch} does not know it", f"correct resources/{key}")
 
 
-def _question(programs: tuple[str, ...], asked: Mapping[str, str], accounting: str) -> str:
-    lines = ['printf "@who %s, as %s\\n" "$(hostname)" "$(id -un)"', "date '+@now %s'", "printf '@missing'"]
+def _question(programs: tuple[str, ...], asked: Mapping[str, str], accounting: str, prologue: Sequence[str]) -> str:
+    own = "\n".join(prologue)
+    lines = [f"{{\n{own}\n}} < /dev/null > /dev/null 2>&1"] if own else []
+    lines += ['printf "@who %s, as %s\\n" "$(hostname)" "$(id -un)"', "date '+@now %s'", "printf '@missing'"]
     lines += [f"command -v {name} > /dev/null 2>&1 || printf ' {name}'" for name in programs]
     lines += ["echo ' '"]
     questions = {**asked, **({"accounting": accounting} if accounting else {})}

@@ -46,6 +46,7 @@ from .framing import Heard, advice
 from .limits import JOB_NAME, PROLOGUE
 from .preamble import PREAMBLE, refuse_purged
 from .refusals import CUT_SHORT, Refusals
+from .site_check import SiteCheck
 from .submitting import SUBMIT
 
 #: Stands behind what was said to each part of a job that is asked for in parts.
@@ -85,6 +86,8 @@ class CommandDialect:
     context = ""
     kwargs: ClassVar[tuple[Key, ...]] = (JOB_NAME, PROLOGUE)
     kwargs_needed: ClassVar[bool] = False
+    #: What `dispatcher check` asks.
+    CHECK: ClassVar[SiteCheck] = SiteCheck()
     STATES: ClassVar[Mapping[str, Native]] = {}
     REFUSALS: ClassVar[Refusals | None] = None
     DEFERRED: re.Pattern[str] = re.compile(r"(?!)")

@@ -33,6 +33,7 @@ from .command_line import CommandDialect, QueueRow, plain_path
 from .framing import Heard
 from .refusals import Meaning, Refusals, row
 from .restarts import RESTARTS
+from .site_check import SiteCheck
 
 _LIST = "dsp_within 60 pjstat -v --data --choose=jid,jnam,st"
 _PAST = 'dsp_within 90 pjstat -v --data -H "day=$dsp_days" --choose=jid,jnam,st,ec,sn,pc'
@@ -120,6 +121,7 @@ class FugakuDialect(CommandDialect):
     """One pjsub a job; see the module."""
 
     name = "Fugaku"
+    CHECK = SiteCheck(("pjsub", "pjstat", "pjdel"), "pjstat", accounting="pjstat -H")
     native_id = "${PJM_JOBID:-none}"
     restarts = RESTARTS
     STATES: ClassVar[Mapping[str, Native]] = {

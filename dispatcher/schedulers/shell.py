@@ -25,6 +25,7 @@ from ..core.errors import Unreachable
 from ..core.ports import Native, Observation, Place, Query, SubmitRequest
 from .command_line import CommandDialect, QueueRow
 from .preamble import FRAME
+from .site_check import SiteCheck
 
 # Field 22 of /proc/PID/stat is the start time; the name in field 2 may hold blanks, so fields count from its bracket.
 _TOOLS = r"""
@@ -90,6 +91,7 @@ class ShellDialect(CommandDialect):
     """The machine itself as a queue; how many jobs run at once is `max_running` of the machine."""
 
     name = "Shell"
+    CHECK = SiteCheck(("bash", "setsid", "ps"))
     absence_timeout = 2.0
     min_poll_interval = 0.1
     settle: ClassVar[float] = 0  # a whole group is signalled at once

@@ -16,6 +16,7 @@ import pytest
 from dispatcher.cli import VERBS, answers, parser_of
 from dispatcher.cli.open import command_for
 from dispatcher.core.errors import ConfigError
+from dispatcher.testing.batch import install
 
 PRINTS = {
     "list": ("list",),
@@ -189,6 +190,18 @@ def test_a_machine_is_checked_and_leaves_nothing_behind(work: Any) -> None:
     work.prepare("true", batch_type="Fugaku")
     done = work.run("check", "submission.json")
     assert (done.code, "failed   programs    pjsub, pjstat, pjdel: not on PATH there" in done.out) == (1, True), done
+
+
+@pytest.mark.slow
+def test_a_batch_system_that_the_users_own_lines_bring(work: Any, tmp_path: Path) -> None:
+    site = install("pbs", tmp_path / "site")
+    path = work.prepare("true", batch_type="PBS")
+    asked = json.loads(path.read_text())
+    asked["resources"]["kwargs"] = {"scheduler_prologue": [f"echo welcome; export PATH={site.bin}:$PATH"]}
+    path.write_text(json.dumps(asked))
+    done = work.run("check", str(path), "--json")
+    told = {line["what"]: line["state"] for line in done.lines()}
+    assert (done.code, told["programs"], told["answers"]) == (0, "ok", "ok"), done
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ from .. import directives, framing, limits
 from ..command_line import CommandDialect, QueueRow, nonce_of, plain_path
 from ..framing import Heard
 from ..restarts import RESTARTS
+from ..site_check import SiteCheck
 from .refusals import REFUSALS
 
 _USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
@@ -92,6 +93,7 @@ class LSFDialect(CommandDialect):
     """One bsub a job; see the module."""
 
     name = "LSF"
+    CHECK = SiteCheck(("bsub", "bjobs", "bkill"), "bqueues", "bqueues {queue}")
     native_id = "${LSB_JOBID:-none}"
     kwargs: ClassVar[tuple[Key, ...]] = (
         optional("gpu_usage", bool, "Ask for GPUs.", False),

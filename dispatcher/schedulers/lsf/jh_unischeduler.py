@@ -20,6 +20,7 @@ from typing import ClassVar
 from ...core.keys import Key
 from ...core.model import ResourcesSpec
 from .. import limits
+from ..site_check import SiteCheck
 from .dialect import LSFDialect
 
 
@@ -27,6 +28,7 @@ class JHUniSchedulerDialect(LSFDialect):
     """One jsub a job; see the module."""
 
     name = "JH_UniScheduler"
+    CHECK = SiteCheck(("jsub", "jjobs", "jctrl"), "jqueues", "jqueues {queue}")
     native_id = "${JH_JOBID:-none}"
     kwargs: ClassVar[tuple[Key, ...]] = (limits.GPU_LINE, *limits.USUAL)
     MARK = "#JSUB"

@@ -32,6 +32,7 @@ from .. import directives, framing, limits
 from ..command_line import CommandDialect, QueueRow, plain_path
 from ..framing import Heard
 from ..restarts import RESTARTS
+from ..site_check import SiteCheck
 from . import answers
 from .refusals import REFUSALS
 
@@ -68,6 +69,7 @@ class PBSDialect(CommandDialect):
     """One qsub a job; see the module."""
 
     name = "PBS"
+    CHECK = SiteCheck(("qsub", "qstat", "qdel"), "qstat -Q", "qstat -Q {queue}", accounting="qstat -x")
     native_id = "${PBS_JOBID:-none}"
     STATES = answers.STATES
     # a server has a name: a number with a point is the balance of an account

@@ -21,6 +21,7 @@ from typing import ClassVar
 
 from ...core.model import ResourcesSpec
 from .. import directives, limits
+from ..site_check import SiteCheck
 from .dialect import PBSDialect
 
 
@@ -28,6 +29,7 @@ class TorqueDialect(PBSDialect):
     """One qsub a job; see the module."""
 
     name = "Torque"
+    CHECK = SiteCheck(("qsub", "qstat", "qdel"), "qstat -Q", "qstat -Q {queue}")
     QUEUE: ClassVar[str] = "-s"
     HISTORY: ClassVar[str] = ""
     RECORDS: ClassVar[str] = "-f"

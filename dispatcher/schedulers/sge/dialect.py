@@ -31,6 +31,7 @@ from .. import directives, framing, limits
 from ..command_line import CommandDialect, QueueRow, plain_path
 from ..framing import Heard
 from ..restarts import RESTARTS
+from ..site_check import SiteCheck
 from . import answers
 from .refusals import REFUSALS
 
@@ -91,6 +92,7 @@ class SGEDialect(CommandDialect):
     """One qsub a job; see the module."""
 
     name = "SGE"
+    CHECK = SiteCheck(("qsub", "qstat", "qdel"), "qstat", "qconf -sq {queue}", accounting="qacct -d 1")
     native_id = "${JOB_ID:-none}"
     kwargs: ClassVar[tuple[Key, ...]] = (
         optional(

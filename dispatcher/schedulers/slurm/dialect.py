@@ -26,6 +26,7 @@ from ...core.ports import Observation, Observations, Place, Query, SubmitRequest
 from .. import directives, framing, limits
 from ..command_line import CommandDialect, QueueRow
 from ..framing import Heard
+from ..site_check import SiteCheck
 from . import answers
 from .refusals import REFUSALS
 
@@ -72,6 +73,13 @@ class SlurmDialect(CommandDialect):
     """One sbatch a job; see the module."""
 
     name = "Slurm"
+    CHECK = SiteCheck(
+        ("sbatch", "squeue", "scancel"),
+        'squeue -h -u "$(id -un)"',
+        "sinfo -h -o %P -p {queue} | grep -q .",
+        'sacctmgr -n show assoc user="$(id -un)" account={account} format=account | grep -q .',
+        "sacct -n -X -S now-1hour",
+    )
     native_id = "${SLURM_JOB_ID:-none}"
     restarts = "${SLURM_RESTART_COUNT:-0}"
     kwargs: ClassVar[tuple[Key, ...]] = (

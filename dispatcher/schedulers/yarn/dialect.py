@@ -47,6 +47,7 @@ from .. import framing
 from ..claims import read_claim
 from ..command_line import CommandDialect, QueueRow
 from ..limits import JOB_NAME, PROLOGUE
+from ..site_check import SiteCheck
 from . import answers, container
 
 #: How many clients (each a Java machine) start at the same time.
@@ -158,6 +159,7 @@ class DistributedShellDialect(CommandDialect):
     """An application of YARN for each job; its files are on HDFS."""
 
     name = "DistributedShell"
+    CHECK = SiteCheck(("yarn", "hadoop"), "yarn node -list")
     context = "HDFSContext"
     absence_timeout = 30.0
     min_poll_interval = 2.0
