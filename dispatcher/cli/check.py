@@ -69,16 +69,12 @@ def run(args: Namespace) -> int:
 
 
 def _read(path: str, allow_ref: bool) -> tuple[MachineSpec, Mapping[str, Any], Mapping[str, Any]]:
-    from ..api.machine import Machine
-    from ..schema import check, machine_arginfo
     from ..schema.documents import load
-    from ..schema.reading import machine_mapping
+    from ..schema.reading import read_machine
 
     found = {} if not Path(path).suffix and not Path(path).exists() else load(path)
     resources = found.get("resources") if isinstance(found.get("resources"), Mapping) else {}
-    inner = machine_mapping(path, allow_ref)
-    machine = Machine.deserialize(check(inner, machine_arginfo(), f"{path}: machine"))
-    return machine.spec(), machine.profile, resources or {}
+    return *read_machine(path, allow_ref), resources or {}
 
 
 def look(machine: MachineSpec, profile: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[CheckAnswer]:

@@ -6,6 +6,7 @@ with Elsewhere(chosen, profile_of(args)) as there:
 
 from __future__ import annotations
 
+import os
 import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -35,6 +36,10 @@ def profile_of(args: Namespace) -> Mapping[str, Any] | None:
     from ..schema.reading import read_profile
 
     return read_profile(args.machine, args.allow_ref)
+
+
+#: Bytes of a file on this side that are read for its last lines.
+_MOST = 16 << 20
 
 
 class Elsewhere:
@@ -88,7 +93,7 @@ class Elsewhere:
     def tail(self, name: str, lines: int) -> str:
         """The last lines of a file. InputMissing when it is on neither side, Unreachable when that cannot be said."""
         if path := self.here(name):
-            return "".join(path.read_text("utf-8", "replace").splitlines(True)[-max(lines, 0) :] if lines else "")
+            return "".join(_end(path).splitlines(True)[-lines:] if lines > 0 else [])
         return self._shell(f"tail -n {max(lines, 0)} -- {self._quoted(name)}", name)
 
     def size(self, name: str) -> int:
@@ -123,6 +128,13 @@ class Elsewhere:
             said = (reply.err.strip() or f"exit code {reply.code}").splitlines()[-1]
             raise InputMissing(f"{self.context.place.remote_root}/{name}: {said}")
         return reply.out
+
+
+def _end(path: Path) -> str:
+    """The end of a file on this side, as much as anybody reads of it."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST))
+        return file.read().decode("utf-8", "replace")
 
 
 def context_type(found: Chosen) -> str:

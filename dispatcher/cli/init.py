@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .. import schedulers
 from ..core.errors import ConfigError
+from ..schedulers.site_check import SiteCheck
 from .say import flush, say
 
 EXAMPLES = """\
@@ -24,14 +25,6 @@ examples:
   dispatcher init                        asks, and writes submission.yaml
   dispatcher init --yes -o first.yaml    takes every proposal
 """
-
-#: The command by which a batch system shows that it is here, and the question for its queues.
-_HERE = (
-    ("Slurm", "sbatch", ("sinfo", "-h", "-o", "%P")),
-    ("LSF", "bsub", ("bqueues", "-o", "queue_name", "-noheader")),
-    ("Fugaku", "pjsub", ()),
-    ("PBS", "qsub", ("qstat", "-Q")),
-)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -91,17 +84,28 @@ def _queues(command: tuple[str, ...]) -> list[str]:
     return sorted(names, key=lambda name: not name.endswith("*"))
 
 
+def _check_of(name: str) -> SiteCheck:
+    check: SiteCheck = getattr(schedulers.load(name), "CHECK", SiteCheck())
+    return check
+
+
+def _here() -> str:
+    """The batch system whose submit command is on PATH here, "" when there is none."""
+    first = ((name, _check_of(name).programs[:1]) for name in schedulers.BUILTIN if name != "Shell")
+    return next((name for name, programs in first if programs and shutil.which(programs[0])), "")
+
+
 def filled(ask: Callable[[str, str], str]) -> str:
     """The file, from five answers."""
     known = hosts(Path("~/.ssh/config").expanduser())
-    here = next((row for row in _HERE if shutil.which(row[1])), None)
+    here = _here()
     host = ask(
         f"Host where jobs are submitted{' (known: ' + ', '.join(known[:8]) + ')' if known else ''}; - for here", "-"
     )
     batch = schedulers.canonical(
-        ask("Batch system", here[0] if here and host == "-" else "Slurm" if host != "-" else "Shell")
+        ask("Batch system", here if here and host == "-" else "Slurm" if host != "-" else "Shell")
     )
-    queues = _queues(here[2]) if here and host == "-" else []
+    queues = _queues(_check_of(here).queues) if here and host == "-" else []
     listed = f" (here: {', '.join(name.rstrip('*') for name in queues[:8])})" if queues else ""
     queue = ask(f"Queue or partition{listed}", queues[0].rstrip("*") if queues else "-")
     root = ask("Directory there in which jobs run", f"/scratch/{os.environ.get('USER', 'me')}" if host != "-" else "-")

@@ -17,19 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 import journal as journals
 
 from ..core import events as ev
-from ..core.errors import ConfigError, IllegalTransition, JournalDamaged, NotOurs
+from ..core.errors import ConfigError, IllegalTransition, JournalDamaged, NotOurs, Unreachable
 from ..core.history import History
 from ..core.lifecycle import Progress, State
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.ports import Context, ShellText
 from ..scripts.render import quoted
 from .opening import first_records
-from .ownership import Owner
+from .ownership import read_owner
 from .recorder import Recorder
 from .retold import retold
 from .store import fold, journal_errors, journal_of, local_directory, open_journal
@@ -48,7 +46,9 @@ LC_ALL=C ls -t | while IFS= read -r f; do
 done
 echo "@@ done"
 """
-_SAID = re.compile(r"@@ (job|task|revoked) ([A-Za-z0-9_-]+) ?([0-9a-f]*)")
+_SAID = re.compile(
+    r"@@ (?:(job) ([\w-]{1,80}) ([0-9a-f]{1,40})|(task) ([\w-]{1,80}) ([0-9]{1,7})|(revoked) ([\w-]{1,80}))"
+)
 
 
 class LastAttempt(NamedTuple):
@@ -100,9 +100,18 @@ def adopt(spec: SubmissionSpec, profile: Mapping[str, Any]) -> Adopted:
 
 
 def lying_there(context: Context) -> dict[str, LastAttempt]:
-    """By job (the start of its hash, as its script has it): its last attempt that was not withdrawn."""
+    """By job (the start of its hash, as its script has it): its last attempt that was not withdrawn.
+
+    Raises Unreachable for an answer that broke off: a job that it does not name would be run a second time.
+    """
     reply = context.run(ShellText(_LOOK.format(control=quoted(context.place.control)), timeout=180))
-    said = [match.groups() for match in map(_SAID.match, reply.out.splitlines()) if match]
+    lines = reply.out.splitlines()
+    if "@@ done" not in lines:
+        raise Unreachable(
+            f"what lies in {context.place.control} was not told to its end (exit {reply.code}): "
+            f"{reply.err.strip()[-200:]}; nothing was adopted"
+        )
+    said = [(*filter(None, match.groups()), "")[:3] for match in map(_SAID.fullmatch, lines) if match]
     revoked = {nonce for word, nonce, _ in said if word == "revoked"}
     tasks: dict[str, set[int]] = {}
     for word, nonce, value in said:
@@ -139,7 +148,7 @@ def _owner(context: Context, local: Path) -> str:
     record = context.own("").record
     if not record:
         return secrets.token_hex(8)
-    theirs = msgspec.json.decode(record, type=Owner)
+    theirs = read_owner(record, context.place.remote_root)
     if theirs.root != os.path.realpath(local) and context.place.remote_root != context.place.local:
         raise NotOurs(f"{context.place.remote_root} belongs to the work directory {theirs.root}: adopt it there")
     return theirs.owner

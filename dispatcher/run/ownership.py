@@ -48,7 +48,7 @@ def verdict(ours: Owner, found: Possession, known: Set[str], journal: Path, wher
     """
     if not found.record:
         return Verdict.nobodys
-    theirs = _read(found.record, where)
+    theirs = read_owner(found.record, where)
     if theirs.owner != ours.owner:
         if theirs.root == ours.root or in_place:
             raise NotOurs(
@@ -71,7 +71,8 @@ def verdict(ours: Owner, found: Possession, known: Set[str], journal: Path, wher
     return Verdict.ours
 
 
-def _read(text: str, where: str) -> Owner:
+def read_owner(text: str, where: str) -> Owner:
+    """The record that a place carries; NotOurs when it is not one."""
     try:
         return msgspec.json.decode(text, type=Owner)
     except (msgspec.DecodeError, ValueError):

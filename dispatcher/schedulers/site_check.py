@@ -14,7 +14,8 @@ class SiteCheck(msgspec.Struct, frozen=True):
     """What one dialect asks.
 
     `answers`: the batch system answers at all; `queue` and `account`: it knows {queue} and {account}, which are quoted
-    for a shell; `accounting`: what is remembered of jobs that have left can be asked.
+    for a shell; `accounting`: what is remembered of jobs that have left can be asked; `queues`: a
+    command whose lines begin with the names of the queues, for `dispatcher init`.
     """
 
     programs: tuple[str, ...] = ()
@@ -22,3 +23,4 @@ class SiteCheck(msgspec.Struct, frozen=True):
     queue: str = ""
     account: str = ""
     accounting: str = ""
+    queues: tuple[str, ...] = ()

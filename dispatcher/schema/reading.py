@@ -82,12 +82,18 @@ def read(data: Mapping[str, Any], where: str = "submission", tell: Tell | None =
     return Requested(spec, _profile(data["machine"], checked["machine"]), checked.get("previous_submission_hash"))
 
 
-def read_profile(path: str | Path, allow_ref: bool = False) -> Mapping[str, Any]:
-    """The profile in a machine file, or in the machine of a submission file; it is checked first."""
+def read_machine(path: str | Path, allow_ref: bool = False) -> tuple[MachineSpec, Mapping[str, Any]]:
+    """The machine in a machine file or a submission file, and the profile of its context. Raises ConfigError."""
     from . import check, machine_arginfo
 
     data = machine_mapping(path, allow_ref)
-    return _profile(data, check(data, machine_arginfo(), f"{path}: machine"))
+    checked = check(data, machine_arginfo(), f"{path}: machine")
+    return machine_spec(checked), _profile(data, checked)
+
+
+def read_profile(path: str | Path, allow_ref: bool = False) -> Mapping[str, Any]:
+    """The profile alone."""
+    return read_machine(path, allow_ref)[1]
 
 
 def machine_spec(checked: Mapping[str, Any]) -> MachineSpec:

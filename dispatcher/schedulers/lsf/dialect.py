@@ -93,7 +93,9 @@ class LSFDialect(CommandDialect):
     """One bsub a job; see the module."""
 
     name = "LSF"
-    CHECK = SiteCheck(("bsub", "bjobs", "bkill"), "bqueues", "bqueues {queue}")
+    CHECK = SiteCheck(
+        ("bsub", "bjobs", "bkill"), "bqueues", "bqueues {queue}", queues=("bqueues", "-o", "queue_name", "-noheader")
+    )
     native_id = "${LSB_JOBID:-none}"
     kwargs: ClassVar[tuple[Key, ...]] = (
         optional("gpu_usage", bool, "Ask for GPUs.", False),

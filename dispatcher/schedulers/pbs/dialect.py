@@ -69,7 +69,9 @@ class PBSDialect(CommandDialect):
     """One qsub a job; see the module."""
 
     name = "PBS"
-    CHECK = SiteCheck(("qsub", "qstat", "qdel"), "qstat -Q", "qstat -Q {queue}", accounting="qstat -x")
+    CHECK = SiteCheck(
+        ("qsub", "qstat", "qdel"), "qstat -Q", "qstat -Q {queue}", accounting="qstat -x", queues=("qstat", "-Q")
+    )
     native_id = "${PBS_JOBID:-none}"
     STATES = answers.STATES
     # a server has a name: a number with a point is the balance of an account

@@ -79,6 +79,7 @@ class SlurmDialect(CommandDialect):
         "sinfo -h -o %P -p {queue} | grep -q .",
         'sacctmgr -n show assoc user="$(id -un)" account={account} format=account | grep -q .',
         "sacct -n -X -S now-1hour",
+        ("sinfo", "-h", "-o", "%P"),
     )
     native_id = "${SLURM_JOB_ID:-none}"
     restarts = "${SLURM_RESTART_COUNT:-0}"
