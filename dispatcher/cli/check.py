@@ -69,12 +69,16 @@ def run(args: Namespace) -> int:
 
 
 def _read(path: str, allow_ref: bool) -> tuple[MachineSpec, Mapping[str, Any], Mapping[str, Any]]:
-    from ..schema.documents import load
+    from ..schema import check, resources_arginfo
+    from ..schema.documents import load, resolve_refs
     from ..schema.reading import read_machine
 
-    found = {} if not Path(path).suffix and not Path(path).exists() else load(path)
-    resources = found.get("resources") if isinstance(found.get("resources"), Mapping) else {}
-    return *read_machine(path, allow_ref), resources or {}
+    machine, profile = read_machine(path, allow_ref)
+    found = resolve_refs(load(path), allow_ref, Path(path).parent) if Path(path).exists() else {}
+    if "resources" not in found:
+        return machine, profile, {}
+    given = {"batch_type": machine.batch_type, **found["resources"]}
+    return machine, profile, check(given, resources_arginfo(), f"{path}: resources")
 
 
 def look(machine: MachineSpec, profile: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[CheckAnswer]:
@@ -113,6 +117,10 @@ def _looked(context: Context, machine: MachineSpec, resources: Mapping[str, Any]
     except TypeError as error:
         raise ConfigError(f"check: {machine.context_type} is asked by no shell: {error}") from None
     said = dict(line.split(" ", 1) for line in reply.out.splitlines() if line.startswith("@") and " " in line)
+    if "@done" not in said:
+        broke_off = f"the answer broke off (exit {reply.code}): {reply.err.strip()[-200:]}"
+        yield CheckAnswer("login", "failed", broke_off, "look what a login shell does there: ~/.profile, a full disk")
+        return
     yield CheckAnswer("login", "ok", said.get("@who", "").strip(), "")
     yield CheckAnswer("write", "ok", context.place.remote_root, "")
     yield _programs(said.get("@missing", "").split(), programs)
@@ -122,12 +130,14 @@ def _looked(context: Context, machine: MachineSpec, resources: Mapping[str, Any]
         name = {"answers": f"`{asks.answers}`", "queue": queue, "account": account}[word]
         yield _asked(word, name, said.get(f"@{word}", "").strip() == "0", batch)
     if accounting:
-        good = said.get("@accounting", "").strip() == "0"
-        if good:
-            yield CheckAnswer("accounting", "ok", "answers", "")
-        else:
-            advice = "why jobs fail will be told by their own markers alone"
-            yield CheckAnswer("accounting", "warning", f"no answer to `{accounting}`", advice)
+        yield _accounting(accounting, said.get("@accounting", "").strip() == "0")
+
+
+def _accounting(question: str, good: bool) -> CheckAnswer:
+    if good:
+        return CheckAnswer("accounting", "ok", "answers", "")
+    advice = "why jobs fail will be told by their own markers alone"
+    return CheckAnswer("accounting", "warning", f"no answer to `{question}`", advice)
 
 
 def _asked(word: str, name: str, good: bool, batch: str) -> CheckAnswer:
@@ -148,7 +158,7 @@ def _question(programs: tuple[str, ...], asked: Mapping[str, str], accounting: s
     lines += ["echo ' '"]
     questions = {**asked, **({"accounting": accounting} if accounting else {})}
     lines += [f'({text}) > /dev/null 2>&1; echo "@{word} $?"' for word, text in questions.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "echo '@done .'"]) + "\n"
 
 
 def _programs(missing: list[str], programs: tuple[str, ...]) -> CheckAnswer:

@@ -202,6 +202,13 @@ def test_a_batch_system_that_the_users_own_lines_bring(work: Any, tmp_path: Path
     done = work.run("check", str(path), "--json")
     told = {line["what"]: line["state"] for line in done.lines()}
     assert (done.code, told["programs"], told["answers"]) == (0, "ok", "ok"), done
+    asked["resources"]["kwargs"] = {"scheduler_prologue": ["exit 0"]}
+    path.write_text(json.dumps(asked))
+    done = work.run("check", str(path))
+    assert (done.code, "the answer broke off" in done.out) == (1, True), done
+    asked["resources"]["kwargs"] = {"scheduler_prolog": []}
+    path.write_text(json.dumps(asked))
+    assert work.run("check", str(path)).code == 2
 
 
 @pytest.mark.slow
