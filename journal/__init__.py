@@ -19,13 +19,14 @@ from .errors import (
     JournalNotOurs,
     JournalPoisoned,
 )
-from .format import Close, Entry, Frame, Open, Position, Unknown
+from .format import FIRST, Close, Entry, Frame, Open, Position, Unknown
 from .lock import Lock, read_holder, unlock
 from .reader import fingerprint, follow, frames, read
 from .report import Report, verify
 from .writer import Journal
 
 __all__ = [
+    "FIRST",
     "Close",
     "Entry",
     "Frame",

@@ -27,6 +27,9 @@ import msgspec
 
 E = TypeVar("E")
 
+#: The name of the first segment: where it is, there is a journal. A directory alone is what a death leaves that came
+#: while one was being made.
+FIRST = "00000001.jsonl"
 VERSION = 1
 ZERO = "0" * 32
 SECTOR = 512

@@ -74,7 +74,9 @@ class Handle:
 
     @property
     def _begun(self) -> bool:
-        return any(self.journal.glob("*.jsonl"))
+        from ..run.store import begun
+
+        return begun(self.journal)
 
     def done(self) -> bool:
         """Whether it has come to an end, good or bad, or is not watched any more."""

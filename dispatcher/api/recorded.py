@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import ConfigError
+from ..core.names import JOURNAL
 
 _log = logging.getLogger("dispatcher")
 
@@ -58,12 +59,11 @@ def unbreakable(observer: Callable[[Any], object]) -> Callable[[Any], None]:
 
 
 def _journal(path: Path) -> Path:
-    from ..run.store import stored_journals
+    from ..run.store import begun, stored_journals
 
-    if any(path.glob("*.jsonl")):
-        return path
-    if any((path / "journal").glob("*.jsonl")):
-        return path / "journal"
+    for one in (path, path / JOURNAL):
+        if begun(one):
+            return one
     found = stored_journals(path)
     if len(found) != 1:
         names = ", ".join(journal.parent.name[:12] for journal in found)

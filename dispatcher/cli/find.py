@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
+from journal import FIRST
+
 from ..core.errors import ConfigError
 from ..core.names import CONTROL, JOURNAL
 from .say import warn
@@ -25,7 +27,6 @@ from .say import warn
 #: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
 DEPTH, HUGE = 4, 10_000
 HASH = re.compile(r"[0-9a-f]{4,40}")
-_FIRST = "00000001.jsonl"
 
 
 def journal_of(name: str) -> Path:
@@ -56,7 +57,7 @@ def readable_journal(name: str) -> Iterator[Path]:
     if (segment := _segment_of(file)) != 1:
         raise ConfigError(f"{name} is part {segment} of a journal; copy the whole directory, or its first file")
     with tempfile.TemporaryDirectory(prefix="dispatcher-") as folder:
-        shutil.copyfile(file, Path(folder) / _FIRST)
+        shutil.copyfile(file, Path(folder) / FIRST)
         yield Path(folder)
 
 
@@ -96,13 +97,13 @@ def journals_of(name: str) -> list[Path]:
 def _at(path: Path) -> list[Path]:
     """The journals that a directory is, holds, or keeps as a work directory."""
     for candidate in (path, path / JOURNAL):
-        if (candidate / _FIRST).is_file():
+        if (candidate / FIRST).is_file():
             return [candidate]
     return _stored(path / CONTROL if path.name != CONTROL else path, "*")
 
 
 def _stored(ours: Path, pattern: str) -> list[Path]:
-    return sorted((first.parent for first in ours.glob(f"{pattern}/{JOURNAL}/{_FIRST}")), key=_age)
+    return sorted((first.parent for first in ours.glob(f"{pattern}/{JOURNAL}/{FIRST}")), key=_age)
 
 
 def _below(start: Path, pattern: str) -> Iterator[Path]:
@@ -130,4 +131,4 @@ def _directories(place: Path) -> list[Path]:
 
 
 def _age(journal: Path) -> float:
-    return (journal / _FIRST).stat().st_mtime
+    return (journal / FIRST).stat().st_mtime

@@ -30,7 +30,7 @@ from .opening import first_records
 from .ownership import read_owner
 from .recorder import Recorder
 from .retold import retold
-from .store import fold, journal_errors, journal_of, local_directory, open_journal
+from .store import begun, fold, journal_errors, journal_of, local_directory, open_journal
 from .survey import check, survey
 
 #: Prints, newest script first: `job NONCE HASH`, `task NONCE INDEX`, and `revoked NONCE` of what was withdrawn.
@@ -127,7 +127,7 @@ def lying_there(context: Context) -> dict[str, LastAttempt]:
 def _whole_part(path: Path) -> History:
     """What the journal tells up to its damage; nothing when there is none. ConfigError when it is whole."""
     history = History()
-    if not path.is_dir():
+    if not begun(path):
         return history
     try:
         with journal_errors(path):

@@ -23,7 +23,7 @@ from ..core.history import History
 from ..core.names import CONTROL, INDEX, JOURNAL
 from ..files.incoming import write_atomic
 from .identity import identities
-from .store import holder_of, journal_errors, read_history, spec_of
+from .store import begun, holder_of, journal_errors, read_history, spec_of
 
 #: Changes with the meaning of what stands in an index.
 _VERSION = 1
@@ -150,11 +150,11 @@ def _is_ours(control: str) -> bool:
 def _journals(control: Path) -> list[Path]:
     with os.scandir(control) as entries:
         found = [control / entry.name / JOURNAL for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [journal for journal in found if (journal / "00000001.jsonl").is_file()]
+    return [journal for journal in found if begun(journal)]
 
 
 def _age(journal: Path) -> float:
-    return (journal / "00000001.jsonl").stat().st_mtime
+    return (journal / journals.FIRST).stat().st_mtime
 
 
 def by_directory(neighbours: Iterable[Neighbour]) -> Mapping[str, list[tuple[Neighbour, IndexedTask]]]:

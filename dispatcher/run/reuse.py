@@ -28,7 +28,7 @@ from .identity import identities
 from .index import IndexedTask, Neighbour, around, by_directory, index_of, real_directory
 from .reopen import reopened_session
 from .results import received
-from .store import journal_errors, journal_of, local_directory, read_history, spec_of
+from .store import begun, journal_errors, journal_of, local_directory, read_history, spec_of
 from .work import Session
 
 _KEY = "submission/previous_submission_hash"
@@ -70,7 +70,7 @@ class Others:
 
     def _pending(self) -> Iterable[int]:
         """The tasks that this submission may still have to start, as its own journal says, if it has begun."""
-        if not self.journal.is_dir():
+        if not begun(self.journal):
             return range(len(self.tasks))
         own = index_of(self.journal).tasks
         return [entry.position for entry in own if not entry.done and not entry.live] if own else range(len(self.tasks))
@@ -95,7 +95,7 @@ class Others:
     def check_previous(self, previous: str) -> None:
         """Raise ConfigError when that submission is not one of the same tasks."""
         path = journal_of(Path(self.place), previous)
-        if not path.is_dir():
+        if not begun(path):
             raise ConfigError(f"{_KEY}: there is no journal of {previous} in {path.parents[1]}")
         theirs = {(entry.directory, entry.whole) for entry in index_of(path).tasks}
         if any((task.directory, task.whole) not in theirs for task in self.tasks):

@@ -66,9 +66,14 @@ def fold(history: History, frame: journals.Frame[Any]) -> None:
             history.fold(record)
 
 
+def begun(journal: Path) -> bool:
+    """Whether a journal lies there; a directory without one is what a death while it was being made leaves behind."""
+    return (journal / journals.FIRST).is_file()
+
+
 def stored_journals(place: Path) -> list[Path]:
     """The journals below a local side, oldest first."""
-    found = [path.parent for path in (place / CONTROL).glob(f"*/{JOURNAL}/00000001.jsonl")]
+    found = [path.parent for path in (place / CONTROL).glob(f"*/{JOURNAL}/{journals.FIRST}")]
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from typing import Any
 
@@ -195,3 +196,19 @@ def test_secrets_are_never_shown(work: Any) -> None:
     done = work.run("submit", "submission.json", "--debug")
     assert done.code == 2
     assert "geheim" not in done.err + done.out
+
+
+@pytest.mark.parametrize("left", [(), ("LOCK",), ("LOCK", "HEAD"), ("LOCK", "HEAD", "00000001.jsonl")])
+def test_a_death_while_the_journal_was_being_made(work: Any, left: tuple[str, ...]) -> None:
+    """A directory with nothing in it yet, or with files that hold nothing: the next start begins it."""
+    work.prepare("true")
+    assert work.run("submit", "submission.json", "--dry-run").code == 0
+    journal = work.journal
+    shutil.rmtree(journal.parent)
+    journal.mkdir(mode=0o700, parents=True)
+    journal.parent.chmod(0o700)
+    for name in left:
+        (journal / name).touch(0o600)
+    done = work.run("submit", "submission.json")
+    assert done.code == 0, done
+    assert work.run("verify", "runs").code == 0
