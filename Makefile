@@ -50,7 +50,7 @@ quick: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) $(QUICK)
 
 test: $(READY)
-	fixtures/bin/need shellcheck chromium
+	fixtures/bin/need shellcheck chromium tmux
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not cluster' $(FULL)
 
 test-clusters: $(READY)

@@ -37,6 +37,7 @@ LIBRARIES = {
     "requests": "dispatcher/contexts/cloud/",
     "dargs": "dispatcher/schema/",
     "rich": "dispatcher/cli/",
+    "textual": ("dispatcher/cli/screen.py", "dispatcher/cli/dialogs.py"),
     "dpgui": "dispatcher/cli/gui.py",
     "jinja2": "dispatcher/report/page.py",
 }

@@ -34,6 +34,7 @@ VERBS = {
     "run": "run a Python script that says in its head how (PEP 723)",
     "list": "all submissions below a directory",
     "status": "where submissions stand, and what to type next",
+    "top": "submissions, jobs and failures on the whole terminal (extra dispatcher-hpc[top])",
     "tasks": "the tasks of a submission: how far each is, why it failed",
     "info": "everything that is known of a task or job",
     "logs": "what tasks wrote to stdout and stderr, wherever the files lie",

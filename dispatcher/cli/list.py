@@ -27,7 +27,8 @@ examples:
   dispatcher list /proj --json     elsewhere, for programs
 """
 
-_COLOURS = {"finished": "finished", "failed": "terminated", "damaged": "terminated", "at work": "running"}
+HEAD = ("SUBMISSION", "STATE", "DONE", "FAILED", "BEGAN", "WHERE")
+COLOURS = {"finished": "finished", "failed": "terminated", "damaged": "terminated", "at work": "running"}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """A line for every submission, those that began last at the end; 4 when a journal among them is damaged."""
-    rows = [("SUBMISSION", "STATE", "DONE", "FAILED", "BEGAN", "WHERE")]
+    rows = [HEAD]
     damaged = False
     for path in journals_of(args.path):
         replay, problem = Replay(), ""
@@ -49,17 +50,18 @@ def run(args: Namespace) -> int:
         if args.json:
             say_json(facts(path, replay, problem))
         else:
-            rows.append(_row(path, replay, problem))
+            rows.append(row_of(path, replay, problem))
     if not args.json:
         wide = [max(len(row[column]) for row in rows) for column in range(5)]
         for row in rows:
             cells = [text.rjust(wide[n]) if n in (2, 3) else text.ljust(wide[n]) for n, text in enumerate(row[:5])]
-            cells[1] = paint(cells[1], _COLOURS.get(row[1], ""))
+            cells[1] = paint(cells[1], COLOURS.get(row[1], ""))
             say("  ".join([*cells, row[5]]).rstrip() + "\n")
     return 4 if damaged else 0
 
 
-def _row(path: Path, replay: Replay, problem: str) -> tuple[str, str, str, str, str, str]:
+def row_of(path: Path, replay: Replay, problem: str) -> tuple[str, str, str, str, str, str]:
+    """The cells of one submission."""
     history = replay.history
     seen = tally(history.jobs.values())
     failed = sum(job.size - job.done.bit_count() for job in history.jobs.values() if job.state is State.terminated)

@@ -56,6 +56,11 @@ def notices(chronicle: Chronicle) -> list[Notice]:
     return found
 
 
+def current(chronicle: Chronicle, at_work: bool) -> list[Notice]:
+    """The same; an outage counts only while somebody is there to see its end."""
+    return [notice for notice in notices(chronicle) if at_work or notice.kind != "outage"]
+
+
 def _failure(failure: Failure, retries: int) -> Notice:
     first = failure.first
     return Notice(

@@ -28,7 +28,7 @@ from ..run.results import gone
 from ..run.store import holder_of
 from . import telling
 from .find import journals_of
-from .notices import as_json, line_of, notices
+from .notices import as_json, current, line_of, notices
 from .say import say, say_json
 
 #: What each kind of notice is called, and how many are shown.
@@ -175,8 +175,8 @@ def _pace(replay: telling.Replay) -> list[tuple[str, str]]:
 
 
 def _notices(replay: telling.Replay, held: bool) -> list[tuple[str, str]]:
-    """What is to be known; an outage only while somebody is there to end it."""
-    found = [notice for notice in notices(replay.chronicle) if held or notice.kind != "outage"]
+    """What is to be known."""
+    found = current(replay.chronicle, held)
     lines = [(_WORDS[notice.kind], line_of(notice, time.time())) for notice in found[:_SHOWN]]
     more = len(found) - _SHOWN
     return [*lines, *([("", f"and {telling.count(more, 'other cause')}: --json tells all")] if more > 0 else [])]

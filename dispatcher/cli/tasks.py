@@ -27,6 +27,7 @@ examples:
   dispatcher tasks --csv > tasks.csv
 """
 
+HEAD = ("POS", "TASK", "STATE", "TRY", "CODE", "JOB", "ID", "CAUSE")
 #: What each option means in states.
 _FILTERS = {
     "failed": (State.terminated,),
@@ -72,7 +73,7 @@ def as_csv(tasks: list[TaskRecord]) -> str:
 
 def as_table(tasks: list[TaskRecord]) -> str:
     """Columns as wide as what stands in them; on a terminal lines are cut at its edge."""
-    rows = [("POS", "TASK", "STATE", "TRY", "CODE", "JOB", "ID", "CAUSE"), *map(_row, tasks)]
+    rows = [HEAD, *map(row_of, tasks)]
     wide = [max(len(row[column]) for row in rows) for column in range(7)]
     lines: list[str] = []
     for row in rows:
@@ -84,7 +85,8 @@ def as_table(tasks: list[TaskRecord]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _row(task: TaskRecord) -> tuple[str, ...]:
+def row_of(task: TaskRecord) -> tuple[str, ...]:
+    """The cells of one task."""
     code = "" if task.code is None else str(task.code)
     attempt = str(task.attempt) if task.attempt else ""
     name = task.name or task.path
