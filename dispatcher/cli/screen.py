@@ -27,7 +27,7 @@ from . import list as listing
 from . import tasks as task_list
 from .dialogs import Ask, VerbOutput
 from .telling import SHORT, count
-from .watched import View, Watch
+from .followed import View, Following
 
 #: Columns that are left out where there is not room for all: below so many columns of the terminal.
 _NARROW = {listing.HEAD: (100, ("BEGAN",)), task_list.HEAD: (100, ("JOB", "TRY", "POS", "ID"))}
@@ -65,7 +65,7 @@ class Top(App[None]):
 
     def __init__(self, where: str, passed_on: Sequence[str] = (), light: bool = False) -> None:
         super().__init__()
-        self._watch, self._passed_on = Watch(where), list(passed_on)
+        self._following, self._passed_on = Following(where), list(passed_on)
         self._chosen: Path | None = None
         self._failed = False
         self._view: View | None = None
@@ -95,7 +95,7 @@ class Top(App[None]):
 
     @work(thread=True)
     def _read(self, chosen: Path | None, failed: bool) -> None:
-        view = self._watch.look(chosen, failed)
+        view = self._following.look(chosen, failed)
         if self.is_running:
             self.call_from_thread(self._show, view)
 

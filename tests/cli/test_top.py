@@ -19,7 +19,7 @@ from textual.widgets import DataTable, RichLog
 from dispatcher.cli import top
 from dispatcher.cli.dialogs import Ask, VerbOutput
 from dispatcher.cli.screen import Top
-from dispatcher.cli.watched import Watch
+from dispatcher.cli.followed import Following
 from dispatcher.core import events as ev
 from dispatcher.core.errors import ConfigError, Unsupported
 from journal import Journal
@@ -74,16 +74,16 @@ def test_what_it_shows_and_what_the_keys_do(reported: Any) -> None:
 def test_a_journal_is_followed_and_a_damaged_one_told(reported: Any, tmp_path: Path) -> None:
     shutil.copytree(reported.local, tmp_path / "runs")
     (path,) = (tmp_path / "runs").glob(".dispatcher/*/journal")
-    watch = Watch(str(tmp_path))
-    assert watch.look(None, failed=True).tasks[-1].path == "t3"
+    following = Following(str(tmp_path))
+    assert following.look(None, failed=True).tasks[-1].path == "t3"
     with Journal.open(path, ev.Event) as log:
         log.append(ev.Retried("c3" * 20, fresh=True))
         log.commit()
-        view = watch.look(path, failed=True)
+        view = following.look(path, failed=True)
     assert ([task.path for task in view.tasks], view.submissions[0][1][1]) == (["t2"], "at work")
     segment = max(path.glob("*.jsonl"))
     segment.write_bytes(segment.read_bytes()[:-300])
-    view = watch.look(path, failed=False)
+    view = following.look(path, failed=False)
     assert (view.submissions[0][1][1], "gone" in view.problem) == ("damaged", True), view.problem
 
 

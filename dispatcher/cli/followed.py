@@ -1,7 +1,7 @@
 """Submissions below a directory, followed as their journals grow: each record is read once, and nothing is written.
 
-    watch = Watch("/proj")
-    watch.look(chosen=None, failed=False)   ->  View(submissions=[…], chosen=…, told=[…], tasks=[…])
+    following = Following("/proj")
+    following.look(chosen=None, failed=False)   ->  View(submissions=[…], chosen=…, told=[…], tasks=[…])
 
 What a submission, a task or a notice looks like is said by `list`, `tasks` and `notices`; here it is only gathered.
 """
@@ -32,7 +32,7 @@ MOST, _SEARCH = 500, 5
 _ORDER = [State.terminated, State.running, State.completing, State.waiting, State.unsubmitted, State.finished]
 
 
-class Watched:
+class Followed:
     """One journal and what it has told so far; `problem` is why it cannot be read on."""
 
     def __init__(self, path: Path) -> None:
@@ -63,19 +63,19 @@ class View(NamedTuple):
     """What there is to show now. `told` are notices as sentences with their kind, `more` tasks that are not shown."""
 
     submissions: list[tuple[Path, tuple[str, ...]]]
-    chosen: Watched | None
+    chosen: Followed | None
     told: list[tuple[str, str]]
     tasks: list[TaskRecord]
     more: int
     problem: str = ""
 
 
-class Watch:
+class Following:
     """All submissions that are meant by a directory or a hash, those that began last first."""
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._known: dict[Path, Watched] = {}
+        self._known: dict[Path, Followed] = {}
         self._looks, self._problem = 0, ""
 
     def look(self, chosen: Path | None, failed: bool) -> View:
@@ -83,9 +83,9 @@ class Watch:
         if self._looks % _SEARCH == 0:
             self._search()
         self._looks += 1
-        for watched in self._known.values():
-            watched.look()
-        rows = [(watched.path, watched.row) for watched in reversed(self._known.values())]
+        for followed in self._known.values():
+            followed.look()
+        rows = [(followed.path, followed.row) for followed in reversed(self._known.values())]
         one = self._known.get(chosen or Path()) or next(reversed(self._known.values()), None)
         if one is None:
             return View(rows, None, [], [], 0, self._problem)
@@ -97,21 +97,19 @@ class Watch:
             found = journals_of(self.where)
         except ConfigError as error:
             found, self._problem = [], str(error)
-        self._known = {path: self._known.get(path) or Watched(path) for path in found}
+        self._known = {path: self._known.get(path) or Followed(path) for path in found}
 
 
-def _sorted(watched: Watched, failed: bool) -> list[TaskRecord]:
+def _sorted(followed: Followed, failed: bool) -> list[TaskRecord]:
     rank = {state.value: nth for nth, state in enumerate(_ORDER)}
-    tasks = watched.replay.chronicle.tasks()
+    tasks = followed.replay.chronicle.tasks()
     chosen = [task for task in tasks if task.state == State.terminated.value] if failed else tasks
     return sorted(chosen, key=lambda task: rank[task.state])
 
 
-def _told(watched: Watched) -> list[tuple[str, str]]:
+def _told(followed: Followed) -> list[tuple[str, str]]:
     """Where it stands in a sentence, and what is to be known of it."""
-    seen, at_work = tally(watched.replay.history.jobs.values()), watched.state == "at work"
-    line = (
-        f"{watched.path.parent.name[:SHORT]}: {watched.state}; {seen.done:,} of {seen.tasks:,} tasks done; jobs: {seen}"
-    )
-    found = current(watched.replay.chronicle, at_work)
+    seen, at_work = tally(followed.replay.history.jobs.values()), followed.state == "at work"
+    line = f"{followed.path.parent.name[:SHORT]}: {followed.state}; {seen.done:,} of {seen.tasks:,} tasks done; jobs: {seen}"
+    found = current(followed.replay.chronicle, at_work)
     return [("", line), *((notice.kind, line_of(notice, time.time())) for notice in found)]
