@@ -1,6 +1,6 @@
 """What `top` lays over its tables: a question before something is done, and what a verb prints while it works.
 
-`Ask("Cancel the job of c13?")      ->  True or False`
+`Question("Cancel the job of c13?")      ->  True or False`
 `VerbOutput(["logs", "--in", …])        the verb in a process of its own: closing the window, or top, does not end it`
 """
 
@@ -21,7 +21,7 @@ from textual.widgets import Footer, RichLog, Static
 from ..core.printable import harmless
 
 
-class Ask(ModalScreen[bool]):
+class Question(ModalScreen[bool]):
     """Yes or no; no by default."""
 
     BINDINGS = [

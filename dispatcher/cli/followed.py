@@ -110,6 +110,7 @@ def _sorted(followed: Followed, failed: bool) -> list[TaskRecord]:
 def _told(followed: Followed) -> list[tuple[str, str]]:
     """Where it stands in a sentence, and what is to be known of it."""
     seen, at_work = tally(followed.replay.history.jobs.values()), followed.state == "at work"
-    line = f"{followed.path.parent.name[:SHORT]}: {followed.state}; {seen.done:,} of {seen.tasks:,} tasks done; jobs: {seen}"
+    done = f"{seen.done:,} of {seen.tasks:,} tasks done"
+    line = f"{followed.path.parent.name[:SHORT]}: {followed.state}; {done}; jobs: {seen}"
     found = current(followed.replay.chronicle, at_work)
     return [("", line), *((notice.kind, line_of(notice, time.time())) for notice in found)]

@@ -25,9 +25,9 @@ from textual.widgets import DataTable, Footer, Static
 from ..core.printable import harmless
 from . import list as listing
 from . import tasks as task_list
-from .dialogs import Ask, VerbOutput
+from .dialogs import Question, VerbOutput
+from .followed import Following, View
 from .telling import SHORT, count
-from .followed import View, Following
 
 #: Columns that are left out where there is not room for all: below so many columns of the terminal.
 _NARROW = {listing.HEAD: (100, ("BEGAN",)), task_list.HEAD: (100, ("JOB", "TRY", "POS", "ID"))}
@@ -47,7 +47,7 @@ class Top(App[None]):
     #told { height: auto; max-height: 30%; padding: 0 1; border-top: solid $primary; border-bottom: solid $primary; }
     #tasks { height: 1fr; }
     DataTable { scrollbar-size-horizontal: 0; }
-    Ask, VerbOutput { align: center middle; }
+    Question, VerbOutput { align: center middle; }
     .window { background: $surface; border: round $primary; }
     .question { width: 70%; min-width: 40; height: auto; padding: 1 2; }
     .output { width: 95%; height: 90%; }
@@ -211,7 +211,7 @@ class Top(App[None]):
             if yes:
                 self._open(words)
 
-        self.push_screen(Ask(question), answered)
+        self.push_screen(Question(question), answered)
 
     def _open(self, words: list[str]) -> None:
         shown = ["…" if word == self._submission() else word for word in words]

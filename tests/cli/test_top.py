@@ -17,9 +17,9 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, RichLog
 
 from dispatcher.cli import top
-from dispatcher.cli.dialogs import Ask, VerbOutput
-from dispatcher.cli.screen import Top
+from dispatcher.cli.dialogs import Question, VerbOutput
 from dispatcher.cli.followed import Following
+from dispatcher.cli.screen import Top
 from dispatcher.core import events as ev
 from dispatcher.core.errors import ConfigError, Unsupported
 from journal import Journal
@@ -57,9 +57,9 @@ def test_what_it_shows_and_what_the_keys_do(reported: Any) -> None:
             await until(pilot, lambda: column(app, "#tasks", 1) == ["t2", "t3"])
             assert app.theme == "textual-light"
             await pilot.press("down", "r")
-            assert isinstance(app.screen, Ask)
+            assert isinstance(app.screen, Question)
             await pilot.press("n")
-            assert not isinstance(app.screen, Ask)
+            assert not isinstance(app.screen, Question)
             await pilot.press("i")
             assert isinstance(app.screen, VerbOutput)
             log = app.screen.query_one(RichLog)
