@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
@@ -24,6 +25,7 @@ GIVEN_UP = {
 TAGS = {kind.__struct_config__.tag for kind in get_args(Event)}
 
 
+@cache
 def identifiers(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):

@@ -393,9 +393,9 @@ def test_death_at_every_step_then_again_is_as_if_nothing_had_happened(
 def test_death_at_every_outside_call_then_again_is_as_if_nothing_had_happened(
     simulate: Callable[..., Any], killed: type[BaseException], dialect: str, full: bool
 ) -> None:
-    """Every fourth call, other ones with the next dialect; every call of each dialect with --full."""
-    fourth = slice([*KITS, *CLOUDS].index(dialect) % 4, None, 4)
-    dies_at_each(simulate, killed, True, _OUTSIDE.pattern, 25, slice(None) if full else fourth)
+    """Every eighth call, other ones with the next dialect; every call of each dialect with --full."""
+    eighth = slice([*KITS, *CLOUDS].index(dialect) % 8, None, 8)
+    dies_at_each(simulate, killed, True, _OUTSIDE.pattern, 25, slice(None) if full else eighth)
 
 
 class CallsOfLongAgo(Conditions):
