@@ -335,7 +335,7 @@ def _marked(progress: Progress, claim: Claim, seen: Observation) -> ev.JobEvent:
     if progress.done | bits(claim.tasks, progress.size) == (1 << progress.size) - 1:
         return ev.Finished(progress.job, claim.tasks)
     failed = [(index, code) for index, code, _ in claim.tasks if code]
-    if not failed:
+    if not failed or progress.stopping:
         cause = _left(claim) if claim.ended and claim.notes and not progress.stopping else _cause(progress, seen)
         return ev.Terminated(progress.job, cause, claim.tasks, claim.lines)
     index, code = failed[0]

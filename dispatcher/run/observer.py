@@ -9,6 +9,7 @@ accounting end it before its time. No answer changes nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -17,7 +18,7 @@ import msgspec
 from ..core import events as ev
 from ..core.errors import Purged, Unreachable
 from ..core.lifecycle import Progress, State, bits, decide, patience
-from ..core.ports import Context, Native, Observation, Query, Reply, Scheduler
+from ..core.ports import Context, Native, Observation, Observations, Query, Reply, Scheduler
 from .environment import Environment
 from .inputs import edited_cause
 from .recorder import Recorder
@@ -27,6 +28,8 @@ from .recorder import Recorder
 MARKER_LAG = 15.0
 #: Seconds, twice, that a scheduler may need to say why a job has failed that is known to have failed.
 CAUSE_LAG = 5.0
+#: Seconds of absence after which the accounting is asked why, long before absence counts by itself.
+SOON = 5.0
 #: Seconds that the accounting may keep a job alive that the queue does not know any more (a record may be stuck).
 ACCOUNT_HOLD = 600.0
 
@@ -74,6 +77,9 @@ class Observer:
         self._unaccounted = self._unkilled = ""
         self._listed: set[str] = set()
         self._missing: dict[str, Missing] = {}
+        #: What the accounting says of the end of jobs that are absent, by nonce, and how often it was asked.
+        self._accounted: dict[str, Observation] = {}
+        self._asked: Counter[str] = Counter()
         self._said: set[tuple[str, str]] = set()
 
     def observe(self, jobs: Sequence[Progress]) -> None:
@@ -88,6 +94,7 @@ class Observer:
         self.purged = None
         self.troubled(seen.trouble)
         observations = {job.job: self._declared(seen.jobs[job.nonce]) for job in jobs}
+        self._explain_soon(jobs, observations)
         self._listed.update(job.nonce for job in jobs if observations[job.job].native in _IN_QUEUE)
         gone = {job.job for job in jobs if self._gone(job, observations[job.job])}
         self._explain(jobs, observations, gone)
@@ -96,7 +103,7 @@ class Observer:
 
     def unsettled(self) -> float | None:
         """Seconds after which another look can settle what is missing; None when nothing is."""
-        return self.scheduler.absence_timeout if self._missing else None
+        return min(self.scheduler.absence_timeout, SOON) if self._missing else None
 
     def query(self, job: Progress) -> Query:
         """How to find a job; accounting is searched from when the submission was begun."""
@@ -196,21 +203,54 @@ class Observer:
 
     # -- accounting ---------------------------------------------------------------------------------------------
 
-    def _explain(self, jobs: Sequence[Progress], observations: dict[str, Observation], gone: set[str]) -> None:
-        """Ask the accounting, once for all, about those that are about to be given up or called terminated."""
-        ending = [job for job in jobs if not job.stopping and self._ends(job, observations[job.job], job.job in gone)]
-        queries = [self.query(job) for job in ending]
+    def _explain_soon(self, jobs: Sequence[Progress], observations: dict[str, Observation]) -> None:
+        """Ask the accounting about what has been absent for 5, 10 and 20 seconds.
+
+        With an end that it knows, the job is over like one that the queue lists as over: its reason need not wait for
+        the absence timeout.
+        """
+        absent = [job for job in jobs if self._unexplained(job, observations[job.job])]
+        asked = [job for job in absent if job.nonce not in self._accounted and self._soon(job)]
+        self._asked.update(job.nonce for job in asked)
+        reported = self._reported(asked)
+        for nonce, known in reported.jobs.items() if reported else ():
+            if known.native is Native.ended and known.cause:
+                self._accounted[nonce] = known
+        for job in absent:
+            if end := self._accounted.get(job.nonce):
+                seen = observations[job.job]
+                observations[job.job] = msgspec.structs.replace(
+                    seen, native=Native.ended, code=end.code, node=end.node or seen.node, cause=end.cause
+                )
+
+    def _unexplained(self, job: Progress, seen: Observation) -> bool:
+        marked = seen.claim is not None and seen.claim.ended is not None
+        return bool(job.id) and seen.native is Native.absent and not marked and not job.stopping
+
+    def _soon(self, job: Progress) -> bool:
+        missing, asked = self._missing.get(job.job), self._asked[job.nonce]
+        return missing is not None and asked < 3 and self.environment.elapsed() - missing.since >= SOON * 2**asked
+
+    def _reported(self, jobs: Sequence[Progress]) -> Observations | None:
+        """What the accounting tells of these jobs; None without an answer, or where nobody can be asked."""
+        queries = [self.query(job) for job in jobs]
         call = self.scheduler.account(queries, self.context.place) if queries else None
         if call is None:
-            return
+            return None
         try:
             reported = understood(self.scheduler.accounted, self.context.run(call), queries)
         except Unreachable as error:
             self._account_trouble(str(error))
-            return
+            return None
         self._account_trouble(reported.trouble)
-        for job in ending:
-            if job.nonce in reported.jobs:
+        return reported
+
+    def _explain(self, jobs: Sequence[Progress], observations: dict[str, Observation], gone: set[str]) -> None:
+        """Ask the accounting, once for all, about those that are about to be given up or called terminated."""
+        ending = [job for job in jobs if not job.stopping and self._ends(job, observations[job.job], job.job in gone)]
+        reported = self._reported(ending)
+        for job in ending if reported else []:
+            if reported and job.nonce in reported.jobs:
                 self._enrich(job, observations, reported.jobs[job.nonce], gone)
 
     def _ends(self, job: Progress, seen: Observation, gone: bool) -> bool:

@@ -100,7 +100,8 @@ dsp_begin() {
 }
 
 # -- signals, and scripts that are left before their time -------------------------------------------------------------
-dsp_signals=0 dsp_stopped='' dsp_over='' dsp_pooling='' dsp_step='its first line' dsp_failed=0 dsp_running=0
+dsp_signals=0 dsp_signalled='' dsp_stopped='' dsp_over='' dsp_pooling='' dsp_step='its first line'
+dsp_failed=0 dsp_running=0
 dsp_handler() { # sets dsp_does to what is done when $1 comes
   case ${1#SIG} in
     EXIT) dsp_does='dsp_left "$?"' ;;
@@ -176,8 +177,9 @@ dsp_left() { # the script ends with code $1 before its last task has
 
 _END = r"""
 # -- the end ----------------------------------------------------------------------------------------------------------
-dsp_settle() { # before success is told, $1 seconds for the signal that ended the last task to reach us, too
-  [ "$dsp_failed" -ne 0 ] || read -r -t "$1" dsp_line <&198 2> /dev/null || :
+dsp_settle() { # before success is told, or a task that a signal has ended: $1 seconds for it to reach us, too
+  [ "$dsp_failed" -eq 0 ] || [ -n "$dsp_signalled" ] || return 0
+  read -r -t "$1" dsp_line <&198 2> /dev/null || :
 }
 dsp_stop() { # ended by a signal, or another copy has taken over: what becomes of the job is not ours to say
   case $dsp_stopped in

@@ -122,6 +122,7 @@ dsp_collect() { # task $1 has ended; $2 is y when it has written so
   [ -z "$dsp_stopped" ] || [ "$dsp_stopped" = fenced ] || [ "$code" -ne 0 ] || code=143 told=n
   if [ "$code" -ne 0 ]; then
     dsp_failed=1
+    [ "$code" -le 128 ] || dsp_signalled=yes
     dsp_tell "${dsp_errors[$1]}" "${dsp_seen[$1]}" "err $1"
   fi
   unset "dsp_errors[$1]" "dsp_seen[$1]"

@@ -561,7 +561,7 @@ class Hadoop:
     def selftest(self, top: Path, resources: Mapping[str, Any], *words: str) -> dict[str, Any]:
         """What `dispatcher selftest` tells of it; it must pass, and leave nothing here."""
         machine = {"batch_type": "DistributedShell", "context_type": "HDFSContext", "local_root": "./"}
-        machine = {**machine, "remote_root": self.root, "remote_profile": self.profile}
+        machine = {**machine, "create_remote_root": True, "remote_root": self.root, "remote_profile": self.profile}
         reported = selftest(top, machine, resources, *words)
         assert not list(top.glob("dispatcher-selftest-*"))
         return reported

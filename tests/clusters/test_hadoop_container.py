@@ -74,7 +74,9 @@ class Site(NamedTuple):
 
 
 def site(hadoop: Hadoop, tmp: Path, *tasks: TaskSpec, common: tuple[str, ...] = ()) -> Site:
-    machine = MachineSpec("DistributedShell", "HDFSContext", str(tmp), f"{hadoop.root}/{tmp.name}")
+    machine = MachineSpec(
+        "DistributedShell", "HDFSContext", str(tmp), f"{hadoop.root}/{tmp.name}", create_remote_root=True
+    )
     spec = SubmissionSpec("local", machine, ResourcesSpec(1, 1, 0, "", 0), tasks, common)
     for task in tasks:
         (tmp / "local" / task.task_work_path).mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.cluster
 
 def spec(hadoop: Hadoop, work: Work, *commands: str) -> SubmissionSpec:
     made = work.spec(commands, "DistributedShell", "HDFSContext", queue_name="")
-    machine = MachineSpec("DistributedShell", "HDFSContext", str(work.top / "local"), hadoop.root, retry_count=1)
+    local, root = str(work.top / "local"), hadoop.root
+    machine = MachineSpec("DistributedShell", "HDFSContext", local, root, retry_count=1, create_remote_root=True)
     return SubmissionSpec("w", machine, made.resources, made.tasks)
 
 
@@ -68,6 +69,7 @@ def test_kills_of_the_dispatcher_lose_and_duplicate_nothing(hadoop: Hadoop, work
         "context_type": "HDFSContext",
         "local_root": str(work.top / "local"),
         "remote_root": hadoop.root,
+        "create_remote_root": True,
         "remote_profile": hadoop.profile,
     }
     resources = {"number_node": 1, "cpu_per_node": 1, "group_size": 1}

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.cluster
 
 
 def machine(hadoop: Hadoop, work: Work, **what: Any) -> MachineSpec:
-    return MachineSpec("DistributedShell", "HDFSContext", str(work.top / "local"), hadoop.root, **what)
+    local, made = str(work.top / "local"), {"create_remote_root": True, **what}
+    return MachineSpec("DistributedShell", "HDFSContext", local, hadoop.root, **made)
 
 
 def spec(hadoop: Hadoop, work: Work, commands: Sequence[str], size: int = 1, **what: Any) -> SubmissionSpec:

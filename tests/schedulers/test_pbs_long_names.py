@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from dispatcher.schedulers.pbs.torque import TorqueDialect
 
 from .conftest import TRANSCRIPTS
 
+NONE: dict[str, Any] = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "group_size": 1}
 SERVER = "pbs-head-01.hpc.physics.university.example"
 LIST = re.search(
     r"--- stdout\n(.*?)--- stderr", (TRANSCRIPTS / "openpbs" / "80-long-server-name.txt").read_text(), re.S
@@ -115,3 +117,21 @@ def test_a_queue_at_another_server_is_asked_there() -> None:
     dialect = chosen("PBS", ResourcesSpec(1, 1, 0, "workq@pbs2.example", 1))
     text = dialect.observe([Query("dn1")], Place("/l", "/R", "/R/j")).text
     assert """qstat -u "$dsp_user" -s -w '@pbs2.example'""" in text
+
+
+@pytest.mark.parametrize(
+    "how", [{"queue_name": "batch@far"}, {"custom_flags": ("-q batch@far",)}, {"queue_name": "@far"}]
+)
+def test_a_queue_of_another_server_is_asked_there_wherever_it_is_named(tmp_path: Path, how: dict[str, Any]) -> None:
+    """What a list cuts is named by its number at that server: by the number alone it is a job of the default one."""
+    place = site(tmp_path, qstat=listed(), qdel="")
+    dialect = chosen("PBS", ResourcesSpec(**{"queue_name": "", **how}, **NONE))
+    queries = [Query("d6rrm9dch35u", f"0.{SERVER}"), Query("duwpm9imynby")]
+    run(dialect.kill(queries, place).text, tmp_path)
+    assert (tmp_path / "qdel.told").read_text().split() == [f"0.{SERVER}", "1@far"]
+    call = dialect.account(queries, place)
+    assert call
+    run(call.text, tmp_path)
+    asked = (tmp_path / "qstat.told").read_text().splitlines()
+    assert [line.split()[-1] for line in asked[:2]] == ["@far", "@far"]
+    assert asked[2].split()[-2:] == ["1@far", f"0.{SERVER}"]

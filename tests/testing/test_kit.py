@@ -132,6 +132,50 @@ def test_pbs_runs_out_of_ports(tmp_path: Path) -> None:
     site.end()
 
 
+@pytest.mark.parametrize(("name", "option", "index"), [("pbs", "-J 3-5%2", "_INDEX"), ("torque", "-t 3,5", "ID")])
+def test_arrays_run_each_element_and_remember_it(tmp_path: Path, name: str, option: str, index: str) -> None:
+    site = install(name, tmp_path)
+    text = f"echo $PBS_ARRAY{index} $PBS_JOBID >> {tmp_path}/log; [ $PBS_ARRAY{index} != 5 ] || exit 7"
+    assert typed(site, f"qsub {option} {script(site, text)}").stdout == "1001[].batchhost\n"
+    over(site)
+    said = dict(map(str.split, (tmp_path / "log").read_text().splitlines()))
+    assert said == {each: f"1001[{each}].batchhost" for each in ("345" if name == "pbs" else "35")}
+    records = typed(site, f"qstat {'-x' * (name == 'pbs')} -t -f '1001[].batchhost'").stdout
+    found = re.findall(r"Job Id: (\S+)|xit_status = (\d+)", records)
+    assert [id or code for id, code in found][-2:] == ["1001[5].batchhost", "7"]
+    assert typed(site, "qdel '1001[].batchhost'", None).returncode in (35, 170)
+
+
+def test_a_job_is_ended_process_by_process_and_its_log_says_why(tmp_path: Path) -> None:
+    """A shell whose `sleep` has died of TERM goes on to the next command."""
+    site = install("pbs", tmp_path)
+    site.faults(speed=20)
+    typed(site, f"qsub -l walltime=20 -o {tmp_path}/out {script(site, '(sleep 600; echo on); trap : TERM; sleep 600')}")
+    over(site)
+    said = (tmp_path / "out").read_text()
+    assert "=>> PBS: job killed: walltime 1 exceeded limit 1\n" in said
+    assert said.endswith("on\n")
+    assert site.jobs()[0].why == "walltime"
+
+
+def test_queues_that_are_closed_other_servers_and_long_names(tmp_path: Path) -> None:
+    site = install("torque", tmp_path)
+    site.faults(disabled=True)
+    assert "Queue is not enabled" in typed(site, f"qsub {script(site, 'true')}", 175).stderr
+    site.faults(stopped=True, server="pbs-head-01.hpc.physics.university.example")
+    assert typed(site, "qsub -q batch@other job.sh; qsub job.sh").stdout.split()[0] == "1001.other"
+    assert "1001.other" in typed(site, "qstat -u $(id -un) -s @other").stdout
+    listed = typed(site, "qstat -u $(id -un) -s").stdout
+    assert "1001" not in listed
+    assert "1002.pbs-head-01.hpc.ph " in listed
+    assert "Not Running: Queue not started." in listed
+    assert typed(site, "qdel", 2).stderr.startswith("usage:")
+    assert "illegally formed" in typed(site, "qdel '2.x*'", 1).stderr
+    typed(site, "qdel 1001.other")
+    site.faults(keep_completed=0.01)
+    assert "Unknown Job Id" in typed(site, "qstat 1001.other", 153).stderr
+
+
 def test_directives_that_the_real_ones_refuse(tmp_path: Path) -> None:
     """As in the transcripts: an empty -q, a resource beside select, an unknown queue."""
     site = install("pbs", tmp_path)

@@ -44,8 +44,8 @@ class HDFSConnection:
     batch_type: ClassVar[str] = "DistributedShell"
     profile_keys: ClassVar[tuple[Key, ...]] = HDFS.keys
 
-    def __init__(self, place: Place, hadoop: Hadoop) -> None:
-        self.place, self._hadoop = place, hadoop
+    def __init__(self, place: Place, hadoop: Hadoop, parents: bool = True) -> None:
+        self.place, self._hadoop, self._parents = place, hadoop, parents
         self._ours = f"{place.remote_root}/{CONTROL}"
         self._home, self._stage = Path(place.control), Path(place.control).with_name("hdfs")
         self._results = hdfs_results.HdfsResults(hadoop, self._ours, self._stage)
@@ -55,7 +55,8 @@ class HDFSConnection:
     @classmethod
     def open(cls, machine: MachineSpec, profile: Mapping[str, Any], submission: str, work_base: str) -> HDFSConnection:
         """Make home; ConfigError for a remote_root that is missing or no path of HDFS. HDFS itself is not asked yet."""
-        return cls(cls.place_of(machine, submission, work_base), Hadoop(_environment(profile)))
+        place = cls.place_of(machine, submission, work_base)
+        return cls(place, Hadoop(_environment(profile)), machine.create_remote_root)
 
     @classmethod
     def place_of(cls, machine: MachineSpec, submission: str, work_base: str) -> Place:
@@ -70,8 +71,12 @@ class HDFSConnection:
         return Place(here, f"{root}/{submission}", control_of(here, submission))
 
     def own(self, record: str) -> Possession:
-        """HDFS gives a name that is taken to nobody else; attempts left their scripts here."""
-        hdfs_put.own(self._hadoop, self._ours, self._stage, record)
+        """HDFS gives a name that is taken to nobody else; attempts left their scripts here.
+
+        ConfigError where what lies above remote_root is missing, and is not to be made.
+        """
+        above = "" if self._parents else self.place.remote_root.rpartition("/")[0].rpartition("/")[0]
+        hdfs_put.own(self._hadoop, self._ours, self._stage, record, above)
         lines = hdfs_put.owner(self._hadoop, self._ours)
         return Possession(lines.strip(), tuple(path.name for path in self._home.iterdir()))
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from ...core.errors import ConfigError, TransferFailed
+from ...core.errors import ConfigError, TransferFailed, Unreachable
 from ...core.names import OWNER
 from ...core.ports import Item
 from ...files import archive
@@ -54,10 +54,13 @@ def put(hadoop: Hadoop, ours: str, stage: Path, items: Sequence[Item], replace: 
         remove_tree(stage)
 
 
-def own(hadoop: Hadoop, ours: str, stage: Path, record: str) -> None:
-    """Leave the owner's record, unless there is one or `record` is empty."""
+def own(hadoop: Hadoop, ours: str, stage: Path, record: str, above: str = "") -> None:
+    """Leave the owner's record, unless there is one or `record` is empty; `above` must be a directory on HDFS."""
     if not record or owner(hadoop, ours):
         return
+    # a name of HDFS alone (`hdfs://host:8020`) has nothing above it
+    if above.partition("://")[2].strip("/").partition("/")[2] or (above and "://" not in above):
+        _must_be_there(hadoop, above)
     make_directory(stage)
     (stage / OWNER).write_text(f"{record}\n")
     hadoop.fs("-mkdir", "-p", ours)
@@ -65,6 +68,18 @@ def own(hadoop: Hadoop, ours: str, stage: Path, record: str) -> None:
     remove_tree(stage)
     if done.returncode and not owner(hadoop, ours):
         raise complaint(("-put",), done.stderr)
+
+
+def _must_be_there(hadoop: Hadoop, above: str) -> None:
+    done = hadoop.tried("-test", "-d", above)
+    if done.returncode == 0:
+        return
+    if isinstance(why := complaint(("-test",), done.stderr), Unreachable):
+        raise why
+    raise ConfigError(
+        f"machine/remote_root: there is no directory {above} on HDFS; correct it, or set machine/create_remote_root "
+        "to true"
+    )
 
 
 def owner(hadoop: Hadoop, ours: str) -> str:

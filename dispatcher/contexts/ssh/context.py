@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
 
-_LACKS = 94
+#: Exit codes of the text that makes our directories.
+_LACKS, _NOTHING_ABOVE, _NO_HOME = 94, 95, 92
 #: Bytes that are kept of what execute_command says, and the keys whose values are never repeated.
 _LAST = 2000
 _SECRETS = frozenset(key.name for key in SSH.keys if key.secret)
@@ -83,7 +84,7 @@ class SSHConnection:
         greet = _greeting(command, profile) if command else None
         link = ssh_link.shared(ssh_config.route(profile), float(profile.get("timeout") or 10), greet, command)
         try:
-            root = _made(link, _absolute(machine.remote_root), submission)
+            root = _made(link, machine, submission)
         except BaseException:
             ssh_link.leave(link)
             raise
@@ -157,19 +158,38 @@ def _absolute(remote_root: str | None) -> str:
     return posixpath.normpath(remote_root)
 
 
-def _made(link: ssh_link.Link, remote_root: str, submission: str) -> str:
-    """Make the remote root, and the control directory for our eyes only; `~` is expanded over there."""
-    root = quote(posixpath.join(remote_root, submission))
+def making(remote_root: str, submission: str, parents: bool) -> str:
+    """Shell text: make the remote root, and the control directory for our eyes only; `~` is expanded over there.
+
+    What is missing above remote_root is made for `parents` only: a slip of the pen would begin a new tree.
+    """
+    root, home = quote(posixpath.join(remote_root, submission)), ""
     if remote_root.startswith("~"):
         root = f'"$HOME"/{quote(posixpath.join(remote_root[2:], submission))}'
+        home = f"case ${{HOME-}} in /*) ;; *) exit {_NO_HOME} ;; esac\n"
     names = (CONTROL, f"{CONTROL}/{submission}", f"{CONTROL}/{submission}/jobs")
     owned = " && ".join(f"dsp_own {quote(name)}" for name in names)
-    begin = f'r={root}; mkdir -p -- "$(dirname -- "$r")" && dsp_own "$r" && cd "$r"'
-    script = f"{_DOOR}{OWN}\n{begin} && {owned} && printf '%s' \"$r\""
+    above = 'd=$(dirname -- "$(dirname -- "$r")")'
+    there = f'{above}; [ -e "$d" ] || {{ printf \'%s\' "$d"; exit {_NOTHING_ABOVE}; }}\n' if not parents else ""
+    begin = 'mkdir -p -- "$(dirname -- "$r")" && dsp_own "$r" && cd "$r"'
+    return f"{home}r={root}\n{there}{_DOOR}{OWN}\n{begin} && {owned} && printf '%s' \"$r\""
+
+
+def _made(link: ssh_link.Link, machine: MachineSpec, submission: str) -> str:
+    """Make our directories; the remote root as it is called over there."""
+    remote_root = _absolute(machine.remote_root)
+    script = making(remote_root, submission, machine.create_remote_root)
     stream, out = patiently(link, lambda: ssh_shell.output_of(link, f"LC_ALL=C; {script}"), longest=AT_FIRST)
+    said = out.decode(errors="replace").strip()
     if stream.code == _LACKS:
-        lacks = out.decode(errors="replace").strip()
-        raise ConfigError(f"{link} cannot be used: these programs are missing there, or not in PATH: {lacks}")
+        raise ConfigError(f"{link} cannot be used: these programs are missing there, or not in PATH: {said}")
+    if stream.code == _NO_HOME:
+        raise ConfigError(f"machine/remote_root: {remote_root}: HOME is not set on {link}; write an absolute path")
+    if stream.code == _NOTHING_ABOVE:
+        raise ConfigError(
+            f"machine/remote_root: {remote_root}: there is no directory {said} on {link}; correct it, or set "
+            "machine/create_remote_root to true"
+        )
     if stream.code == NOT_OURS:
         raise NotOurs(f"on {link}: {stream.err.strip()}")
     if stream.code:

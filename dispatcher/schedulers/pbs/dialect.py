@@ -43,18 +43,20 @@ MOST = 100
 #: Seconds to wait after so many records when there are more to ask for: 500 ids in a minute use up the ports.
 PAUSE = 15
 
+#: A server as it may be written behind a queue.
+_SERVER = re.compile(r"[A-Za-z0-9][\w.-]*(?::\d{1,5})?", re.ASCII)
 #: An unknown user would look like "no jobs".
 USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
 #: -u comes first: it forgets what -s has asked for before it.
 _LISTED = 'dsp_within 60 qstat -u "$dsp_user" {flags}'
 
 #: Our jobs in the list that have not ended, by the id that we know, or that is listed: where the list cuts it ({width}
-#: characters, or a * in the last place), by its number alone.
+#: characters, or a * in the last place), by its number alone, at the server that was asked.
 _LIVE = """\
   {{ split($4, name, "-") }}
   name[1] in known && $10 !~ /[CF]/ {{
     id = known[name[1]]; cut = sub(/[*]$/, "", $1) || length($1) == {width}
-    if (index(id, $1) == 1) print id; else {{ if (cut) sub(/[.].*/, "", $1); print $1 }} }}"""
+    if (index(id, $1) == 1) print id; else {{ if (cut) sub(/[.].*/, "{at}", $1); print $1 }} }}"""
 _QDEL = """\
 head -n {most} | {{
   dsp_code=0
@@ -101,9 +103,15 @@ class PBSDialect(CommandDialect):
         self.server = ""
 
     def configure(self, resources: ResourcesSpec) -> None:
-        """The server of the queue, and what all dialects take."""
+        """The server of the queue, which a line of the user's may name, and what all dialects take."""
         super().configure(resources)
-        self.server = resources.queue_name.partition("@")[2]
+        named = re.findall(r"^(?:#PBS)?[ \t]*-q[ \t]*(\S+)", "\n".join(resources.custom_flags), re.M)
+        servers = (queue.partition("@")[2] for queue in (resources.queue_name, *named))
+        self.server = next((server for server in servers if _SERVER.fullmatch(server)), "")
+
+    def _at(self) -> str:
+        """What follows the number of a job that the default server does not know."""
+        return f"@{self.server}" if self.server else ""
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -150,7 +158,7 @@ class PBSDialect(CommandDialect):
         return f"{USER}{self._listed(self.QUEUE)}"
 
     def _listed(self, flags: str) -> str:
-        words = [flags, *([quoted(f"@{self.server}")] if self.server else [])]
+        words = [flags, *([quoted(self._at())] if self.server else [])]
         return _LISTED.format(flags=" ".join(filter(None, words))).rstrip()
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
@@ -170,7 +178,7 @@ class PBSDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """qdel those jobs of the queue whose names begin with our nonces, one by one."""
-        live = framing.ours(self._listed(self.QUEUE), queries, _LIVE.format(width=self.WIDTH), ids=True)
+        live = framing.ours(self._listed(self.QUEUE), queries, _LIVE.format(width=self.WIDTH, at=self._at()), ids=True)
         return f"{USER}{live} |\n{_QDEL.format(most=MOST)}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
@@ -182,12 +190,10 @@ class PBSDialect(CommandDialect):
         lost = [query for query in queries if not query.id]
         by_name = ""
         if lost:
-            ours = framing.ours(
-                self._listed(self.HISTORY), lost, '  { split($4, name, "-") } name[1] in known { print $1 }'
-            )
-            by_name = (
-                f"dsp_lost() {{\n{ours} | sed 's/[.].*[*]$//' | head -n {MOST}\n}}\ndsp_found=$(dsp_lost) || return\n"
-            )
+            found = '  { split($4, name, "-") } name[1] in known { print $1 }'
+            whole = f"sed 's/[.].*[*]$/{self._at()}/' | head -n {MOST}"
+            ours = framing.ours(self._listed(self.HISTORY), lost, found)
+            by_name = f"dsp_lost() {{\n{ours} | {whole}\n}}\ndsp_found=$(dsp_lost) || return\n"
         logs = "\n".join(f"{query.nonce}.log" for query in asked)
         return (
             f"{USER}dsp_found=\n{by_name}"

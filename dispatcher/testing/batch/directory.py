@@ -37,10 +37,13 @@ _MINUTE = 60.0
 class Directory:
     """The queue of one site."""
 
-    host = "batchhost"
-
     def __init__(self, top: Path) -> None:
         self.top = top
+
+    @property
+    def host(self) -> str:
+        """The name of the server."""
+        return str(self.wrong("server") or "batchhost")
 
     def wrong(self, fault: str) -> Any:
         """What is in faults.json, which whoever tests may change at any time."""
@@ -94,10 +97,11 @@ class Directory:
             known["next"] += 1
             (self.top / f"{number}.sc").write_text(order.script)
             env = {key: value.replace("{id}", str(number)) for key, value in order.env.items()}
-            how = {"cwd": order.cwd, "log": order.log, "env": env}
+            how = {"cwd": order.cwd, "log": order.log, "env": env, "told": order.told, "killed": order.killed}
             (self.top / f"{number}.json").write_text(json.dumps(how))
             began = time.time() + _GHOST * ghost
             job = StandInJob(number, order.name, getpass.getuser(), order.queue, began, order.walltime, order.held)
+            job.elements = order.elements
             known["jobs"][str(number)] = asdict(job)
         if self._happens("forgets"):
             with self._known() as known:
@@ -164,7 +168,7 @@ class Directory:
 
     def _free(self, known: dict[str, Any]) -> int:
         going = [job for job in known["jobs"].values() if job["started"] is not None and job["ended"] is None]
-        return int(self.wrong("slots") or 4) - len(going)
+        return 0 if self.wrong("stopped") else int(self.wrong("slots") or 4) - len(going)
 
     def begin(self, number: int) -> dict[str, Any] | float | None:
         """How to run the job; seconds to wait before it is there; None when it shall not start now."""
@@ -191,7 +195,10 @@ class Directory:
 
     def over(self, number: int, code: int, why: str) -> None:
         """The script has ended; a negative code is a signal. What is due next is started."""
+        codes = self.top / f"{number}.sc.codes"
         with self._changing(number) as job:
+            if codes.exists():
+                job.codes = {index: int(ended) for index, ended in map(str.split, codes.read_text().splitlines())}
             job.why, job.code, job.signal = job.why or why, max(code, 0), max(-code, 0)
             job.exiting = time.time()
         time.sleep(self.wrong("exits"))

@@ -6,55 +6,38 @@
 
 OpenPBS forgets nothing unless history is off, asks for a privileged port for
 each id (500 in a minute, then it fails), and dies of a qdel that names a queued
-and then an unknown job.
+and then an unknown job. Torque lists what has ended as C. A job of a queue
+`batch@other` is known to the server `other` alone: 1001.other.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from . import arrays
+from .qsub import QsubOptions, RefusedError, Request, TorqueOptions
 from .queue import Call, JobOrder, Queue, Said, StandInJob, clock, directives, seconds
 
 #: Privileged ports in a minute (71-measure-ports).
 PORTS = 500
 
-_FLAGS = {"-h", "-V", "-z", "-I", "-X", "-f"}
-_VALUES = frozenset(
-    [
-        "-a",
-        "-A",
-        "-c",
-        "-C",
-        "-e",
-        "-j",
-        "-J",
-        "-k",
-        "-l",
-        "-m",
-        "-M",
-        "-N",
-        "-o",
-        "-p",
-        "-P",
-        "-q",
-        "-r",
-        "-R",
-        "-S",
-        "-u",
-        "-W",
-        "-v",
-        "-d",
-    ]
+_ID = re.compile(r"\d+(?:\[\d*\])?(?:\.[\w.-]+)?", re.ASCII)
+_QDEL_USAGE = "usage:\n\tqdel [-W force|suppress_email=X] [-x] job_identifier...\n\tqdel --version\n"
+_CANNOT_RESOLVE = (
+    "Can not resolve name for server {asked}. (rc = -1 - )\nCannot resolve specified server host '{asked}'.\n"
+    "qsub: cannot connect to server {asked} (errno=15010) Access from host not allowed, or unknown host\n"
 )
+#: What the log of a job is told when its run time is over.
+_KILLED = "=>> PBS: job killed: walltime {ran} exceeded limit {limit}\n"
 _NO_HISTORY = "PBS is not configured to maintain job history\n"
 _TOO_MANY = (
     "qsub: submit error (Maximum number of jobs already in queue for user MSG=total number of current user's jobs "
     "exceeds the queue limit: user u@batchhost, queue workq)\n"
 )
-_USAGE = "usage: qsub [-a date_time] [-A account_string] [-c interval] … [script | -- command [arg1 ...]]\n"
 
 
 class PBSStandIn:
@@ -67,11 +50,16 @@ class PBSStandIn:
     OVER: ClassVar[tuple[int, str]] = (35, "qdel: Job has finished {id}\n")
     FULL: ClassVar[tuple[int, str]] = (38, "qsub: would exceed queue generic's per-user limit\n")
     QUEUES: ClassVar[tuple[int, str]] = (170, "qsub: Unknown queue\n")
-    LIMIT: ClassVar[tuple[int, str]] = (166, "qsub: Illegal attribute or resource value Resource_List.{name}\n")
+    UNKNOWN_SERVER: ClassVar[tuple[int, str]] = (
+        160, "Unknown Host.\nqsub: cannot connect to server {host} (errno=15008)\n"
+    )  # fmt: skip
+    DISABLED: ClassVar[tuple[int, str]] = (173, "qsub: Queue is not enabled\n")
+    OPTIONS: ClassVar[type[QsubOptions]] = QsubOptions
+    INDEX: ClassVar[str] = "PBS_ARRAY_INDEX"
+    BEGUN: ClassVar[str] = "B"
     OVER_STATE: ClassVar[str] = "F"
     STATUS: ClassVar[str] = "Exit_status"
     COUNT: ClassVar[str] = "run_count"
-    CHUNKS: ClassVar[tuple[str, ...]] = ("nodes", "ncpus", "mem")
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -87,7 +75,10 @@ class PBSStandIn:
         return commands[call.command](call)
 
     def _id(self, job: StandInJob) -> str:
-        return f"{job.number}.{self.queue.host}"
+        return f"{job.number}{'[]' * bool(job.elements)}.{self._server(job)}"
+
+    def _server(self, job: StandInJob) -> str:
+        return job.queue.partition("@")[2] or self.queue.host
 
     def _whole(self, id: str) -> str:
         return id if "." in id else f"{id}.{self.queue.host}"
@@ -96,42 +87,51 @@ class PBSStandIn:
 
     def qsub(self, call: Call) -> Said:
         """Options of the command win over those of the script; the first wrong one is complained of."""
-        words, file = _options(call.args)
-        script = call.stdin() if file in ("", "-") else (Path(call.cwd) / file).read_text()
-        found: dict[str, list[str]] = {}
-        for option, value in [*(pair for line in directives(script, "#PBS") for pair in _options(line)[0]), *words]:
-            if complaint := _unfit(option, value):
-                return complaint
-            found.setdefault(option, []).append(value)
-        limits = dict(part.partition("=")[::2] for text in found.get("-l", []) for part in text.split(","))
-        if wrong := self._refused(limits, found.get("-q", [""])[-1]):
+        try:
+            requested, file, script = self._read(call)
+        except RefusedError as refused:
+            return refused.said
+        queue = requested.words.get("q", "workq")
+        if wrong := self._closed(queue):
             return wrong
-        name, queue = found.get("-N", [Path(file).name or "STDIN"])[-1], found.get("-q", ["workq"])[-1]
-        order = JobOrder(name, queue, script, str(Path.home()), _path(found), self._env(call, name, queue))
-        order.walltime = seconds(limits["walltime"]) if "walltime" in limits else None
-        order.held = "-h" in found
+        name = requested.words.get("N") or Path(file).name or "STDIN"
+        log = requested.words.get("o", "").rpartition(":")[2]
+        text = arrays.script(script, requested, self.INDEX, log) if requested.elements else script
+        order = JobOrder(name, queue, text, str(Path.home()), log, self._env(call, requested, name, queue))
+        order.elements, order.told, order.killed = len(requested.elements), True, _KILLED
+        order.walltime = seconds(requested.resources["walltime"]) if "walltime" in requested.resources else None
+        order.held = "h" in requested.words
         taken = self.queue.submit(order)
         if taken is None:
             return Said(self.FULL[0], "", self.FULL[1])
         if not taken.answered:
             return Said(1, "", "qsub: Premature end of message\n")
-        return Said(0, f"{taken.number}.{self.queue.host}\n")
+        return Said(0, f"{taken.number}{'[]' * bool(order.elements)}.{queue.partition('@')[2] or self.queue.host}\n")
 
-    def _env(self, call: Call, name: str, queue: str) -> dict[str, str]:
+    def _read(self, call: Call) -> tuple[Request, str, str]:
+        """The request, the name of the script and its text."""
+        options = self.OPTIONS()
+        _, rest = options.read([], call.args)
+        file = rest[0] if rest else ""
+        script = call.stdin() if file in ("", "-") else options.script(Path(call.cwd), file)
+        requested, _ = options.read([" ".join(words) for words in directives(script, "#PBS")], call.args)
+        return requested, file, script
+
+    def _env(self, call: Call, requested: Request, name: str, queue: str) -> dict[str, str]:
+        id = f"{{id}}{'[]' * bool(requested.elements)}.{queue.partition('@')[2] or self.queue.host}"
         return {
-            "PBS_JOBID": f"{{id}}.{self.queue.host}", "PBS_JOBNAME": name, "PBS_O_WORKDIR": call.cwd,
-            "PBS_ENVIRONMENT": "PBS_BATCH", "PBS_QUEUE": queue, "PBS_O_HOST": self.queue.host,
+            "PBS_JOBID": id, "PBS_JOBNAME": name, "PBS_O_WORKDIR": call.cwd, "PBS_ENVIRONMENT": "PBS_BATCH",
+            "PBS_QUEUE": queue.partition("@")[0], "PBS_O_HOST": self.queue.host,
         }  # fmt: skip
 
-    def _refused(self, limits: dict[str, str], queue: str) -> Said | None:
-        if queue.startswith("nosuch"):
+    def _closed(self, queue: str) -> Said | None:
+        name, _, server = queue.partition("@")
+        if server.startswith("nosuch"):
+            return Said(self.UNKNOWN_SERVER[0], "", self.UNKNOWN_SERVER[1].format(host=self.queue.host, asked=server))
+        if name.startswith("nosuch"):
             return Said(self.QUEUES[0], "", self.QUEUES[1])
-        beside = [name for name in limits if name in self.CHUNKS and "select" in limits]
-        if beside:
-            why = f'"-lresource=" cannot be used with "select" or "place", resource is: {beside[0]}'
-            return Said(5, "", f"qsub: {why}\n")
-        if not re.fullmatch(r"[\d:.]+", limits.get("walltime", "0")):
-            return Said(self.LIMIT[0], "", self.LIMIT[1].format(name="walltime"))
+        if self.queue.wrong("disabled"):
+            return Said(self.DISABLED[0], "", self.DISABLED[1].format(host=self.queue.host, queue=name))
         return None
 
     # -- qstat --------------------------------------------------------------------------------------------------
@@ -150,9 +150,10 @@ class PBSStandIn:
             return Said(255, "", "pbs_iff: all reserved ports in use\npbs_iff: cannot connect to host\n")
         said, jobs = self._found(ids, "x" in flags) if ids else (Said(), self._listed("x" in flags))
         user = call.option("-u")
-        jobs = [job for job in jobs if user in (None, job.user)]
+        server = next((word[1:] for word in call.args if word.startswith("@")), self.queue.host)
+        jobs = [job for job in jobs if user in (None, job.user) and (ids or self._server(job) == server)]
         if jobs and "f" in flags:
-            said.out = "\n".join(map(self._record, jobs))
+            said.out = "\n".join(record for job in jobs for record in self._records(job, "t" in flags))
         elif jobs:
             said.out = (
                 self._list(jobs, "s" in flags, "w" in flags) if {"u", "s", "a"} & set(flags) else self._short(jobs)
@@ -173,6 +174,8 @@ class PBSStandIn:
         return said, jobs
 
     def _code(self, job: StandInJob) -> str:
+        if job.elements and job.state in "RE":
+            return self.BEGUN
         return self.OVER_STATE if job.state == "F" else job.state
 
     def _short(self, jobs: Sequence[StandInJob]) -> str:
@@ -180,27 +183,32 @@ class PBSStandIn:
         rule = "----------------  ---------------- ----------------  -------- - -----\n"
         return head + rule + "".join(
             f"{self._id(job)[:16]:16}  {job.name[:16]:16} {job.user[:16]:16}  {clock(job.elapsed):>8} "
-            f"{self._code(job)} {job.queue:16}\n" for job in jobs
+            f"{self._code(job)} {job.queue.partition('@')[0]:16}\n" for job in jobs
         )  # fmt: skip
 
     def _list(self, jobs: Sequence[StandInJob], comments: bool, wide: bool) -> str:
-        most = 15 if wide else 10
+        id, user, queue, name, rest = (30, 15, 15, 15, 42) if wide else (15, 8, 8, 10, 34)
+        session = f"{'SessID':8} {'NDS':4} {'TSK':5}" if wide else "SessID NDS TSK"
+        rules = (id, user, queue, name, *((8, 4, 5) if wide else (6, 3, 3)), 6, 5, 1, 5)
         lines = [
             f"\n{self.queue.host}: ",
-            f"{'':60}Req'd  Req'd   Elap",
-            "Job ID          Username Queue    Jobname    SessID NDS TSK Memory Time  S Time",
-            "--------------- -------- -------- ---------- ------ --- --- ------ ----- - -----",
+            f"{'':{id + user + queue + name + rest - 18}}Req'd  Req'd   Elap",
+            f"{'Job ID':{id}} {'Username':{user}} {'Queue':{queue}} {'Jobname':{name}} {session} Memory Time  S Time",
+            " ".join("-" * width for width in rules),
         ]
         for job in jobs:
-            name = job.name if len(job.name) <= most else f"{job.name[: most - 1]}*"
-            shown = f"{self._id(job):15} {job.user[:most]:8} {job.queue[:most]:8} {name:{most}}"
+            words = ((self._id(job), id), (job.user, user), (job.queue.partition("@")[0], queue), (job.name, name))
+            shown = " ".join(f"{_cut(word, width):{width}}" for word, width in words)
             lines.append(f"{shown}    --    1   1    --    --  {self._code(job)}   -- ")
             lines += [f"   {self._comment(job)}"] * comments
         return "\n".join([*lines, ""])
 
     def _comment(self, job: StandInJob) -> str:
         if job.started is None:
-            return "Not Running: Not enough free nodes available"
+            why = "Queue not started." if self.queue.wrong("stopped") else "Not enough free nodes available"
+            return f"Not Running: {why}"
+        if job.elements:
+            return "Job Array Began at Sun Nov 22 at 10:25"
         end = {
             "deleted": f" and terminated by {job.user}@{self.queue.host}",
             "walltime": " and exceeded resource walltime",
@@ -209,16 +217,26 @@ class PBSStandIn:
 
     # -- records ------------------------------------------------------------------------------------------------
 
-    def _record(self, job: StandInJob) -> str:
+    def _records(self, job: StandInJob, elements: bool) -> list[str]:
+        """Its record, and those of the elements that have ended, if they are wanted."""
+        ended = [arrays.element(job, index, code) for index, code in job.codes.items()] if elements else []
+        shown = [self._record(each, self._id(each).replace("[]", f"[{index}]")) for index, each in ended]
+        return [self._record(job, self._id(job)), *shown]
+
+    def _record(self, job: StandInJob, id: str) -> str:
         lines = [f"Job_Name = {job.name}", f"Job_Owner = {job.user}@{self.queue.host}"]
         if job.state == "F" and job.started:
             lines += [f"resources_used.walltime = {clock(job.elapsed)}", "resources_used.mem = 7344kb"]
-        lines += [f"job_state = {self._code(job)}", f"queue = {job.queue}", f"server = {self.queue.host}"]
+        lines += [
+            f"job_state = {self._code(job)}",
+            f"queue = {job.queue.partition('@')[0]}",
+            f"server = {self._server(job)}",
+        ]
         lines += [f"exec_host = {self.queue.host}/0"] * (job.started is not None)
         lines.append("Variable_List = PBS_O_HOME=/home/u,PBS_O_LANG=C.UTF-8,\n\tPBS_O_SHELL=/bin/bash")
         lines += [f"{self.COUNT} = {job.runs}"] * (job.runs > 0)
         lines += self._ending(job) if job.state == "F" else []
-        return "\n".join([f"Job Id: {self._id(job)}", *(f"    {line}" for line in lines), ""])
+        return "\n".join([f"Job Id: {id}", *(f"    {line}" for line in lines), ""])
 
     def _ending(self, job: StandInJob) -> list[str]:
         comment = self._comment(job).replace(" exceeded resource", " exceeded\n\tresource")
@@ -239,9 +257,14 @@ class PBSStandIn:
     def qdel(self, call: Call) -> Said:
         """One by one; a queued one and then an unknown one are the end of the server."""
         known, said = {self._id(job): job for job in self._listed(past=True)}, Said()
-        queued = False
-        for id in map(self._whole, (word for word in call.args if not word.startswith("-"))):
+        queued, ids = False, [word for word in call.args if not word.startswith("-")]
+        if not ids:
+            return Said(2, "", _QDEL_USAGE)
+        for id in map(self._whole, ids):
             job = known.get(id)
+            if not _ID.fullmatch(id):
+                said = Said(1, "", f"{said.err}qdel: illegally formed job identifier: {id}\n")
+                continue
             if job is None and queued and self.OVER_STATE == "F":
                 self.queue.crash(f"qdel of a queued and an unknown job: {' '.join(call.args)}")
                 return Said()
@@ -281,14 +304,24 @@ class TorqueStandIn(PBSStandIn):
         _TOO_MANY,
     )
     QUEUES: ClassVar[tuple[int, str]] = (172, "qsub: submit error (Unknown queue MSG=requested queue not found)\n")
-    LIMIT: ClassVar[tuple[int, str]] = (168, "qsub: submit error (Illegal attribute or resource value {name})\n")
+    UNKNOWN_SERVER: ClassVar[tuple[int, str]] = (162, _CANNOT_RESOLVE)
+    DISABLED: ClassVar[tuple[int, str]] = (
+        175,
+        "qsub: submit error (Queue is not enabled MSG=queue is disabled: user u@{host}, queue {queue})\n",
+    )
+    OPTIONS: ClassVar[type[QsubOptions]] = TorqueOptions
+    INDEX: ClassVar[str] = "PBS_ARRAYID"
+    BEGUN: ClassVar[str] = "R"
     OVER_STATE: ClassVar[str] = "C"
     STATUS: ClassVar[str] = "exit_status"
     COUNT: ClassVar[str] = "start_count"
-    CHUNKS: ClassVar[tuple[str, ...]] = ()  # a select beside anything is taken without a word, and without effect
 
     def _listed(self, past: bool) -> list[StandInJob]:
-        return super()._listed(past=True)
+        """What has ended stays for keep_completed seconds; without history that is no time."""
+        kept = self.queue.wrong("keep_completed")
+        return [
+            job for job in super()._listed(past=True) if not (kept and job.ended and time.time() - job.ended > kept)
+        ]
 
     def _list(self, jobs: Sequence[StandInJob], comments: bool, wide: bool) -> str:
         lines = [
@@ -298,13 +331,15 @@ class TorqueStandIn(PBSStandIn):
             " ".join("-" * width for width in (23, 11, 8, 16, 6, 5, 6, 9, 9, 1, 9)),
         ]
         for job in jobs:
-            shown = f"{self._id(job)[:23]:23} {job.user[:11]:11} {job.queue[:8]:8} {job.name[:16]:16}"
+            queue = job.queue.partition("@")[0]
+            shown = f"{self._id(job)[:23]:23} {job.user[:11]:11} {queue[:8]:8} {job.name[:16]:16}"
             lines.append(f"{shown}     --      1      1       --        --  {self._code(job)}       -- ")
             lines += [f"   {self._comment(job)}"] * comments
         return "\n".join([*lines, ""])
 
     def _comment(self, job: StandInJob) -> str:
-        return "Not Running: Draining system" if job.started is None else "Job started on Sun Nov 22 at 11:26"
+        why = "Queue not started." if self.queue.wrong("stopped") else "Draining system"
+        return f"Not Running: {why}" if job.started is None else "Job started on Sun Nov 22 at 11:26"
 
     def _ending(self, job: StandInJob) -> list[str]:
         status = self._status(job)
@@ -315,31 +350,9 @@ class TorqueStandIn(PBSStandIn):
         return own[job.why] if job.why in own else super()._status(job)
 
 
-def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], str]:
-    """Options with their values ("" where one is missing), and the script behind them."""
-    found, rest = [], list(words)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
-        option = rest.pop(0)
-        option, value = option[:2], option[2:]
-        if option in _VALUES and not value:
-            value = rest.pop(0) if rest else ""
-        found.append((option, value))
-    return found, rest[0] if rest else ""
-
-
-def _unfit(option: str, value: str) -> Said | None:
-    """What qsub says of an option it cannot take."""
-    if option not in _VALUES | _FLAGS:
-        return Said(2, "", f"qsub: invalid option -- '{option[1:]}'\n{_USAGE}")
-    if option in _VALUES and not value:
-        return Said(1, "", f"qsub: option requires an argument -- '{option[1:]}'\n{_USAGE}")
-    if option == "-N" and not re.fullmatch(r"[\w+.-]{1,236}", value, re.ASCII):
-        return Said(2, "", f"qsub: illegal -N value\n{_USAGE}")
-    return None
-
-
-def _path(found: dict[str, list[str]]) -> str:
-    return found.get("-o", [""])[-1].rpartition(":")[2]
+def _cut(word: str, width: int) -> str:
+    """A word that is too long for its column ends in a star."""
+    return word if len(word) <= width else f"{word[: width - 1]}*"
 
 
 def _words(args: Sequence[str], valued: tuple[str, ...]) -> list[str]:

@@ -42,6 +42,11 @@ FAULTS: Mapping[str, str] = {
     "lingers": "seconds that a deleted job is still running",
     "exits": "seconds that a job is exiting before it is over",
     "speed": "how many times faster the limits of run time are reached",
+    "server": "the name of the server (text), in ids and lists: PBS and Torque",
+    "disabled": "queues take no jobs (true): PBS and Torque",
+    "stopped": "queues start no jobs (true): PBS and Torque",
+    "keep_completed": "seconds after which Torque forgets what has ended",
+    "kill_delay": "seconds between TERM and KILL of a job that is ended: PBS and Torque (2)",
 }
 
 
@@ -51,6 +56,7 @@ class StandInJob:
 
     `code` and `signal` are those of its script; `why` is what ended it when that was not the script itself: "deleted",
     "walltime", "memory" or "node". `lost`: the node it runs on does not answer. `runs` is how often it was started.
+    Of an array, `elements` is how many it has, and `codes` are the exit codes of those that have ended, by index.
     """
 
     number: int
@@ -68,6 +74,8 @@ class StandInJob:
     why: str = ""
     lost: bool = False
     runs: int = 0
+    elements: int = 0
+    codes: dict[str, int] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -86,7 +94,11 @@ class StandInJob:
 
 @dataclass
 class JobOrder:
-    """What a submit command asks for. `{id}` in a value of `env` stands for the number of the job."""
+    """What a submit command asks for. `{id}` in a value of `env` stands for the number of the job.
+
+    `told`: to end it, TERM goes to its processes one by one before KILL goes to all. `killed` is what its log is told
+    when its run time is over, with `{ran}` and `{limit}`.
+    """
 
     name: str
     queue: str
@@ -96,6 +108,9 @@ class JobOrder:
     env: dict[str, str] = field(default_factory=dict)
     walltime: float | None = None
     held: bool = False
+    elements: int = 0
+    told: bool = False
+    killed: str = ""
 
 
 @dataclass
@@ -135,7 +150,10 @@ class Said:
 class Queue(Protocol):
     """Where the jobs are."""
 
-    host: str
+    @property
+    def host(self) -> str:
+        """The name of the server."""
+        ...
 
     def wrong(self, fault: str) -> Any:
         """The value of a fault, 0 when there is none."""

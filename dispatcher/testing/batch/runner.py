@@ -11,11 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .directory import Directory
 
+#: Seconds between two signals of one job.
+_BETWEEN = 0.05
 _WOKEN = {signal.SIGTERM, signal.SIGCHLD}
 
 
@@ -30,11 +33,44 @@ def run(queue: Directory, number: int) -> None:
     queue.running(number, process.pid)
     limit = how["walltime"] / (queue.wrong("speed") or 1) if how["walltime"] else None
     why = _wait(process, began + limit if limit else None)
+    if why == "walltime":
+        _tell_log(how, time.monotonic() - began, limit or 0)
     if why == "deleted":
         time.sleep(queue.wrong("lingers"))
-    if process.poll() is None:
+    if why and how["told"]:
+        _told(process, queue.wrong("kill_delay") or 2.0)
+    if process.poll() is None or _of_session(process.pid):
         os.killpg(process.pid, signal.SIGKILL)
     queue.over(number, process.wait(), why)
+
+
+def _tell_log(how: dict[str, Any], ran: float, limit: float) -> None:
+    """What PBS writes into a job's own log when it ends it."""
+    if how["killed"] and how["log"] and Path(how["log"]).parent.is_dir():
+        with Path(how["log"]).open("a") as log:
+            log.write(how["killed"].format(ran=int(ran), limit=int(limit)))
+
+
+def _of_session(leader: int) -> list[int]:
+    """The processes of a session, the youngest first: a shell comes after what it waits for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return sorted(found, reverse=True)
+
+
+def _told(process: subprocess.Popen[bytes], delay: float) -> None:
+    """TERM to one process after the other, as a mom does, and a while to end; `a; b` goes on to b when a has died."""
+    for pid in _of_session(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(_BETWEEN)
+    end = time.monotonic() + delay
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _script(script: Path, how: dict[str, Any]) -> subprocess.Popen[bytes]:
