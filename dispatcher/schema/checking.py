@@ -4,7 +4,7 @@
       ->  ConfigError: submission/resources/gpu_per_nod: unknown key; did you mean 'gpu_per_node'? …
 
 The same aliases, defaults and comments as dargs has, but unknown keys are
-mistakes (or told, where programs ask), `true` is no number, and a secret is never shown.
+mistakes (or told, where programs ask), `true` is no number, a secret is never shown, and all mistakes are told at once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .. import schedulers
 from ..core.errors import ConfigError
 from . import profiles, rules
 from .lenience import Lenient
+from .mistakes import Mistakes
 from .trees import NO_DEFAULT, Argument, Closed, Variant, kwargs_arginfo, resources_arginfo
 
 #: What is done with the keys of a dictionary, given those that are known and its path.
@@ -36,7 +37,7 @@ def check(
     `path` begins every message and is the name of the argument by default. Keys that start with `_`, and
     `$schema`, are comments, but not among the user's own names (envs, input_data). With `strict=False` unknown
     keys are left out, and each is told once in a process, with the nearest one that is known; those that DPDispatcher
-    knows are left out without a word. Raises ConfigError that names the key by its full path.
+    knows are left out without a word. Raises ConfigError that names each wrong key by its full path.
     """
     if argument.name == "resources" and isinstance(data, Mapping) and "batch_type" not in data:
         argument = resources_arginfo(detail_kwargs=False)
@@ -48,7 +49,7 @@ def check(
 def _value(argument: Argument, value: Any, path: str, unknown: Unknown) -> Any:
     _typed(argument, value, path)
     if argument.repeat:
-        value = [_element(argument, item, f"{path}/{nth}", unknown) for nth, item in enumerate(value)]
+        value = _elements(argument, value, path, unknown)
     elif argument.sub_fields or argument.sub_variants or isinstance(argument, Closed):
         value = _inside(argument, value, path, unknown)
     else:
@@ -56,6 +57,15 @@ def _value(argument: Argument, value: Any, path: str, unknown: Unknown) -> Any:
     if argument.extra_check is not None and not argument.extra_check(value):
         raise ConfigError(f"{path}: {_shown(value, path)} is not allowed: i{argument.extra_check_errmsg[1:-1]}")
     return value
+
+
+def _elements(argument: Argument, given: Any, path: str, unknown: Unknown) -> list[dict[str, Any]]:
+    mistakes, checked = Mistakes(), []
+    for nth, item in enumerate(given):
+        with mistakes.gathered():
+            checked.append(_element(argument, item, f"{path}/{nth}", unknown))
+    mistakes.tell()
+    return checked
 
 
 def _element(argument: Argument, value: Any, path: str, unknown: Unknown) -> dict[str, Any]:
@@ -67,20 +77,28 @@ def _element(argument: Argument, value: Any, path: str, unknown: Unknown) -> dic
 def _inside(argument: Argument, data: Mapping[Any, Any], path: str, unknown: Unknown) -> dict[str, Any]:
     """The keys of a dictionary, each by its argument."""
     given = {key: value for key, value in data.items() if not _comment(key)}
-    known = dict(argument.sub_fields)
+    mistakes, known = Mistakes(), dict(argument.sub_fields)
     for variant in argument.sub_variants.values():
-        known |= _chosen(variant, given, path)
-    given = _without_aliases(known, given, path)
-    unknown(given, known, path)
+        with mistakes.gathered():
+            known |= _chosen(variant, given, path)
+    whole = not mistakes.found  # else nobody knows which keys there are
+    with mistakes.gathered():
+        given = _without_aliases(known, given, path)
+    if whole:
+        with mistakes.gathered():
+            unknown(given, known, path)
     checked: dict[str, Any] = {}
     for name, key in known.items():
-        if name in given:
-            checked[name] = _value(key, given[name], f"{path}/{name}", unknown)
-        elif not key.optional:
-            raise ConfigError(f"{path}/{name}: missing, and it must be given: {key.doc}")
-        elif key.default is not NO_DEFAULT:
-            checked[name] = deepcopy(key.default)
-    _together(argument.name, checked, path, unknown)
+        with mistakes.gathered():
+            if name in given:
+                checked[name] = _value(key, given[name], f"{path}/{name}", unknown)
+            elif not key.optional:
+                raise ConfigError(f"{path}/{name}: missing, and it must be given: {key.doc}")
+            elif key.default is not NO_DEFAULT:
+                checked[name] = deepcopy(key.default)
+    with mistakes.gathered():
+        _together(argument.name, checked, path, unknown, not mistakes.found)
+    mistakes.tell()
     return checked
 
 
@@ -172,24 +190,30 @@ def _shown(value: Any, path: str) -> str:
 # -- values together ------------------------------------------------------------------------------------------------
 
 
-def _together(name: str, values: dict[str, Any], path: str, unknown: Unknown) -> None:
-    """What must hold between the keys of one dictionary."""
+def _together(name: str, values: dict[str, Any], path: str, unknown: Unknown, sound: bool) -> None:
+    """What must hold between the keys of one dictionary, as far as they are right by themselves (`sound`: all)."""
+    mistakes = Mistakes()
     if name == "resources":
-        rules.cuda(values, path)
-        rules.envs(values["envs"], f"{path}/envs")
-    elif name == "machine":
-        _placed(values, path)
-    elif name == "submission":
+        for variable, value in values.get("envs", {}).items():
+            with mistakes.gathered():
+                rules.envs({variable: value}, f"{path}/envs")
+        if {"gpu_per_node", "number_node"} <= values.keys():
+            with mistakes.gathered():
+                rules.cuda(values, path)
+    elif name == "machine" and {"batch_type", "context_type"} <= values.keys():
+        _placed(values, path, sound)
+    elif name == "submission" and {"machine", "resources"} <= values.keys():
         _understood(values, path, unknown)
+    mistakes.tell()
 
 
-def _placed(machine: dict[str, Any], path: str) -> None:
+def _placed(machine: dict[str, Any], path: str, sound: bool) -> None:
     try:
         machine["batch_type"] = schedulers.canonical(machine["batch_type"])
     except ConfigError as error:
         raise ConfigError(f"{path}{str(error).removeprefix('machine')}") from None
     profile = profiles.CONTEXTS.get(machine["context_type"])
-    if profile and profile.remote_root and machine.get("remote_root") is None:
+    if sound and profile and profile.remote_root and machine.get("remote_root") is None:
         raise ConfigError(
             f"{path}/remote_root: missing; {machine['context_type']} needs the directory in which the jobs run"
         )

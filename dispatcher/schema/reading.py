@@ -19,6 +19,7 @@ from . import profiles, rules
 from .directories import expanded
 from .documents import load, resolve_refs
 from .machines import named
+from .mistakes import Several, each
 
 Tell = Callable[[str], None]
 
@@ -67,8 +68,11 @@ def read(data: Mapping[str, Any], where: str = "submission", tell: Tell | None =
     if tell is None:
         try:
             checked = check(data, submission_arginfo(), where)
-        except rules.UnknownKey as error:
-            raise ConfigError(f"{error}; --allow-unknown-keys warns of it and goes on") from None
+        except ConfigError as error:
+            if not any(isinstance(one, rules.UnknownKey) for one in each(error)):
+                raise
+            between = "\n" if isinstance(error, Several) else "; "
+            raise ConfigError(f"{error}{between}--allow-unknown-keys warns of it and goes on") from None
     else:
         checked = check(data, submission_arginfo(), where, strict=False, tell=tell)
     spec = SubmissionSpec(

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..core.errors import ConfigError
+from .mistakes import Mistakes
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLAIN = (str, int, float, bool, type(None))
@@ -74,10 +75,10 @@ def nearest(name: object, known: Any) -> str:
 
 
 def only(given: Any, known: Any, path: str) -> None:
-    """Raise ConfigError for the first name that is not known."""
-    for name in given:
-        if name not in known:
-            raise unknown(name, known, path)
+    """Raise ConfigError for the names that are not known."""
+    mistakes = Mistakes()
+    mistakes.found += [unknown(name, known, path) for name in given if name not in known]
+    mistakes.tell()
 
 
 class UnknownKey(ConfigError):
