@@ -23,6 +23,7 @@ from ..core.model import MachineSpec
 from ..core.ports import Context, Reply, ShellText
 from ..schema import profiles, rules
 from ..schema.reading import absolute
+from . import own
 from .roles import Bound
 from .streams import LONGEST, Output, Started
 
@@ -41,6 +42,11 @@ class BaseContext:
     options: ClassVar[set[str]] = set()
     subclasses_dict: ClassVar[dict[str, type[BaseContext]]] = {}
 
+    submission: Bound | None = None
+    _opened: Context | None = None
+    #: The submission that a run is at work on, with classes of the program's own; they share its connection.
+    _at_work: Bound | None = None
+
     def __init_subclass__(cls) -> None:
         cls.options.add(cls.__name__)
         for name in (cls.__name__, *profiles.spellings(cls.__name__)):
@@ -57,8 +63,6 @@ class BaseContext:
         self.init_local_root = local_root
         self.init_remote_root = None if remote_root is None else _directory(remote_root, "machine/remote_root")
         self.remote_profile: dict[str, Any] = deepcopy(dict(remote_profile))
-        self.submission: Bound | None = None
-        self._opened: Context | None = None
 
     def __new__(cls, *args: Any, context_type: str = "", **kwargs: Any) -> BaseContext:
         """`BaseContext(context_type=…, …)` makes an object of the class that is named."""
@@ -104,15 +108,28 @@ class BaseContext:
         )
 
     def bind_submission(self, submission: Bound) -> None:
-        """Work in the directories of this submission from now on."""
+        """Work in the directories of this submission from now on. ConfigError while a run of another needs it."""
+        if submission is self._at_work:
+            return
+        if self._at_work is not None:
+            raise ConfigError(f"{self!r} is at work on another submission: give each run a context of its own")
         self.close()
         self.submission = submission
 
+    def work_on(self, submission: Bound, opened: Context | None) -> None:
+        """For as long as a run drives classes of the program's own: its submission, on its connection; None: over."""
+        if opened is None:
+            self._at_work = self._opened = None
+            return
+        if self._opened is not opened:
+            self.close()
+        self.submission, self._at_work, self._opened = submission, submission, opened
+
     def close(self) -> None:
         """Let go of the connection; the next use opens it again."""
-        if self._opened is not None:
+        if self._opened is not None and self._at_work is None:
             self._opened.close()
-        self._opened = None
+            self._opened = None
 
     @property
     def local_root(self) -> str:
@@ -129,7 +146,7 @@ class BaseContext:
         """What was given for connecting, under its real names. Holds secrets. Raises ConfigError for a bad key."""
         from ..schema import tolerated
 
-        name = type(self).__name__
+        name = self.kind()
         tree = self.machine_arginfo().sub_fields["remote_profile"]
         return profiles.as_given(
             name, self.remote_profile, tolerated(self.remote_profile, tree, "machine/remote_profile")
@@ -137,7 +154,7 @@ class BaseContext:
 
     def spec(self) -> MachineSpec:
         """Where it is, without the profile."""
-        return MachineSpec("", type(self).__name__, self._local, self.init_remote_root)
+        return MachineSpec("", self.kind(), self._local, self.init_remote_root)
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -247,7 +264,7 @@ class BaseContext:
         """The keys that a machine has with this context, as a dargs Argument."""
         from ..schema import context_arginfo
 
-        return context_arginfo(cls.__name__)
+        return context_arginfo(cls.kind())
 
     @classmethod
     def machine_subfields(cls) -> list[Argument]:
@@ -258,11 +275,16 @@ class BaseContext:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(local_root={self.init_local_root!r}, remote_root={self.init_remote_root!r})"
 
+    @classmethod
+    def kind(cls) -> str:
+        """The name of the context that it is; of a class of the program's own, of the one that it is derived from."""
+        return own.nearest(cls).__name__
+
     # -- the context behind -------------------------------------------------------------------------------------
 
     def _core(self, submission: Bound | None = None) -> Context:
         """Opened for the bound submission."""
-        kind = contexts.load(type(self).__name__)
+        kind = contexts.load(self.kind())
         if submission is not None and submission is not self.submission:
             self.bind_submission(submission)
         if self.submission is None:
@@ -314,6 +336,8 @@ DpCloudServerContext = LebesgueContext = BohriumContext
 
 def find(name: str) -> type[BaseContext]:
     """The class for any spelling of a context's name; one is made for a context of another package."""
+    if found := BaseContext.subclasses_dict.get(name):
+        return found
     known = contexts.canonical(name)
     return BaseContext.subclasses_dict.get(known) or type(known, (BaseContext,), {})
 

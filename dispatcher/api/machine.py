@@ -17,10 +17,11 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import schedulers
-from ..core.errors import ConfigError, Unsupported
+from ..core.errors import ConfigError
 from ..core.keys import Profile
 from ..core.model import MachineSpec
 from ..schema import lenience, profiles, rules
+from . import own
 from .context import BaseContext, find
 from .roles import JobMember, JobOwner
 from .scripts import Scripts
@@ -28,6 +29,7 @@ from .status import JobStatus
 
 if TYPE_CHECKING:
     from ..schema import Argument
+    from .driven.context import DrivenContext
 
 #: The keys of the serialized form, in their order; `max_running` follows when it is set.
 KEYS = (
@@ -53,6 +55,8 @@ class Machine(Scripts):
     alias: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[set[str]] = set()
     subclasses_dict: ClassVar[dict[str, type[Machine]]] = {}
+    #: The run that asks the methods of a class of the program's own, while it is at work.
+    driven: DrivenContext | None = None
 
     __hash__ = None  # type: ignore[assignment]  # equal by content, and the content may change
 
@@ -60,6 +64,8 @@ class Machine(Scripts):
         cls.options.add(cls.__name__)
         for name in (cls.__name__, *cls.__dict__.get("alias", ())):
             cls.subclasses_dict[name] = cls.subclasses_dict[name.lower()] = cls
+            if not own.is_ours(cls):
+                schedulers.OWN[name] = schedulers.OWN[name.lower()] = cls.__name__
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Machine:
         """An object of the class that `batch_type` names."""
@@ -90,13 +96,13 @@ class Machine(Scripts):
         if context is None and context_type is not None:
             described = {"local_root": local_root, "remote_root": remote_root, "remote_profile": remote_profile}
             self.context = find(context_type).load_from_dict(described)
-        refuse_foreign(type(self), Machine, "dispatcher.schedulers")
-        refuse_foreign(type(self.context), BaseContext, "dispatcher.contexts")
+        if self.context is not None:
+            own.refuse_bare(type(self.context), BaseContext)
         if self.context is not None and (self.context.remote_profile or not self._profile().needed):
             self.check()
 
     def _profile(self) -> Profile:
-        return profiles.profile(type(self.context).__name__)
+        return profiles.profile(self.context.kind() if self.context else "")
 
     def check(self, path: str = "machine") -> dict[str, Any]:
         """All parameters with their defaults; ConfigError for the first one, by its path, that is not allowed."""
@@ -106,7 +112,8 @@ class Machine(Scripts):
             raise ConfigError(
                 f"{path}/context_type: missing; bind a context, or name one of {', '.join(profiles.known())}"
             )
-        return tolerated(self.serialize_with_secrets(), machine_arginfo(), path)
+        known = {**self.serialize_with_secrets(), "context_type": self.context.kind()}
+        return tolerated(known, machine_arginfo(), path)
 
     # -- in and out ---------------------------------------------------------------------------------------------
 
@@ -134,9 +141,11 @@ class Machine(Scripts):
         from .. import schema
 
         data = schema.resolve_refs(data, allow_ref)
-        checked = schema.tolerated(data, schema.machine_arginfo(), where)
+        kind = BaseContext.subclasses_dict.get(str(data.get("context_type")))
+        known = data if kind is None else {**data, "context_type": kind.kind()}
+        checked = schema.tolerated(known, schema.machine_arginfo(), where)
         given = profiles.as_given(checked["context_type"], data.get("remote_profile", {}), checked["remote_profile"])
-        return cls.deserialize({**checked, "remote_profile": given})
+        return cls.deserialize({**checked, "remote_profile": given, "context_type": data["context_type"]})
 
     @classmethod
     def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
@@ -157,7 +166,7 @@ class Machine(Scripts):
         context = self.context
         if context is None or if_empty_remote_profile:
             return self._serialized({})
-        return self._serialized(profiles.without_secrets(type(context).__name__, context.remote_profile))
+        return self._serialized(profiles.without_secrets(context.kind(), context.remote_profile))
 
     def serialize_with_secrets(self) -> dict[str, Any]:
         """As serialize, and with all that was given: not to be written where others can read."""
@@ -182,7 +191,7 @@ class Machine(Scripts):
             raise ConfigError("machine/context_type: missing; bind a context first")
         place = self.context.spec()
         return MachineSpec(
-            batch_type=type(self).__name__,
+            batch_type=self.kind(),
             context_type=place.context_type,
             local_root=place.local_root,
             remote_root=place.remote_root,
@@ -216,14 +225,20 @@ class Machine(Scripts):
         """The keys that resources have with this batch system, as a dargs Argument."""
         from ..schema import batch_arginfo
 
-        return batch_arginfo(cls.__name__)
+        return batch_arginfo(cls.kind())
 
     @classmethod
     def resources_subfields(cls) -> list[Argument]:
         """The kwargs of this batch system, as dargs Arguments."""
         from ..schema import kwargs_arginfo
 
-        return [kwargs_arginfo(cls.__name__)]
+        return [kwargs_arginfo(cls.kind())]
+
+    @classmethod
+    def kind(cls) -> str:
+        """The name of the batch system that it is; of a class of the program's own, of the one it is derived from."""
+        above = own.nearest(cls)
+        return (cls if above is Machine else above).__name__
 
     # -- live jobs ----------------------------------------------------------------------------------------------
 
@@ -232,21 +247,36 @@ class Machine(Scripts):
 
         One call of the scheduler submits many jobs, and a job that is already submitted is not submitted again.
         """
+        if self.driven is not None:
+            return self.driven.submit(job)
         job.owner.handle_unexpected_submission_state()
         return str(job.job_id)
 
     def check_status(self, job: JobMember) -> JobStatus:
         """Look once, at all jobs of the job's submission; the state of this one."""
+        if self.driven is not None:
+            return self.driven.status(job)
         job.owner.update_submission_state()
         return job.job_state or JobStatus.unsubmitted
 
     def check_finish_tag(self, job: JobMember) -> bool:
         """True when every task of the job has ended with code 0, by its exit marker."""
+        if self.driven is not None:
+            return self.driven.finished(job)
         return self.check_status(job) is JobStatus.finished
 
     def kill(self, job: JobMember) -> None:
         """End this job with everything it started; one that is over is no error."""
-        job.owner.kill(job)
+        if self.driven is not None:
+            self.driven.kill(job)
+        else:
+            job.owner.kill(job)
+
+    def default_resources(self, resources: Any) -> None:
+        """As in DPDispatcher, where nothing calls it: NotImplementedError."""
+        raise NotImplementedError(f"{type(self).__name__}.default_resources")
+
+    sub_script_head = sub_script_cmd = default_resources
 
     def get_exit_code(self, job: JobMember) -> int | None:
         """Exit code of the job's last attempt, None while it is not over or when nobody knows."""
@@ -265,16 +295,6 @@ class Machine(Scripts):
         shown = self.serialize(if_empty_remote_profile=True)
         names = ("context_type", "local_root", "remote_root", "retry_count", "max_running")
         return f"{type(self).__name__}({', '.join(f'{name}={shown[name]!r}' for name in names if name in shown)})"
-
-
-def refuse_foreign(kind: type, base: type, group: str) -> None:
-    """Raise Unsupported for a subclass of another package: what it overrides would not be asked."""
-    ours = __name__.rpartition(".")[0]
-    if issubclass(kind, base) and not kind.__module__.startswith(f"{ours}."):
-        raise Unsupported(
-            f"{kind.__module__}.{kind.__name__} is a subclass of {base.__name__} in another package: its methods are "
-            f"not called here. Make it a plug-in with an entry point in the group {group} (see CONTRIBUTING.md)"
-        )
 
 
 def _kind(name: Any) -> type[Machine]:

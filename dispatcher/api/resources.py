@@ -14,6 +14,7 @@ from copy import deepcopy
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
+from .. import schedulers
 from ..core.errors import ConfigError
 from ..core.model import ResourcesSpec
 from ..schema import lenience
@@ -134,7 +135,8 @@ class Resources:
     def _loaded(cls, data: Mapping[str, Any], allow_ref: bool, where: str) -> Resources:
         from .. import schema
 
-        checked = schema.tolerated(schema.resolve_refs(data, allow_ref), schema.resources_arginfo(), where)
+        data = schema.resolve_refs(data, allow_ref)
+        checked = schema.tolerated(data, schema.resources_arginfo(data.get("batch_type") not in schedulers.OWN), where)
         return cls(**checked)
 
     @classmethod

@@ -233,15 +233,16 @@ class Submission(Failures, Watching):
         from ..run import steering
         from ..run.environment import real_environment
         from ..run.session import open_session
+        from .driven import driver
 
         profile = self._machine().profile
         if not self.belonging_jobs:
             self.generate_jobs()
         spec = self.spec()
-        follower, steered = self._follower(), steering.Steered(plan_hash(spec))
-        self._stopping = False
+        follower, steered, self._stopping = self._follower(), steering.Steered(plan_hash(spec)), False
         environment = real_environment(sleep=steered.sleep, show=follower.changed, stop=lambda: self._stopping)
-        with open_session(spec, profile, self._planned, environment, self.previous_submission_hash) as session:
+        asked = (spec, profile, self._planned, environment, self.previous_submission_hash)
+        with open_session(*asked, driver=driver(self._machine(), self)) as session:
             self._hash = session.submission
             follower.begin(session.submission, session.progress)
             if on_event is not None:

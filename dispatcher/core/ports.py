@@ -98,7 +98,7 @@ class SubmitRequest(msgspec.Struct, frozen=True):
 
     `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs; `forward` and
     `backward`, `common` and `log` are as in JobScript, for places that carry files to and from each job. `withdrawals`
-    are the earlier attempts, to be withdrawn before this one is submitted.
+    are the earlier attempts, to be withdrawn before this one is submitted. `of` is what the files were made of.
     """
 
     nonce: str
@@ -112,6 +112,7 @@ class SubmitRequest(msgspec.Struct, frozen=True):
     backward: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
     log: str = ""
+    of: JobScript | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -166,12 +167,13 @@ class Native(str, Enum):
 class Query(msgspec.Struct, frozen=True):
     """A job to be looked at: its nonce, its native id ("" while the answer to its submission is missing).
 
-    `since`: when it was first submitted, seconds since the epoch (accounting is searched from there).
+    `since`: when it was first submitted, seconds since the epoch (accounting is searched from there); `job`: its hash.
     """
 
     nonce: str
     id: str = ""
     since: float = 0.0
+    job: str = ""
 
 
 class CloudJob(msgspec.Struct, frozen=True):
@@ -230,8 +232,15 @@ class CloudKill(msgspec.Struct, frozen=True):
     live: tuple[int, ...]
 
 
+class Driven(msgspec.Struct, frozen=True):
+    """Ask a class of the program's own, by its `verb` (do_submit, check_status, kill); see `api.driven`."""
+
+    verb: str
+    jobs: tuple[SubmitRequest | Query, ...]
+
+
 #: What a scheduler may ask a context; each context answers the kinds that it knows, and refuses the others.
-Call = Union[ShellText, CloudSubmit, CloudQuery, CloudDetail, CloudKill]  # noqa: UP007
+Call = Union[ShellText, CloudSubmit, CloudQuery, CloudDetail, CloudKill, Driven]  # noqa: UP007
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -81,9 +81,9 @@ class Way:
                 "written there. Make it a directory, or let work_base begin where it leads"
             )
 
-    def check_all(self, names: Iterable[str]) -> None:
-        """The same for the directories of all these files: told before anything runs, not after."""
-        for path in {name.rpartition("/")[0] for name in names}:
+    def check_all(self, paths: Iterable[str]) -> None:
+        """The same for all these directories: told before anything runs, not after."""
+        for path in paths:
             self.check(path)
 
 

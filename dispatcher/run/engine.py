@@ -261,6 +261,7 @@ class Engine:
             backward=script.backward,
             common=script.common,
             log=script.log,
+            of=script,
         )
 
     def _unfinished(self, job: Progress) -> dict[int, int]:

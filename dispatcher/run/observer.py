@@ -107,7 +107,7 @@ class Observer:
 
     def query(self, job: Progress) -> Query:
         """How to find a job; accounting is searched from when the submission was begun."""
-        return Query(job.nonce, job.id, self.recorder.history.began)
+        return Query(job.nonce, job.id, self.recorder.history.began, job.job)
 
     def _declared(self, seen: Observation) -> Observation:
         """What was on a host that a person has declared gone is over: nobody will ever see it again."""

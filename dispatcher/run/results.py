@@ -14,8 +14,21 @@ from ..core import events as ev
 from ..core.history import History
 from ..core.lifecycle import State
 from ..core.model import JobSpec, SubmissionSpec
-from ..core.ports import Context
+from ..core.ports import Context, Place
 from ..files import local, patterns
+from ..files.gate import Way
+
+
+def check_way(spec: SubmissionSpec, place: Place) -> None:
+    """TransferFailed, before anything runs, where a link would lead results out of the local side.
+
+    Inputs may come from anywhere: what is read through a link is not written there.
+    """
+    if place.remote_root != place.local:
+        everyone = range(len(spec.tasks))
+        tops = {task.task_work_path for task in spec.tasks}
+        tops |= {path.rpartition("/")[0] for path in patterns.roots(patterns.wanted(spec, everyone))}
+        Way(place.local).check_all(tops)
 
 
 def fetch(

@@ -28,7 +28,7 @@ from .environment import Environment, new_nonce, real_environment
 from .opening import first_records
 from .reuse import Others
 from .store import fold, journal_errors, journal_of, local_directory, open_journal
-from .survey import Asked, Surveyed, check, survey
+from .survey import Asked, Drives, Surveyed, check, survey
 from .work import Session
 
 __all__ = ["Session", "begin", "open_asked", "open_session"]
@@ -42,15 +42,16 @@ def open_session(
     environment: Environment | None = None,
     previous: str | None = None,
     rerun: bool = False,
+    driver: Drives | None = None,
 ) -> Iterator[Session]:
     """Check what is asked, survey what lies here, open the journal, begin it when it is new.
 
     `previous` is an earlier submission that must be one of the same tasks; with `rerun` nothing that others have
-    finished is taken over. Raises ConfigError and InputMissing before anything is written, TaskLive when another
-    submission is at a task of this one, SubmissionBusy when another process works on this submission, JournalDamaged
-    when its journal cannot be trusted.
+    finished is taken over; `driver` are classes of the program's own that take part. Raises ConfigError and
+    InputMissing before anything is written, TaskLive when another submission is at a task of this one, SubmissionBusy
+    when another process works on this submission, JournalDamaged when its journal cannot be trusted.
     """
-    asked = check(spec, profile, jobs)
+    asked = check(spec, profile, jobs, driver)
     original.refuse(spec)
     found = survey(spec)
     with ExitStack() as stack:
@@ -95,7 +96,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
         asked.planned,
         submission,
         asked.scheduler,
-        lambda name: asked.kind.open(spec.machine, asked.profile, name, spec.work_base),
+        asked.open,
         log,
         history,
         msgspec.structs.replace(environment, cancelled=lambda: is_ours(request)),

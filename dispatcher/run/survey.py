@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from .. import contexts, schedulers
 from ..core.errors import ConfigError
 from ..core.model import JobSpec, MachineSpec, ResourcesSpec, SubmissionSpec, plan_hash, submission_hash
 from ..core.plan import plan
-from ..core.ports import Item, Scheduler
+from ..core.ports import Context, Item, Scheduler
 from ..files import local, patterns
 from ..files.texts import read_text
 from ..scripts.render import check_header
@@ -30,6 +30,18 @@ _LONGEST_HEADER = 1 << 20
 _GIANT = 1 << 40
 
 
+class Drives(Protocol):
+    """Classes of the program's own in the place of a dialect and a context; see `api.driven`."""
+
+    def dialect(self, resources: ResourcesSpec) -> Scheduler:
+        """In the place of the dialect."""
+        ...
+
+    def over(self, context: Context) -> Context:
+        """In the place of this context."""
+        ...
+
+
 class Asked(msgspec.Struct, frozen=True):
     """A submission that is fit to be run: its jobs, the dialect, the kind of context, and how that is reached."""
 
@@ -38,6 +50,12 @@ class Asked(msgspec.Struct, frozen=True):
     scheduler: Scheduler
     kind: type[contexts.Opens]
     profile: Mapping[str, Any]
+    driver: Drives | None = None
+
+    def open(self, name: str) -> Context:
+        """The place where the jobs run, under this name."""
+        context = self.kind.open(self.spec.machine, self.profile, name, self.spec.work_base)
+        return self.driver.over(context) if self.driver else context
 
 
 class Surveyed(msgspec.Struct, frozen=True):
@@ -52,15 +70,21 @@ class Surveyed(msgspec.Struct, frozen=True):
     seen: dict[str, Stamp]
 
 
-def check(spec: SubmissionSpec, profile: Mapping[str, Any], jobs: Sequence[JobSpec] | None = None) -> Asked:
+def check(
+    spec: SubmissionSpec,
+    profile: Mapping[str, Any],
+    jobs: Sequence[JobSpec] | None = None,
+    driver: Drives | None = None,
+) -> Asked:
     """Raise ConfigError for what can be refused without looking at any file of the user's."""
-    scheduler = schedulers.chosen(spec.machine.batch_type, spec.resources)
+    resources = spec.resources
+    scheduler = driver.dialect(resources) if driver else schedulers.chosen(spec.machine.batch_type, resources)
     scheduler.check(spec.resources)
     check_header(spec.resources, scheduler, template_of(spec.resources))
     patterns.check_paths(spec)
     kind = contexts.load(spec.machine.context_type)
     check_pair(spec.machine, scheduler, kind)
-    return Asked(spec, tuple(jobs) if jobs else plan(spec), scheduler, kind, profile)
+    return Asked(spec, tuple(jobs) if jobs else plan(spec), scheduler, kind, profile, driver)
 
 
 def check_pair(machine: MachineSpec, scheduler: Scheduler, kind: type[contexts.Opens]) -> None:

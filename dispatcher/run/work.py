@@ -64,8 +64,7 @@ class Session:
         self.scheduler, self.journal, self.history = scheduler, log, history
         self.environment, self.uploads = environment, uploads
         self.local = local_directory(spec)
-        self.recorder = Recorder(history, log)
-        self._open_context = open_context
+        self.recorder, self._open_context = Recorder(history, log), open_context
         self._connected, self._run_again = False, set[str]()
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
@@ -286,7 +285,8 @@ class Session:
 
     def upload(self) -> None:
         """Stage the forward files and verify them; later sessions send only what is not there any more."""
-        self.connect().context.put(self.uploads, replace=not self.history.staged)
+        results.check_way(self.spec, self.connect().context.place)
+        self.context.put(self.uploads, replace=not self.history.staged)
         if not self.history.staged:
             files = [item for item in self.uploads if item.size >= 0]
             self.record(ev.Staged(len(files), sum(item.size for item in files)))

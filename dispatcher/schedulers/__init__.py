@@ -46,6 +46,8 @@ ARRAY = optional(
     "array", bool, "Make each job a job array with a task in each element: one submission for all of them."
 )
 ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
+#: Classes below Machine that the program at work has defined itself, by each spelling of their names (`api.driven`).
+OWN: dict[str, str] = {}
 
 
 def _installed() -> dict[str, str]:
@@ -63,8 +65,10 @@ def known() -> tuple[str, ...]:
 def kwargs_of(name: str) -> tuple[tuple[Key, ...] | None, bool]:
     """The keys of `resources.kwargs` that a batch system reads, and whether kwargs must be given at all.
 
-    None for a dialect from another package that lists none: it takes any.
+    None for a dialect from another package that lists none, and for a program's own: it takes any.
     """
+    if name in OWN:
+        return None, False
     dialect, array = load(name), (ARRAY, THROTTLE) if canonical(name) in ARRAYS else ()
     keys: tuple[Key, ...] | None = getattr(dialect, "kwargs", None)
     return None if keys is None else keys + array, getattr(dialect, "kwargs_needed", False)
@@ -73,7 +77,7 @@ def kwargs_of(name: str) -> tuple[tuple[Key, ...] | None, bool]:
 def canonical(name: str) -> str:
     """The name in its usual spelling; every name is also valid in lower case. ConfigError for an unknown one."""
     names = {key: key for key in (*BUILTIN, *_installed())} | ALIASES
-    names |= {key.lower(): value for key, value in names.items()}
+    names |= {key.lower(): value for key, value in names.items()} | OWN
     if name in names:
         return names[name]
     close = get_close_matches(name, names, n=1, cutoff=0.4)
@@ -84,7 +88,10 @@ def canonical(name: str) -> str:
 def load(name: str) -> Scheduler:
     """The dialect of that name; ConfigError when nobody knows it."""
     known = canonical(name)
-    return _made(BUILTIN.get(known) or _installed()[known])
+    target = BUILTIN.get(known) or _installed().get(known)
+    if target is None:
+        raise ConfigError(f"machine/batch_type: {known} is a class of a program's own: only that program can run it")
+    return _made(target)
 
 
 def chosen(name: str, resources: ResourcesSpec) -> Scheduler:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher import api
+from dispatcher import api, schedulers
 from dispatcher.api import (
     PBS,
     SGE,
@@ -29,7 +29,7 @@ from dispatcher.api import (
     Task,
     Torque,
 )
-from dispatcher.core.errors import ConfigError, Unsupported
+from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import MachineSpec, plan_hash
 
 START = {
@@ -332,26 +332,28 @@ def test_a_preview_is_what_is_submitted(tmp_path: Path) -> None:
     assert not (tmp_path / ".dispatcher").exists(), "a preview makes nothing"
 
 
-def test_a_batch_system_of_a_program_is_registered_and_refused_by_name() -> None:
+def test_classes_of_a_program_are_registered_by_their_names() -> None:
     class Mine(Slurm):
         """Of a program."""
-
-        def do_submit(self, job: Any) -> str:
-            return "1"
 
     class Place(LocalContext):
         """Of a program, too."""
 
     try:
-        assert Machine.subclasses_dict["mine"] is Mine
-        with pytest.raises(Unsupported, match=r"Mine is a subclass of Machine .* in the group dispatcher\.schedulers"):
-            Machine("Mine", "Local", "./", "/r")
-        with pytest.raises(Unsupported, match=r"Place is a subclass of BaseContext .* dispatcher\.contexts"):
-            Shell(context=Place("./", "/r"))
+        made = Machine.load_from_dict(
+            {"batch_type": "mine", "context_type": "Place", "local_root": "./", "remote_root": "/r"}
+        )
+        assert (type(made), type(made.context)) == (Mine, Place)
+        assert (made.kind(), made.spec().batch_type, made.spec().context_type) == ("Slurm", "Slurm", "LocalContext")
+        assert made.serialize()["batch_type"] == "Mine"
+        assert Machine.deserialize(made.serialize()) == made
+        resources = {"group_size": 1, "batch_type": "Mine", "kwargs": {"of its own": 1}}
+        assert Resources.load_from_dict(resources).kwargs == {"of its own": 1}
         assert type(BaseContext(context_type="Local", local_root="./", remote_root="/r")) is LocalContext
     finally:
         for name in ("Mine", "mine", "Place"):
             Machine.subclasses_dict.pop(name, None)
             BaseContext.subclasses_dict.pop(name, None)
+            schedulers.OWN.pop(name, None)
         Machine.options.discard("Mine")
         BaseContext.options.discard("Place")

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from dispatcher.compat.names import ABSENT, MODULES
+from tests.compat import differences
 
 PAGE = Path(__file__).parents[2] / "docs/compatibility.md"
+FIRST, LAST = "<!-- differences: python -m tests.compat.table -->\n", "<!-- /differences -->\n"
 BEGIN, END = "<!-- table: python -m tests.compat.table -->\n", "<!-- /table -->\n"
 
 #: The parameters of DPDispatcher 1.1, as its public documentation prints them.
@@ -58,8 +60,8 @@ DIFFERS = {
     "RequestInfoException": "is a RuntimeError, too",
     "Job (openapi_context)": "the client of the API; `detail` may be replaced, as APEX does",
     "JobStatus": "`failed` is there to compare with; a job that failed for good is `terminated`",
-    "BaseContext": "a subclass of another package is a plug-in (entry point `dispatcher.contexts`), no subclass",
-    "Machine": "a batch system of another package is a plug-in (entry point `dispatcher.schedulers`), no subclass",
+    "BaseContext": "a class of your own is derived from one of the contexts, or is a plug-in ([how](own-classes.md))",
+    "Machine": "a class of your own is asked as [own-classes](own-classes.md) says",
     "__version__": "the API's version, and behind the + who answers",
     "dlog": "writes ./dpdispatcher.log when something is said, not at import",
     "BohriumContext": _COMMANDS,
@@ -123,9 +125,13 @@ def table() -> str:
 
 
 def written() -> str:
-    """The page with the table as it is now."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    return before + BEGIN + table() + END + rest.partition(END)[2]
+    """The page with both tables as they are now."""
+    return _between(_between(PAGE.read_text(), FIRST, differences.rows(), LAST), BEGIN, table(), END)
+
+
+def _between(page: str, begin: str, text: str, end: str) -> str:
+    before, _, rest = page.partition(begin)
+    return before + begin + text + end + rest.partition(end)[2]
 
 
 if __name__ == "__main__":

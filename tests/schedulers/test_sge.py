@@ -155,6 +155,12 @@ def test_the_attempt_before_is_deleted_before_the_next() -> None:
     assert ("qdel 'dn1*'" in lines[0], "qsub -b n -sync n -now n -terse -N dn2-x dn2.sub" in lines[1]) == (True, True)
 
 
+@pytest.mark.parametrize(("kwargs", "asked"), [({}, []), ({"gpu_name": "gpus"}, ["#$ -l gpus=2"])])
+def test_gpus_are_asked_for_by_the_sites_name_only(kwargs: dict[str, str], asked: list[str]) -> None:
+    lines = SGEDialect().header(ResourcesSpec(1, 1, 2, "", 1, kwargs=kwargs), "dn1", "/log", 0)
+    assert [line for line in lines if "gpu" in line] == asked
+
+
 def test_killed_by_name_in_one_command() -> None:
     text = SGEDialect().kill([Query("dn1", "1"), Query("dn2")], PLACE).text
     assert "\ndn1*\ndn2*\n@@\n" in text

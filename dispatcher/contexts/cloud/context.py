@@ -35,7 +35,6 @@ from ...core.ports import (
     Reply,
 )
 from ...core.possession import Possession
-from ...files.gate import Way
 from ...files.incoming import write_atomic
 from ...files.patterns import Listing
 from ..local.this_machine import is_file, joined, remove_tree
@@ -127,7 +126,6 @@ class CloudConnection:
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Remember what may go up; InputMissing names a source that is gone. It is sent with the jobs that need it."""
-        Way(self.place.local).check_all(item.target for item in items)
         for item in items:
             if item.size >= 0 and not is_file(Path(item.source)):
                 raise InputMissing(f"forward file {item.source} is not there any more; create it, then run again")

@@ -26,7 +26,6 @@ from ...core.model import MachineSpec
 from ...core.names import CONTROL, control_of
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...core.possession import Possession
-from ...files.gate import Way
 from ...files.ours import own
 from ..local import shell_call
 from ..local.this_machine import joined, remove_tree
@@ -92,7 +91,6 @@ class HDFSConnection:
         InputMissing names a source that is gone, Unreachable says that HDFS is away or in safe mode, TransferFailed
         that it is full or refuses. The bytes are verified again, by SHA-256, in each container before they are used.
         """
-        Way(self.place.local).check_all(item.target for item in items)
         hdfs_put.put(self._hadoop, self._ours, self._stage, items, replace)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:

@@ -27,7 +27,6 @@ from ...core.model import MachineSpec
 from ...core.names import CONTROL
 from ...core.ports import Call, FileEntry, Item, Place, Reply
 from ...core.possession import Possession
-from ...files.gate import Way
 from ...scripts.shared_directory import NOT_OURS, OWN
 from .. import owner
 from ..local.shell_call import as_shell
@@ -108,7 +107,6 @@ class SSHConnection:
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """Send what differs (`replace`) or is not there, verify it there, then give it its names."""
-        Way(self.place.local).check_all(item.target for item in items)
         if items:
             Upload(self._far, self._submission, items, replace, self._compress).run()
 

@@ -9,7 +9,7 @@
 
 A job in error (Eqw) never starts and never leaves: it counts as over, and is
 deleted when it is given up. kwargs: pe_name (mpi; also sge_pe_name), gpu_name
-(gpu), custom_gpu_line, walltime, memory (of a node, told as h_vmem of a slot),
+(no line without it), custom_gpu_line, walltime, memory (of a node, told as h_vmem of a slot),
 account. What it says is read in `sge_answers`.
 
 Sources: submit(1), qstat(1), qdel(1), qacct(1) and sge_types(5) of Son of Grid Engine 8.1.9: a job name does not
@@ -102,7 +102,12 @@ class SGEDialect(CommandDialect):
             alias=("sge_pe_name",),
             rule=NOT_BLANK,
         ),
-        optional("gpu_name", str, "What the site calls a GPU, as in -l NAME=N.", "gpu", rule=NOT_BLANK),
+        optional(
+            "gpu_name",
+            str,
+            "What the site calls a GPU, as in -l NAME=N; without it no GPU is asked for.",
+            rule=NOT_BLANK,
+        ),
         limits.GPU_LINE,
         *limits.USUAL,
     )
@@ -144,11 +149,11 @@ class SGEDialect(CommandDialect):
         return [*(f"#$ {line}" for line in lines), *self._gpus(resources)]
 
     def _gpus(self, resources: ResourcesSpec) -> list[str]:
-        """custom_gpu_line instead of ours, and none at all when it is empty."""
+        """custom_gpu_line instead of ours; none without gpu_name: sites have no name for it in common."""
         if resources.kwargs.get("custom_gpu_line") is not None:
             return self.custom_gpu_line(resources)
-        kind = resources.kwargs.get("gpu_name") or "gpu"
-        return [f"#$ -l {kind}={resources.gpu_per_node}"] if resources.gpu_per_node else []
+        kind = resources.kwargs.get("gpu_name")
+        return [f"#$ -l {kind}={resources.gpu_per_node}"] if kind and resources.gpu_per_node else []
 
     def check(self, resources: ResourcesSpec) -> None:
         """Refuse values that would not stay one word of a directive."""
