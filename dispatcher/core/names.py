@@ -2,6 +2,7 @@
 
 runs/.dispatcher/<submission>/journal       what happened
 runs/.dispatcher/<submission>/index.json    its tasks by identity, for other submissions; made again when missing
+runs/.dispatcher/<submission>/inputs.json   what its forward files held, so that it is not read again; made again, too
 runs/.dispatcher/<submission>/cancel        somebody asks the dispatcher at work to cancel
 R/.dispatcher/<submission>/owner            whose journal it is that this place belongs to
 R/.dispatcher/<submission>/jobs             scripts, receipts and claims, where the jobs run
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 #: The directory that holds all of ours; whatever begins so never travels.
 CONTROL = ".dispatcher"
-#: The directory of a submission's journal, the file beside it that asks to cancel, and the index of its tasks.
-JOURNAL, CANCEL, INDEX = "journal", "cancel", "index.json"
+#: The directory of a submission's journal; beside it the file that asks to cancel, and two that repeat what is known:
+#: the index of its tasks, and the digests of its inputs.
+JOURNAL, CANCEL, INDEX, INPUTS = "journal", "cancel", "index.json", "inputs.json"
 #: The file on the execution side that says which journal a place belongs to.
 OWNER = "owner"
 

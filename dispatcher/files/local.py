@@ -13,11 +13,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from ..core.errors import DispatcherError, InputMissing, TransferFailed
 from ..core.names import CONTROL
@@ -25,7 +27,7 @@ from ..core.ports import FileEntry
 
 #: So many files are made durable one by one; more of them all at once.
 SINGLY = 64
-_CHUNK = 1 << 20
+_SMALL, _CHUNK = 1 << 14, 1 << 20
 #: What says that names cannot be synced here: a file system without that, a directory that is closed to us or gone.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.ENOENT})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -51,6 +53,7 @@ class Content(NamedTuple):
 
 #: The directories above one, innermost first, as (device, inode): what a link must not lead back to.
 _Above = tuple[tuple[int, int], "_Above | None"]
+_Found = dict[str, "Stamp | None"]
 
 
 def failed(doing: str, path: object, error: OSError) -> TransferFailed:
@@ -59,25 +62,49 @@ def failed(doing: str, path: object, error: OSError) -> TransferFailed:
     return TransferFailed(f"cannot {doing} {path}: {error.strerror or error}; {advice}")
 
 
+class Stamp(msgspec.Struct, frozen=True, gc=False):
+    """What tells that a file was written to since: size in bytes, last change of bytes and of anything (ns), inode."""
+
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """That of a file whose status this is."""
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
 def tree(root: Path, paths: Sequence[str], error: type[DispatcherError] = InputMissing) -> list[FileEntry]:
+    """What `stamped` finds, by path and size."""
+    return entries(stamped(root, paths, error))
+
+
+def entries(found: Mapping[str, Stamp | None]) -> list[FileEntry]:
+    """What was found, by path and size."""
+    return [FileEntry(path, -1 if stamp is None else stamp.size) for path, stamp in found.items()]
+
+
+def stamped(root: Path, paths: Sequence[str], error: type[DispatcherError] = InputMissing) -> dict[str, Stamp | None]:
     """What is there: each path (relative to root) as a file, or everything below it as a directory.
 
-    Links are followed, but never into a directory that is being listed; an empty directory is an entry of size -1;
+    Links are followed, but never into a directory that is being listed; an empty directory is None;
     what does not exist, leads nowhere or is no file (a socket, a pipe) gives nothing. What cannot be read
     raises `error`, for what lies below it would be lost without a word.
     """
-    found: dict[str, int] = {}
+    found: dict[str, Stamp | None] = {}
     for path in paths:
         try:
             status = os.stat(f"{root}/{path}")  # noqa: PTH116 (a Path for each of 100,000 files costs more than stat)
         except OSError as why:
             _must_be_absence(why, f"{root}/{path}", error)
             continue
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISREG(status.st_mode):
+            found[path] = stamp_of(status)
+        elif stat.S_ISDIR(status.st_mode):
             _walk(f"{root}", path, ((status.st_dev, status.st_ino), None), found, error)
-        elif stat.S_ISREG(status.st_mode):
-            found[path] = status.st_size
-    return [FileEntry(path, size) for path, size in found.items()]
+    return found
 
 
 def _must_be_absence(why: OSError, path: str, error: type[DispatcherError]) -> None:
@@ -85,7 +112,7 @@ def _must_be_absence(why: OSError, path: str, error: type[DispatcherError]) -> N
         raise error(f"cannot read {path}: {why.strerror}; {_ADVICE.get(why.errno or 0, 'repair that first')}") from why
 
 
-def _walk(root: str, top: str, above: _Above, found: dict[str, int], error: type[DispatcherError]) -> None:
+def _walk(root: str, top: str, above: _Above, found: _Found, error: type[DispatcherError]) -> None:
     """Everything below `top`; a stack and not recursion, for directories may be nested deeper than calls."""
     stack: list[tuple[str, _Above]] = [(top, above)]
     while stack:
@@ -99,13 +126,13 @@ def _walk(root: str, top: str, above: _Above, found: dict[str, int], error: type
             _must_be_absence(why, f"{root}/{path}", error)
             continue
         if not listed:
-            found[path] = -1
+            found[path] = None
         below = [_entered(entry, _join(path, entry.name), above, found, error) for entry in listed]
         stack.extend(filter(None, reversed(below)))
 
 
 def _entered(
-    entry: os.DirEntry[str], path: str, above: _Above, found: dict[str, int], error: type[DispatcherError]
+    entry: os.DirEntry[str], path: str, above: _Above, found: _Found, error: type[DispatcherError]
 ) -> tuple[str, _Above] | None:
     """Note a file; give back a directory to be walked."""
     try:
@@ -114,7 +141,7 @@ def _entered(
         _must_be_absence(why, entry.path, error)
         return None
     if stat.S_ISREG(status.st_mode):
-        found[path] = status.st_size
+        found[path] = stamp_of(status)
     me = (status.st_dev, status.st_ino)
     if not stat.S_ISDIR(status.st_mode) or _is_above(me, above):
         return None
@@ -135,8 +162,15 @@ def _join(path: str, name: str) -> str:
 
 def digest(path: str | Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits; memory stays flat. Raises OSError."""
-    with Path(path).open("rb", buffering=0) as file:
-        return content_of(file).digest
+    seen, size = sha256(), _SMALL
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # for small files a file object costs more than the system calls
+    try:
+        while piece := os.read(fd, size):
+            seen.update(piece)
+            size = _CHUNK
+    finally:
+        os.close(fd)
+    return seen.hexdigest()
 
 
 def content_of(file: FileIO) -> Content:
@@ -155,15 +189,16 @@ def pieces(file: FileIO) -> Iterator[memoryview]:
         yield memoryview(buffer)[:count]
 
 
-def digests(root: Path, paths: Sequence[str]) -> dict[str, str]:
+def digests(root: Path, paths: Iterable[str]) -> dict[str, str]:
     """SHA-256 of each file, by the path it was asked by (below root, or absolute); InputMissing names a bad one."""
     found: dict[str, str] = {}
     for path in paths:
+        where = path if path.startswith("/") else f"{root}/{path}"
         try:
-            found[path] = digest(root / path)
+            found[path] = digest(where)
         except OSError as why:
             advice = _ADVICE.get(why.errno or 0, "repair that, then run the same command again")
-            raise InputMissing(f"cannot read forward file {root / path}: {why.strerror}; {advice}") from why
+            raise InputMissing(f"cannot read forward file {where}: {why.strerror}; {advice}") from why
     return found
 
 

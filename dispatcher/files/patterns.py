@@ -17,21 +17,20 @@ brings everything below it. Cost is linear: a listing is indexed once.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from fnmatch import translate
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 
 from ..core.errors import ConfigError, InputMissing
 from ..core.model import SubmissionSpec, TaskSpec
 from ..core.names import CONTROL
 from ..core.ports import FileEntry, Item
+from .listing import ESCAPED, MAGIC, Listing, joined, literal
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_MAGIC = re.compile(r"[*?[]")
-_ESCAPED = re.compile(r"\[([*?[])\]")
 _UNSAFE = re.compile(r"[^\w.-]")
 _STRANGE = re.compile(r"[^A-Za-z0-9._/-]")
+#: Paths of which nothing has to be judged: most of a million.
+_PLAIN = re.compile(r"[A-Za-z0-9_][^/\\:\0]*(?:/[A-Za-z0-9_][^/\\:\0]*)*")
 
 
 def clean(path: str, key: str) -> str:
@@ -39,6 +38,8 @@ def clean(path: str, key: str) -> str:
 
     ConfigError when it could lead anywhere else; `key` says in the message where it was written.
     """
+    if _PLAIN.fullmatch(path):
+        return path
     name, why = _judged(path)
     if why:
         raise ConfigError(f"{key}: {path!r} is not allowed: {why}; write a path below that directory")
@@ -85,12 +86,12 @@ def _check(where: str, **lists: tuple[str, ...]) -> None:
 
 def escape(path: str) -> str:
     """A pattern that means this path and nothing else."""
-    return _MAGIC.sub(r"[\g<0>]", path)
+    return MAGIC.sub(r"[\g<0>]", path) if MAGIC.search(path) else path
 
 
 def readable(pattern: str) -> str:
     """A pattern as its user wrote it, without the marks of `escape`."""
-    return _ESCAPED.sub(r"\1", pattern)
+    return ESCAPED.sub(r"\1", pattern) if "[" in pattern else pattern
 
 
 def encoded(path: str) -> str:
@@ -99,21 +100,10 @@ def encoded(path: str) -> str:
     return _STRANGE.sub(lambda found: f"={ord(found[0]):02x}", data)
 
 
-@lru_cache(maxsize=65536)
-def _literal(part: str) -> str | None:
-    """The one name a part of a pattern means, None when it may mean many."""
-    plain = _ESCAPED.sub("", part)
-    return None if _MAGIC.search(plain) else _ESCAPED.sub(r"\1", part)
-
-
-def _below(task: TaskSpec, paths: Iterable[str], key: str, mark: Callable[[str], str] = str) -> list[str]:
+def _below(task: TaskSpec, paths: Sequence[str], key: str) -> list[str]:
     """Patterns of a task, relative to work_base and R; its directory is a name, never a pattern."""
-    directory = escape(clean(task.task_work_path, "task_work_path"))
-    return [_joined(directory, mark(clean(path, key))) for path in paths]
-
-
-def _joined(directory: str, name: str) -> str:
-    return f"{directory}/{name}" if directory and name else directory or name
+    directory = escape(clean(task.task_work_path, "task_work_path")) if paths else ""
+    return [joined(directory, clean(path, key)) for path in paths]
 
 
 def _common(paths: Iterable[str], key: str) -> list[str]:
@@ -121,7 +111,7 @@ def _common(paths: Iterable[str], key: str) -> list[str]:
 
 
 def _logs(task: TaskSpec) -> list[str]:
-    return _below(task, [log for log in (task.outlog, task.errlog) if log is not None], "outlog", escape)
+    return _below(task, [escape(log) for log in (task.outlog, task.errlog) if log is not None], "outlog")
 
 
 def common(spec: SubmissionSpec) -> list[str]:
@@ -129,19 +119,22 @@ def common(spec: SubmissionSpec) -> list[str]:
     return _common(spec.forward_common_files, "forward_common_files")
 
 
+def forwarded(task: TaskSpec) -> list[str]:
+    """Patterns, relative to work_base and to R, of what is forwarded for this task alone."""
+    return _below(task, task.forward_files, "forward_files")
+
+
 def output(task: TaskSpec) -> str:
     """The file that a task's output goes to, relative to the remote root; "" when it has none."""
     if task.outlog is None:
         return ""
-    return _joined(clean(task.task_work_path, "task_work_path"), clean(task.outlog, "outlog"))
+    return joined(clean(task.task_work_path, "task_work_path"), clean(task.outlog, "outlog"))
 
 
 def sources(spec: SubmissionSpec, positions: Sequence[int] | None = None) -> list[str]:
     """Patterns, relative to work_base and to R, of everything that is forwarded: for all tasks, or for these."""
-    patterns = _common(spec.forward_common_files, "forward_common_files")
-    for task in spec.tasks if positions is None else (spec.tasks[position] for position in positions):
-        patterns += _below(task, task.forward_files, "forward_files")
-    return list(dict.fromkeys(patterns))
+    tasks = spec.tasks if positions is None else [spec.tasks[position] for position in positions]
+    return list(dict.fromkeys((*common(spec), *(pattern for task in tasks for pattern in forwarded(task)))))
 
 
 def wanted(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
@@ -162,7 +155,8 @@ def evidence(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
 
 def left(spec: SubmissionSpec, positions: Sequence[int]) -> list[str]:
     """Patterns, relative to the remote root, of all that these tasks leave and that may be brought back."""
-    return list(dict.fromkeys(wanted(spec, positions) + evidence(spec, positions)))
+    logs = (log for position in positions for log in _logs(spec.tasks[position]))
+    return list(dict.fromkeys((*wanted(spec, positions), *logs)))
 
 
 def roots(patterns: Iterable[str]) -> list[str]:
@@ -171,142 +165,27 @@ def roots(patterns: Iterable[str]) -> list[str]:
     Nothing that lies below another one is listed again; "" is the whole directory.
     """
     starts = {_start(pattern): None for pattern in patterns}
-    return [path for path in starts if not any(above in starts for above in _parents(path))]
+    return [path for path in starts if not _is_below(path, starts)]
 
 
 def _start(pattern: str) -> str:
+    if not MAGIC.search(pattern):
+        return pattern
     parts: list[str] = []
     for part in pattern.split("/"):
-        name = _literal(part)
+        name = literal(part)
         if name is None:
             break
         parts.append(name)
     return "/".join(parts)
 
 
-def _parents(path: str) -> Iterator[str]:
+def _is_below(path: str, starts: Container[str]) -> bool:
     while path:
         path = path.rpartition("/")[0]
-        yield path
-
-
-class _Directory:
-    """A directory of a listing: its names, and the names in both orders once a wildcard asked for them."""
-
-    __slots__ = ("_backward", "_forward", "names")
-
-    def __init__(self) -> None:
-        self.names: dict[str, _Directory | int] = {}
-        self._forward: list[str] = []
-        self._backward: list[str] = []
-
-    def matching(self, part: str) -> list[str]:
-        """Names that one part of a pattern means, in order."""
-        name = _literal(part)
-        if name is not None or part in self.names:
-            return [name for name in (name or part,) if name in self.names]
-        means = _compiled(part)
-        return sorted(n for n in self._candidates(part) if means(n) and (n[0] != "." or part[0] == "."))
-
-    def _candidates(self, part: str) -> list[str]:
-        """Names that begin, or end, as the part does: 10,000 patterns over one large directory stay cheap."""
-        if not self._forward:
-            self._forward = sorted(self.names)
-            self._backward = sorted(name[::-1] for name in self.names)
-        head, tail = re.split(r"[*?[]", part, maxsplit=1)[0], re.split(r"[*?\]]", part)[-1]
-        if len(head) >= len(tail):
-            return _range(self._forward, head)
-        return [name[::-1] for name in _range(self._backward, tail[::-1])]
-
-
-def _range(ordered: list[str], start: str) -> list[str]:
-    return ordered[bisect_left(ordered, start) : bisect_right(ordered, start, key=lambda name: name[: len(start)])]
-
-
-@lru_cache(maxsize=4096)
-def _compiled(part: str) -> Callable[[str], object]:
-    return re.compile(translate(part)).match
-
-
-class Listing:
-    """What is there, ready to be asked by pattern; built once from the entries of a `tree`."""
-
-    def __init__(self, entries: Iterable[FileEntry]) -> None:
-        self._top = _Directory()
-        for entry in entries:
-            if not (entry.path.startswith(CONTROL) or f"/{CONTROL}" in entry.path):
-                self._add(entry)
-
-    def _add(self, entry: FileEntry) -> None:
-        *above, name = entry.path.split("/")
-        at = self._top
-        for part in above:
-            below = at.names.get(part)
-            if not isinstance(below, _Directory):
-                below = at.names[part] = _Directory()
-            at = below
-        if entry.size >= 0:
-            at.names[name] = entry.size
-        elif name and name not in at.names:
-            at.names[name] = _Directory()
-
-    def match(self, pattern: str) -> list[str]:
-        """Paths that a pattern means, sorted, directories as themselves."""
-        return sorted(self._match(pattern))
-
-    def files(self, pattern: str) -> list[FileEntry]:
-        """Files and empty directories that a pattern means, directories with everything below them, sorted."""
-        found = {path: size for top, node in self._match(pattern).items() for path, size in _everything(top, node)}
-        return [FileEntry(path, size) for path, size in sorted(found.items())]
-
-    def _match(self, pattern: str) -> dict[str, _Directory | int]:
-        here: dict[str, _Directory | int] = {"": self._top}
-        parts = pattern.split("/") if pattern else []
-        for nth, part in enumerate(parts):
-            if part != "**":
-                here = dict(_step(here, part))
-            elif nth == 0 or parts[nth - 1] != "**":  # a second `**` beside the first adds nothing
-                here = _descend(here, last=set(parts[nth:]) == {"**"})
-        return here
-
-
-def _step(here: dict[str, _Directory | int], part: str) -> Iterator[tuple[str, _Directory | int]]:
-    for path, node in here.items():
-        if isinstance(node, _Directory):
-            yield from ((_joined(path, name), node.names[name]) for name in node.matching(part))
-
-
-def _descend(here: dict[str, _Directory | int], last: bool) -> dict[str, _Directory | int]:
-    """What `**` means: every directory below, no hidden ones; as the last part the files and empty directories."""
-    found: dict[str, _Directory | int] = {}
-    stack = [(path, node) for path, node in here.items() if isinstance(node, _Directory)]
-    walked: set[str] = set()
-    while stack:
-        path, node = stack.pop()
-        if path in walked:
-            continue
-        walked.add(path)
-        if not last or (path and not node.names):
-            found[path] = node
-        for name, child in node.names.items():
-            below = _joined(path, name)
-            if name[0] != "." and isinstance(child, _Directory):
-                stack.append((below, child))
-            elif name[0] != "." and last:
-                found[below] = child
-    return found
-
-
-def _everything(top: str, node: _Directory | int) -> Iterator[tuple[str, int]]:
-    stack = [(top, node)]
-    while stack:
-        path, node = stack.pop()
-        if not isinstance(node, _Directory):
-            yield path, node
-        elif node.names:
-            stack += [(_joined(path, name), child) for name, child in node.names.items()]
-        elif path:
-            yield path, -1
+        if path in starts:
+            return True
+    return False
 
 
 def uploads(spec: SubmissionSpec, entries: Sequence[FileEntry], local: str) -> list[Item]:
@@ -341,7 +220,7 @@ def _found(patterns: Sequence[str], entries: Iterable[FileEntry]) -> tuple[dict[
 def _missing(spec: SubmissionSpec, unanswered: Sequence[str], local: str) -> str:
     requested = dict.fromkeys(_common(spec.forward_common_files, "forward_common_files"), "forward_common_files")
     for position, task in enumerate(spec.tasks):
-        for pattern in _below(task, task.forward_files, "forward_files"):
+        for pattern in forwarded(task):
             requested.setdefault(pattern, f"forward_files of task {position}: {task.command[:60]}")
     lines = [f"{readable(pattern)} ({requested[pattern]})" for pattern in unanswered[:10]]
     lines += [f"… and {len(unanswered) - 10} more"] if len(unanswered) > 10 else []
@@ -392,5 +271,5 @@ def markers(spec: SubmissionSpec, positions: Sequence[int], missing: Sequence[st
     for task in (spec.tasks[position] for position in positions):
         directory = clean(task.task_work_path, "task_work_path")
         patterns = zip(task.backward_files, _below(task, task.backward_files, "backward_files"), strict=True)
-        found += [_joined(directory, marker(name)) for name, pattern in patterns if readable(pattern) in lost]
+        found += [joined(directory, marker(name)) for name, pattern in patterns if readable(pattern) in lost]
     return list(dict.fromkeys(found))

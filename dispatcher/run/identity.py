@@ -16,7 +16,8 @@ import msgspec
 
 from ..core.model import ResourcesSpec, SubmissionSpec, digest
 from ..core.ports import FileEntry
-from ..files.patterns import Listing, clean, common, sources
+from ..files.listing import Listing
+from ..files.patterns import clean, common, forwarded
 
 
 class TaskIdentity(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ def identities(spec: SubmissionSpec, inputs: Mapping[str, str]) -> list[TaskIden
     for task, reads in zip(spec.tasks, task_inputs(spec, inputs), strict=True):
         directory = clean(task.task_work_path, "task_work_path")
         # by their way from the task's directory: another cut of local_root and work_base names them alike
-        read = {posixpath.relpath(f"/{path}", f"/{directory}"): inputs[path] for path in reads}
+        read = {_way(path, directory): inputs[path] for path in reads}
         found.append(TaskIdentity(directory, digest(task.command), digest([task.command, read, surroundings])))
     return found
 
@@ -47,10 +48,22 @@ def task_inputs(spec: SubmissionSpec, inputs: Mapping[str, str]) -> list[tuple[s
     """The paths of what each task reads, in the order of the tasks, among the forward files that count."""
     listing = Listing(FileEntry(path, 0) for path in inputs)
     shared = list(dict.fromkeys(common(spec)))
-    for_all = _meant(listing, shared)
+    for_all, named = _meant(listing, shared), frozenset(shared)
     return [
-        (*for_all, *_meant(listing, sources(spec, [position])[len(shared) :])) for position in range(len(spec.tasks))
+        (*for_all, *_meant(listing, [own for own in dict.fromkeys(forwarded(task)) if own not in named]))
+        for task in spec.tasks
     ]
+
+
+def _way(path: str, directory: str) -> str:
+    """The way from a directory to a path, both below the same one: `posixpath.relpath`, without its price."""
+    if not directory:
+        return path
+    if path.startswith(f"{directory}/"):
+        return path[len(directory) + 1 :]
+    if path.partition("/")[0] != directory.partition("/")[0]:
+        return "../" * (directory.count("/") + 1) + path
+    return posixpath.relpath(f"/{path}", f"/{directory}")
 
 
 def _meant(listing: Listing, patterns: list[str]) -> list[str]:

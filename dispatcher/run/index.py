@@ -1,6 +1,6 @@
 """Which tasks the submissions around here have, and how far they are: what is asked before any task is started.
 
-    around(place, ["t0", "t1"])   ->  the submissions that may name one of these directories
+    surroundings(place, spec)     ->  Surroundings: real directories of tasks, where to look for other submissions
     index_of(journal)             ->  Index: a line a task, from index.json beside the journal, or from the journal
 
 An index repeats what a journal says, so that hundreds of them are looked through in no time. It carries the journal's
@@ -10,6 +10,7 @@ fingerprint, and is not believed without it: a journal that has grown since, or 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +21,10 @@ import journal as journals
 
 from ..core.errors import TransferFailed
 from ..core.history import History
+from ..core.model import SubmissionSpec
 from ..core.names import CONTROL, INDEX, JOURNAL
 from ..files.incoming import write_atomic
+from ..files.patterns import clean
 from .identity import identities
 from .store import begun, holder_of, journal_errors, read_history, spec_of
 
@@ -96,9 +99,10 @@ def _entries(journal: Path, history: History) -> tuple[IndexedTask, ...]:
         return ()
     spec = spec_of(journal, history)
     place, found = _work_directory(journal), identities(spec, history.opened.inputs)
+    real = real_directories(place, [task.directory for task in found])
     entries = {
         position: IndexedTask(
-            real_directory(place, found[position].directory).removeprefix(f"{place}/"),
+            real[position].removeprefix(f"{place}/"),
             found[position].command,
             found[position].whole,
             position,
@@ -113,30 +117,61 @@ def _entries(journal: Path, history: History) -> tuple[IndexedTask, ...]:
     return tuple(entries[position] for position in sorted(entries))
 
 
-def real_directory(place: str, directory: str) -> str:
-    """A task's directory without links, absolute."""
-    return os.path.realpath(f"{place}/{directory}")
+def real_directories(place: str, below: Iterable[str]) -> list[str]:
+    """Directories below a place without links, absolute: as os.path.realpath, but each name is looked at once."""
+    top = os.path.realpath(place).rstrip("/")
+    known = {"": top}
+    for directory in below:
+        start = directory
+        while start not in known:
+            start = start.rpartition("/")[0]
+        for name in directory[len(start) :].split("/"):
+            if name:
+                above, start = known[start], f"{start}/{name}" if start else name
+                known[start] = _behind(f"{above}/{name}")
+    return [known[directory] or "/" for directory in below]
 
 
-def around(place: Path, directories: Iterable[str], but: Path) -> list[Neighbour]:
-    """The submissions that may name one of these directories (real ones), newest last; `but` is left out.
+def _behind(path: str) -> str:
+    """Where a path leads of which only the last name may be a link."""
+    try:
+        is_link = stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        is_link = False
+    return os.path.realpath(path).rstrip("/") if is_link else path
 
-    They are kept in a `.dispatcher` at, above or below this work directory, on the way to the tasks' directories.
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """The real work directory, those of its tasks, by position, and where submissions that name one of them are kept.
+
+    That is in a `.dispatcher` at, above or below the work directory, on the way to the tasks' directories.
     """
-    journals_found = [
-        journal for control in controls(place, directories) for journal in _journals(control) if journal != but
-    ]
-    return [Neighbour(path, index_of(path), holder_of(path)) for path in sorted(journals_found, key=_age)]
+
+    place: str
+    directories: list[str]
+    controls: list[Path]
+
+    def neighbours(self, but: Path) -> list[Neighbour]:
+        """The submissions that may name one of these directories, newest last; `but` is left out."""
+        found = [journal for control in self.controls for journal in _journals(control) if journal != but]
+        return [Neighbour(path, index_of(path), holder_of(path)) for path in sorted(found, key=_age)]
 
 
-def controls(place: Path, directories: Iterable[str]) -> list[Path]:
+def surroundings(place: str, spec: SubmissionSpec) -> Surroundings:
+    """Of a submission in this work directory."""
+    below = [clean(task.task_work_path, "task_work_path") for task in spec.tasks]
+    found, top = real_directories(place, below), os.path.realpath(place)
+    return Surroundings(top, found, _controls((top, *found)))
+
+
+def _controls(found: Iterable[str]) -> list[Path]:
     """The directories of ours on the ways from the root to these; what belongs to somebody else is passed over."""
     seen: dict[str, None] = {}
-    for directory in (os.path.realpath(place), *directories):
+    for directory in found:
         while directory not in seen:
             seen[directory] = None
-            directory = os.path.dirname(directory)  # noqa: PTH120 (10,000 tasks)
-    return [Path(found) for found in sorted(f"{above.rstrip('/')}/{CONTROL}" for above in seen) if _is_ours(found)]
+            directory = directory.rpartition("/")[0] or "/"
+    return [Path(name) for name in sorted(f"{above.rstrip('/')}/{CONTROL}" for above in seen) if _is_ours(name)]
 
 
 def _is_ours(control: str) -> bool:

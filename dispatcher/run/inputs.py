@@ -19,17 +19,13 @@ from ..core.events import Cause, CauseKind
 from ..core.ports import Place
 from ..files import local
 
-#: What tells that a file was written to: inode, size, time of its last change (ns); None when it is not there.
-Stamp = tuple[int, int, int] | None
 
-
-def stamp_of(path: str) -> Stamp:
-    """A file's own; links are followed."""
+def stamp_of(path: str) -> local.Stamp | None:
+    """What tells that a file was written to, None when it is not there; links are followed."""
     try:
-        found = os.stat(path)  # noqa: PTH116 (a Path for each of 100,000 files costs more than stat)
+        return local.stamp_of(os.stat(path))  # noqa: PTH116 (a Path for each of 100,000 files costs more than stat)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def edited_cause(paths: Sequence[str], task: int | None = None) -> Cause:
@@ -56,7 +52,7 @@ class Inputs:
         self,
         place: Place,
         digests: Mapping[str, str],
-        seen: Mapping[str, Stamp],
+        seen: Mapping[str, local.Stamp | None],
         reads: Callable[[], Sequence[Sequence[str]]],
     ) -> None:
         self._place, self._digests, self._find = place, digests, reads
@@ -106,7 +102,7 @@ class Inputs:
 
     def _stamp(self, position: int) -> str:
         paths = self._watched(position)
-        now = [(path, stamp_of(f"{self._place.local}/{path}")) for path in paths]
+        now = [(path, _written(stamp_of(f"{self._place.local}/{path}"))) for path in paths]
         return sha1(repr(now).encode(), usedforsecurity=False).hexdigest()[:8] if paths else ""
 
     def changed(self, position: int, stamp: str) -> list[str]:
@@ -119,4 +115,9 @@ class Inputs:
 
     def _time(self, path: str) -> int:
         found = stamp_of(f"{self._place.local}/{path}")
-        return found[2] if found else 0
+        return found.mtime if found else 0
+
+
+def _written(found: local.Stamp | None) -> tuple[int, int, int] | None:
+    """Of a stamp, what tells that the bytes were written to: other links to a file, and its mode bits, do not count."""
+    return (found.inode, found.size, found.mtime) if found else None

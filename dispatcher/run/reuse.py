@@ -1,6 +1,6 @@
 """What other submissions do, or have done, of the tasks of this one: nothing of it is run a second time.
 
-    others = Others(spec, inputs, journal)
+    others = Others(spec, inputs, journal, surroundings(place, spec))
     others.refuse_live(pending)        TaskLive: task t3 is in the queue as job 4211 of submission 1f2e3d…
     others.reuse(session, profile)     "37 of 40 tasks were finished by 1f2e3d: not run again"
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from ..core.lifecycle import State
 from ..core.model import SubmissionSpec
 from ..core.ports import FileEntry, Item
 from ..files import local, patterns
-from .identity import identities
-from .index import IndexedTask, Neighbour, around, by_directory, index_of, real_directory
+from ..files.listing import Listing
+from .identity import TaskIdentity, identities
+from .index import IndexedTask, Neighbour, Surroundings, by_directory, index_of
 from .reopen import reopened_session
 from .results import received
-from .store import begun, journal_errors, journal_of, local_directory, read_history, spec_of
+from .store import begun, journal_errors, journal_of, read_history, spec_of
 from .work import Session
 
 _KEY = "submission/previous_submission_hash"
@@ -39,24 +41,27 @@ _Results = dict[str, str]
 class Others:
     """The tasks of other submissions that run, or ran, in the directories of this one's."""
 
-    def __init__(self, spec: SubmissionSpec, inputs: Mapping[str, str], journal: Path) -> None:
+    def __init__(self, spec: SubmissionSpec, inputs: Mapping[str, str], journal: Path, around: Surroundings) -> None:
         self.spec, self.inputs, self.journal = spec, inputs, journal
-        self.place = os.path.realpath(local_directory(spec))
-        self.tasks = identities(spec, inputs)
-        self._directories = [real_directory(self.place, task.directory) for task in self.tasks]
+        self.place, self._directories = around.place, around.directories
         own = Path(os.path.realpath(journal.parents[2]), *journal.parts[-3:])
-        self._theirs = by_directory(around(Path(self.place), self._directories, own))
+        self._theirs = by_directory(around.neighbours(own))
 
     def at(self, position: int) -> list[tuple[Neighbour, IndexedTask]]:
         """What others have in the directory of a task, oldest submission first."""
         return self._theirs.get(self._directories[position], [])
+
+    @cached_property
+    def tasks(self) -> list[TaskIdentity]:
+        """Who each task is; not asked where nobody else has one."""
+        return identities(self.spec, self.inputs)
 
     # -- live ---------------------------------------------------------------------------------------------------
 
     def refuse_live(self) -> list[str]:
         """Raise TaskLive when a task that is still to be run is live elsewhere; warnings about its directory else."""
         warnings: dict[str, None] = {}
-        for position in self._pending():
+        for position in self._pending() if self._theirs else ():
             for neighbour, entry in self.at(position):
                 if not neighbour.is_live(entry):
                     continue
@@ -106,6 +111,8 @@ class Others:
 
     def reuse(self, session: Session, profile: Mapping[str, Any]) -> str:
         """Record what is done already; "" or the sentence that says so."""
+        if not self._theirs:
+            return ""
         pending = {
             position: (job.hash, index)
             for job in session.planned
@@ -143,7 +150,7 @@ class Others:
         theirs = os.path.realpath(neighbour.journal.parents[2])
         real = {f"{theirs}/{path}": digest for path, digest in history.results.items()}
         known = {path.removeprefix(f"{self.place}/"): digest for path, digest in real.items()}
-        listing = patterns.Listing(FileEntry(path, 0) for path in known if not path.startswith("/"))
+        listing = Listing(FileEntry(path, 0) for path in known if not path.startswith("/"))
         found: dict[int, _Results] = {}
         for position in positions:
             named, among = (known, listing) if not self._is_link(position) else self._through_link(position, real)
@@ -158,11 +165,11 @@ class Others:
     def _is_link(self, position: int) -> bool:
         return self._directories[position] != f"{self.place}/{self.tasks[position].directory}".rstrip("/")
 
-    def _through_link(self, position: int, real: _Results) -> tuple[_Results, patterns.Listing]:
+    def _through_link(self, position: int, real: _Results) -> tuple[_Results, Listing]:
         """Results in a directory that this task names by a link, by their names behind it."""
         above, name = f"{self._directories[position]}/", self.tasks[position].directory
         named = {f"{name}/{path.removeprefix(above)}": real[path] for path in real if path.startswith(above)}
-        return named, patterns.Listing(FileEntry(path, 0) for path in named)
+        return named, Listing(FileEntry(path, 0) for path in named)
 
     def _unchanged(self, known: _Results, paths: Iterable[str]) -> bool:
         return all(_digest(f"{self.place}/{path}") == known[path] for path in paths)
@@ -202,7 +209,7 @@ def _job(neighbour: Neighbour, entry: IndexedTask) -> str:
     return f"job {entry.job[:12]}, which {neighbour.holder} is at work on"
 
 
-def _meant(listing: patterns.Listing, wanted: Sequence[str]) -> list[FileEntry] | None:
+def _meant(listing: Listing, wanted: Sequence[str]) -> list[FileEntry] | None:
     """The files that these patterns mean; None when one of them means nothing."""
     found: dict[str, FileEntry] = {}
     for pattern in wanted:
@@ -215,7 +222,7 @@ def _meant(listing: patterns.Listing, wanted: Sequence[str]) -> list[FileEntry] 
 
 def _whole(entries: Sequence[FileEntry], wanted: Mapping[int, Sequence[str]]) -> dict[int, list[FileEntry]]:
     """The tasks of which all that is wanted is there, with the files that are meant."""
-    listing = patterns.Listing(entries)
+    listing = Listing(entries)
     found = {position: _meant(listing, each) for position, each in wanted.items()}
     return {position: files for position, files in found.items() if files is not None}
 

@@ -55,10 +55,11 @@ def open_session(
     original.refuse(spec)
     found = survey(spec)
     with ExitStack() as stack:
-        with alone(spec):
-            others = Others(spec, found.inputs, journal_of(local_directory(spec), found.submission))
+        with alone(spec) as around:
+            others = Others(spec, found.inputs, journal_of(local_directory(spec), found.submission), around)
             warnings = others.refuse_live()
             session = stack.enter_context(open_asked(asked, found, environment or real_environment()))
+            found.looked.keep(session.journal.path.parent)
             if session.history.opened is None and previous:
                 others.check_previous(previous)
             begin(session, found.inputs)
@@ -70,18 +71,18 @@ def open_session(
 
 
 @contextmanager
-def alone(spec: SubmissionSpec) -> Iterator[None]:
+def alone(spec: SubmissionSpec) -> Iterator[index.Surroundings]:
     """Nobody else begins or resumes a submission in this work directory, or one it may share tasks with, meanwhile."""
     place = local_directory(spec)
     own(place / CONTROL)
-    directories = {index.real_directory(str(place), task.task_work_path) for task in spec.tasks}
+    around = index.surroundings(str(place), spec)
     with ExitStack() as stack:
-        for control in index.controls(place, directories):
+        for control in around.controls:
             lock = journals.Lock(control)
             with journal_errors(control):
                 lock.acquire(60.0, new_nonce())
             stack.callback(lock.release)
-        yield
+        yield around
 
 
 def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Session:
@@ -102,7 +103,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
         msgspec.structs.replace(environment, cancelled=lambda: is_ours(request)),
         found.uploads,
     )
-    session.seen = found.seen
+    session.seen = found.looked.stamps
     return session
 
 

@@ -21,7 +21,7 @@ from ..core.ports import Context, Item, Scheduler
 from ..files import local, patterns
 from ..files.texts import read_text
 from ..scripts.render import check_header
-from .inputs import Stamp, stamp_of
+from .digests import Looked, look
 from .store import local_directory
 
 #: Bytes of a header template at most.
@@ -61,13 +61,13 @@ class Asked(msgspec.Struct, frozen=True):
 class Surveyed(msgspec.Struct, frozen=True):
     """What there is to be sent, and the digests of those files that enter the submission's hash.
 
-    `seen` are stamps that were taken before the files were read.
+    `looked` holds the stamps that were taken before the files were read.
     """
 
     uploads: tuple[Item, ...]
     inputs: dict[str, str]
     submission: str
-    seen: dict[str, Stamp]
+    looked: Looked
 
 
 def check(
@@ -108,16 +108,19 @@ def survey(spec: SubmissionSpec) -> Surveyed:
         raise ConfigError(
             f"machine/local_root + work_base: {place} is not a directory; create it with the tasks' files in it"
         )
-    entries = local.tree(place, patterns.roots(patterns.sources(spec)))
-    items = patterns.uploads(spec, entries, str(place))
+    stamps = local.stamped(place, patterns.roots(patterns.sources(spec)))
+    items = patterns.uploads(spec, local.entries(stamps), str(place))
     for item in items:
         _refuse_giant(item)
-    seen = {item.target: stamp_of(item.source) for item in items if item.size >= 0}
-    digests = local.digests(place, [item.source for item in items if item.size >= 0])
-    known = [msgspec.structs.replace(item, digest=digests.get(item.source, "")) for item in items]
-    counted = patterns.inputs(spec, known)
-    inputs = {item.target: item.digest for item in known if item.target in counted and item.size >= 0}
-    return Surveyed(tuple(known), inputs, submission_hash(plan_hash(spec), inputs), seen)
+    plan = plan_hash(spec)
+    looked = look(place, plan, {item.target: stamp for item in items if (stamp := stamps.get(item.target))})
+    known = looked.known
+    counted = patterns.inputs(spec, items)
+    inputs = {item.target: known[item.target].digest for item in items if item.target in counted}
+    uploads = tuple(
+        Item(item.source, item.target, item.size, known[item.target].digest if item.size >= 0 else "") for item in items
+    )
+    return Surveyed(uploads, inputs, submission_hash(plan, inputs), looked)
 
 
 def _refuse_giant(item: Item) -> None:

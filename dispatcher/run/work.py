@@ -27,15 +27,16 @@ from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CANCEL
 from ..core.ports import Context, FileEntry, Item, Scheduler
 from ..core.possession import Possession
-from ..files import patterns
+from ..files import local, patterns
 from ..files.incoming import write_atomic
+from ..files.listing import Listing
 from ..scripts.render import job_script, render
 from . import results
 from .engine import Engine
 from .environment import Environment
 from .fencing import Fenced
 from .identity import task_inputs
-from .inputs import Inputs, Stamp
+from .inputs import Inputs
 from .ownership import Owner, Verdict, record, verdict
 from .recorder import Recorder
 from .retold import retold
@@ -62,15 +63,14 @@ class Session:
     ) -> None:
         self.spec, self.planned, self.submission = spec, jobs, submission
         self.scheduler, self.journal, self.history = scheduler, log, history
-        self.environment, self.uploads = environment, uploads
-        self.local = local_directory(spec)
+        self.environment, self.uploads, self.local = environment, uploads, local_directory(spec)
         self.recorder, self._open_context = Recorder(history, log), open_context
         self._connected, self._run_again = False, set[str]()
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
         self.tell: Callable[[str], object] = self.notices.append
         #: Stamps of the forward files that were taken before they were read.
-        self.seen: Mapping[str, Stamp] = {}
+        self.seen: Mapping[str, local.Stamp] = {}
         #: Whether this session may take a place that is nobody's; one that was only reopened may not.
         self.begins = True
         self.reuse: Callable[[], str] = str
@@ -222,7 +222,7 @@ class Session:
         if self.history.concluded is None:
             return
         gone = self._gone()
-        lost = None if everything else patterns.Listing(FileEntry(path, 0) for path in gone)
+        lost = None if everything else Listing(FileEntry(path, 0) for path in gone)
         for job in self.planned:
             progress = self.progress[job.hash]
             done = [(index, at) for index, at in enumerate(job.tasks) if progress.done >> index & 1]
@@ -233,7 +233,7 @@ class Session:
     def _gone(self) -> list[str]:
         return results.gone(self.history, self.local, self.environment.exists)
 
-    def _wants(self, position: int, lost: patterns.Listing) -> bool:
+    def _wants(self, position: int, lost: Listing) -> bool:
         return any(lost.files(pattern) for pattern in patterns.wanted(self.spec, [position]))
 
     def _complete(self) -> None:

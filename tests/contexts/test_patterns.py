@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.files import local, patterns
+from dispatcher.files.listing import Listing
 
 NAMES = st.sampled_from(["a", "b", "ab", "ba", ".h", ".a", "a.txt", "b.txt", "a\nb", "é", "-", "ab.txt.ab"])
 PARTS = st.sampled_from(
@@ -63,6 +64,6 @@ def oracle(top: str, pattern: str) -> list[str]:
 def test_patterns_mean_what_glob_means(paths: list[str], directories: list[str], wanted_patterns: list[str]) -> None:
     with tempfile.TemporaryDirectory() as top:
         grow(Path(top), paths, directories)
-        listing = patterns.Listing(local.tree(Path(top), patterns.roots(wanted_patterns)))
+        listing = Listing(local.tree(Path(top), patterns.roots(wanted_patterns)))
         for pattern in wanted_patterns:
             assert listing.match(pattern) == oracle(top, pattern), pattern

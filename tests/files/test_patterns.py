@@ -14,6 +14,7 @@ from dispatcher.core.errors import ConfigError, InputMissing
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.core.ports import FileEntry, Item
 from dispatcher.files import patterns
+from dispatcher.files.listing import Listing
 
 
 def spec(*tasks: TaskSpec, common: tuple[str, ...] = (), back: tuple[str, ...] = ()) -> SubmissionSpec:
@@ -158,11 +159,11 @@ TREE = files("a", "ab", "b.txt", ".h", "d/a", "d/.h", "d/e/a", "d/e/b.txt", ".g/
     ],
 )
 def test_match(pattern: str, paths: str) -> None:
-    assert patterns.Listing(TREE).match(pattern) == sorted(paths.split())
+    assert Listing(TREE).match(pattern) == sorted(paths.split())
 
 
 def test_a_directory_brings_everything_below_it_but_what_is_ours() -> None:
-    listing = patterns.Listing([*TREE, *files("d/.dispatcher/journal", ".dispatcher-1.tmp", "d/.dispatcher-2.tmp")])
+    listing = Listing([*TREE, *files("d/.dispatcher/journal", ".dispatcher-1.tmp", "d/.dispatcher-2.tmp")])
     assert [entry.path for entry in listing.files("d")] == ["d/.h", "d/a", "d/e/a", "d/e/b.txt"]
     assert listing.files("emp*") == [FileEntry("empty", -1)]
     assert [entry.path for entry in listing.files(".*")] == [".g/a", ".h"]
@@ -172,7 +173,7 @@ def test_a_directory_brings_everything_below_it_but_what_is_ours() -> None:
 def test_escaped_means_itself(name: str) -> None:
     if name.startswith(".dispatcher"):
         return
-    listing = patterns.Listing(files(f"{name}/f", "other"))
+    listing = Listing(files(f"{name}/f", "other"))
     assert listing.match(patterns.escape(name)) == [name]
     assert patterns.roots([patterns.escape(name)]) == [name]
     assert patterns.readable(patterns.escape(name)) == name
@@ -351,7 +352,7 @@ def test_cost_is_linear(make: Callable[[int], tuple[SubmissionSpec, list[FileEnt
 
 def test_nested_wildcards_do_not_walk_again_and_again() -> None:
     def work(depth: int) -> Callable[[], object]:
-        listing = patterns.Listing(files("/".join(["a"] * depth)))
+        listing = Listing(files("/".join(["a"] * depth)))
         return lambda: listing.match("**/a/**/a/**/a")
 
     assert calls(work(400)) < 5 * calls(work(100))

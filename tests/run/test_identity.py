@@ -120,8 +120,7 @@ def test_many_finished_submissions_are_looked_through_without_folding_one(
         begun(tmp_path, msgspec.structs.replace(T0, command=f"run {nth}"))
     calls: list[Path] = []
     monkeypatch.setattr(index, "read_history", calls.append)
-    place = str(tmp_path / "w")
-    found = index.around(Path(place), [f"{place}/a/t0"], Path("none"))
+    found = index.surroundings(str(tmp_path / "w"), spec(T0)).neighbours(Path("none"))
     assert (len(found), calls) == (5, [])
 
 
@@ -135,14 +134,25 @@ def test_others_are_looked_for_above_and_on_the_way_to_the_tasks(tmp_path: Path)
     )
     with open_session(inner, {}) as session:
         deep = session.journal.path
-    task = str(tmp_path / "w/a/t0")
-    assert {found.journal for found in index.around(tmp_path / "w", [task], Path("none"))} == {outer, deep}
-    assert {found.journal for found in index.around(tmp_path / "w/a/t0", [task], Path("none"))} == {outer, deep}
+
+    def around(place: str, asked: SubmissionSpec, but: Path = Path("none")) -> set[Path]:
+        return {found.journal for found in index.surroundings(str(tmp_path / place), asked).neighbours(but)}
+
+    assert around("w", spec(T0)) == around("w/a/t0", inner) == {outer, deep}
     (tmp_path / "link").symlink_to(tmp_path / "w")
-    assert {found.journal for found in index.around(tmp_path / "link", [task], deep)} == {outer}
+    assert around("link", spec(T0), but=deep) == {outer}
 
 
 def test_what_somebody_else_left_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(tmp_path, T0)
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
-    assert index.controls(tmp_path / "w", []) == []
+    assert index.surroundings(str(tmp_path / "w"), spec(T0)).controls == []
+
+
+def test_real_directories_are_those_of_realpath(tmp_path: Path) -> None:
+    (tmp_path / "w/d/e").mkdir(parents=True)
+    for link, target in (("w/in", "d"), ("w/d/up", ".."), ("w/out", str(tmp_path)), ("w/no", "where"), ("w/me", "me")):
+        (tmp_path / link).symlink_to(target)
+    below = ["", "d", "d/e", "in/e", "d/up/d", "out/w/d", "none/x", "no/x", "me/x", "d/e", *["/".join(["y"] * 1500)]]
+    for place in (f"{tmp_path}/w", f"{tmp_path}/w/in/..", "/"):
+        assert index.real_directories(place, below) == [os.path.realpath(f"{place}/{path}") for path in below]

@@ -36,7 +36,7 @@ from ...core.ports import (
 )
 from ...core.possession import Possession
 from ...files.incoming import write_atomic
-from ...files.patterns import Listing
+from ...files.listing import Listing
 from ..local.this_machine import is_file, joined, remove_tree
 from .http import Forbidden, Http
 from .jobs import CloudApi
