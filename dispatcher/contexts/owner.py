@@ -45,5 +45,6 @@ def told(reply: Reply) -> Possession:
         word, _, value = line.partition(f"{_MARK} ")[2].partition(" ")
         said.setdefault(word, []).append(value)
     if "done" not in said:
-        raise Unreachable(f"whose the place is was not told (exit {reply.code}): {reply.err.strip()[-200:]}")
+        said_instead = reply.err.strip()[-200:]
+        raise Unreachable(f"who owns the control directory over there was not told (exit {reply.code}): {said_instead}")
     return Possession("\n".join(said["is"][:1]), tuple(said["has"]))

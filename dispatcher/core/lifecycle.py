@@ -320,7 +320,7 @@ def _answer(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | 
     if not gone or seen.native is not Native.absent:
         return None
     if progress.unclear >= UNCLEAR:
-        why = f"refused {progress.unclear} times, in words that are not known: {progress.words}"
+        why = f"refused {progress.unclear} times, in words that are not known: {progress.words}; ask the site"
         return ev.Rejected(progress.job, ev.Cause(ev.CauseKind.rejected, why, source="submit"))
     return ev.NotFound(progress.job, "no receipt, no claim, not in the queue")
 

@@ -181,7 +181,7 @@ def _read_header(block: bytes) -> tarfile.TarInfo:
     try:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as why:
-        raise TransferFailed(f"what arrived is no archive ({why}); run the same command again") from None
+        raise TransferFailed(f"what arrived is not an archive ({why}); run the same command again") from None
 
 
 def _extension(info: tarfile.TarInfo, source: Source) -> dict[str, str]:

@@ -42,7 +42,7 @@ from ..core.ports import (
 from ..scripts.shared_directory import shared_closing, shared_fence
 from . import directives, framing
 from .claims import read_claim
-from .framing import Heard, advice
+from .framing import Heard, advice, plain
 from .limits import JOB_NAME, PROLOGUE
 from .preamble import PREAMBLE, refuse_purged
 from .refusals import CUT_SHORT, Refusals
@@ -205,7 +205,7 @@ class CommandDialect:
             return {request.nonce: Deferral(why) for request in requests}
         out, err, codes, paths = (framing.by_nonce(said.get(word, [])) for word in ("out", "err", "code", "path"))
         answers: dict[str, Answer] = dict.fromkeys(
-            said.get("skipped", []), Deferral("not asked: the one before failed")
+            said.get("skipped", []), Deferral("not asked for yet: the one before it was not taken")
         )
         answers |= {nonce: EarlierAttempt(old) for nonce, old in framing.by_nonce(said.get("earlier", [])).items()}
         for nonce, code in codes.items():
@@ -222,7 +222,7 @@ class CommandDialect:
             found = self.identified(out)
             return Accepted(found) if found else Unclear(f"{self.SUBMITS} named no job: {said}") if said else None
         if code in ("126", "127"):
-            return Rejection(f"{said or f'exit code {code}'}; {advice(self.SUBMITS, path)}")
+            return Rejection(f"{plain(said) or f'exit code {code}'}; {advice(self.SUBMITS, path)}")
         return self.refusal(code, said)
 
     def refusal(self, code: str, said: str) -> Answer | None:

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from ..core.keys import HASH, NOT_BLANK, Rule, at_least, optional, required
+from ..schedulers import limits
 
 _TEXTS: Any = list[str]
 _ENDS = "; 0 puts all tasks in one job"
@@ -71,6 +72,9 @@ TASK = (
     optional("errlog", (str, None), "File for its standard error; null: not kept.", "err"),
     optional("task_name", (str, None), "Name for people; jobs of one task are called so by the scheduler."),
 )
+
+#: Keys of kwargs that mean the same on every batch system, as `schedulers.limits` reads them.
+_ACCOUNT = (limits.WALLTIME, limits.MEMORY, limits.ACCOUNT)
 
 SUBMISSION = (
     required("work_base", str, "Directory of all tasks, below local_root.", rule=_PATH),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.model import ResourcesSpec
-from dispatcher.core.ports import Place, Query, SubmitRequest
+from dispatcher.core.ports import Place, Query, Reply, SubmitRequest
 from dispatcher.schedulers import ARRAYS, BUILTIN, chosen
 
 COMMANDS = (
@@ -64,3 +64,20 @@ def test_every_command_has_what_the_prologue_sets(
         said = told(tmp_path, call.text)
         assert said
         assert {line.split()[0] for line in said} == {"joltik"}
+
+
+@pytest.mark.parametrize("clusters", ["", "cm2,cm4"])
+def test_slurm_looks_where_the_environment_sends_jobs(tmp_path: Path, clusters: str) -> None:
+    """SBATCH_CLUSTERS moves jobs to other clusters, and says nothing to squeue: a lost reply is looked for there."""
+    (tmp_path / "squeue").write_text(
+        '#!/bin/sh\ncase "$*" in *"-M cm4 "*) echo "77|R|n1|None|d000000001ab-x" ;; esac\n'
+    )
+    (tmp_path / "squeue").chmod(0o755)
+    prologue = [f"PATH={tmp_path}:$PATH", f"export SBATCH_CLUSTERS={clusters}"]
+    dialect = chosen("Slurm", ResourcesSpec(1, 1, 0, "", 1, kwargs={"scheduler_prologue": prologue}))
+    queries, place = [Query(NONCE)], Place(str(tmp_path), str(tmp_path), str(tmp_path))
+    text = dialect.observe(queries, place).text  # type: ignore[union-attr]
+    done = subprocess.run(["sh"], input=text, capture_output=True, text=True, timeout=60)
+    seen = dialect.observed(Reply(done.returncode, done.stdout, done.stderr), queries)
+    assert seen.trouble == ""
+    assert seen.jobs[NONCE].id == ("77@cm4" if clusters else "")

@@ -197,5 +197,5 @@ def _explained(error: Exception, url: str) -> Unreachable:
     if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, NewConnectionError):
         return NotSent(f"cannot reach {where} ({kind}); asked again later")
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
-        return NotSent(f"{where or url[:40]} is no address of a server ({kind}); correct it")
+        return NotSent(f"{where or url[:40]} is not the address of a server ({kind}); correct it")
     return Lost(f"no good answer from {where} ({kind}); asked again later")

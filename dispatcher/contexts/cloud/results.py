@@ -52,7 +52,7 @@ class Archive:
         kind = stat.S_IFMT(info.external_attr >> 16)
         name = safe(info.filename)
         if info.flag_bits & 1 or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _refused(self.zip, f"{name!r} is no plain file")
+            raise _refused(self.zip, f"{name!r} is not a plain file")
         if info.is_dir():
             self.directories.append(name)
         elif name in self.members:
@@ -106,7 +106,7 @@ def checked(path: Path) -> Iterator[Archive]:
     except OSError as why:
         raise local.failed("read", path, why) from why
     except _BROKEN as why:
-        raise TransferFailed(f"{path} is no whole archive ({why})") from None
+        raise TransferFailed(f"{path} is not a whole archive ({why})") from None
     with archive:
         yield Archive(archive, path.stat().st_size)
 

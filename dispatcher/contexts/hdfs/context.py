@@ -62,7 +62,9 @@ class HDFSConnection:
         """<remote_root>/<submission> on HDFS; what is ours lies on this side. ConfigError for another path."""
         root = (machine.remote_root or "").rstrip("/")
         if not re.match(r"(?:[a-z][a-z0-9+.-]*://[^/]*)?/", f"{root}/"):
-            raise ConfigError(f"machine/remote_root: {root!r} is no absolute path on HDFS (/user/… or hdfs://HOST/…)")
+            raise ConfigError(
+                f"machine/remote_root: {root!r} is not an absolute path on HDFS (/user/… or hdfs://HOST/…)"
+            )
         path = root.partition("://")[2] or root
         if _UNFIT.search(root) or ".." in root.split("/") or ":" in path.partition("/")[2]:
             raise ConfigError(f"machine/remote_root: {root!r} holds wildcards, '..', or another sign HDFS cannot take")
@@ -123,7 +125,7 @@ def _environment(profile: Mapping[str, Any]) -> dict[str, str]:
     for key in ("hadoop_home", "hadoop_conf_dir", "resourcemanager"):
         value = profile.get(key)
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise ConfigError(f"machine/remote_profile/{key}: {value!r} is no text")
+            raise ConfigError(f"machine/remote_profile/{key}: {value!r} is not a text; write one, in quotes")
     if home := profile.get("hadoop_home"):
         if not (Path(home).expanduser() / "bin" / "hadoop").is_file():
             raise ConfigError(f"machine/remote_profile/hadoop_home: there is no {home}/bin/hadoop")
@@ -131,7 +133,9 @@ def _environment(profile: Mapping[str, Any]) -> dict[str, str]:
         found |= {"HADOOP_HOME": home, "PATH": f"{home}/bin:{os.environ.get('PATH', os.defpath)}"}
     if conf := profile.get("hadoop_conf_dir"):
         if not Path(conf).expanduser().is_dir():
-            raise ConfigError(f"machine/remote_profile/hadoop_conf_dir: {conf} is no directory")
+            raise ConfigError(
+                f"machine/remote_profile/hadoop_conf_dir: {conf} is not a directory; name that of core-site.xml"
+            )
         found["HADOOP_CONF_DIR"] = str(Path(conf).expanduser())
     if rest := profile.get("resourcemanager"):
         if not re.fullmatch(r"https?://[^\s/'\"]+/?", rest):

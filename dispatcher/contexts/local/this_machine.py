@@ -32,7 +32,7 @@ _TRIES = 4
 def place(local_path: str, root: str, submission: str) -> Place:
     """Where things are for a submission whose tasks run in `root`; its name must be that of one directory."""
     if submission in ("", ".", "..") or "/" in submission:
-        raise ConfigError(f"submission: {submission!r} is no name for a directory; use the submission's hash")
+        raise ConfigError(f"submission: {submission!r} is not a name for a directory; use the submission's hash")
     return Place(local_path, root, control_of(root, submission), inherits=True)
 
 

@@ -303,11 +303,11 @@ def _loaded(path: Path, passphrase: str | None) -> PKey | None:
 
 def _why_not(path: Path, passphrase: str | None) -> str:
     if not path.is_file():
-        return f"{path} is no file; name a private key, or leave it out to use those of ~/.ssh and of the agent"
+        return f"{path} is not a file; name a private key, or leave it out to use those of ~/.ssh and of the agent"
     try:
         path.read_bytes()
     except OSError as why:
         return f"{path} cannot be read: {why.strerror}; it must be readable by you, and by you alone"
     if passphrase:
-        return f"{path} cannot be opened with this passphrase, or is no private key; correct one of them"
-    return f"{path} needs a passphrase, or is no private key; set passphrase, or use ssh-agent"
+        return f"{path} cannot be opened with this passphrase, or is not a private key; correct one of them"
+    return f"{path} needs a passphrase, or is not a private key; set passphrase, or use ssh-agent"

@@ -204,7 +204,7 @@ class LSFDialect(CommandDialect):
         """The jobs listed; that there is none is told as an error."""
         found = [match for line in text.split("\n") if (match := _LINE.fullmatch(line))]
         if code != 0 and not (_NONE.search(text) and not found):
-            raise Unreachable(f"{self.name}: {Heard(text, code).why(self.SUBMITS)}")
+            raise Unreachable(f"{self.name}: {Heard(text, code).why(self.LIST.split()[0])}")
         return [
             QueueRow(
                 match[1],

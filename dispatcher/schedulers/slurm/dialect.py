@@ -170,7 +170,7 @@ class SlurmDialect(CommandDialect):
         names = _clusters(queries)
         if not names or not all(query.id for query in queries):
             names |= dict.fromkeys(self.clusters or ("",))
-        lines = [_of_cluster(name, command) for name in names]
+        lines = [_of_cluster(name, command) if name else _of_default(command) for name in names]
         return " || return\n".join(lines)
 
     def rows(self, text: str, code: int) -> list[QueueRow]:
@@ -238,6 +238,15 @@ def _cluster(id: str) -> str:
 def _clusters(queries: Iterable[Query]) -> dict[str, None]:
     """The clusters of the ids, "" for the one that needs no name."""
     return dict.fromkeys(_cluster(id) for query in queries if query.id for id in query.id.split(","))
+
+
+def _of_default(command: str) -> str:
+    """The command asked of the cluster that needs no name; also of those that sbatch is told by its environment."""
+    each = _of_cluster("$dsp_c", command).replace("'CLUSTER: $dsp_c'", '"CLUSTER: $dsp_c"')
+    return (
+        f"{command} || return\n"
+        f"for dsp_c in $(echo \"${{SBATCH_CLUSTERS-}}\" | tr -c 'A-Za-z0-9_.\\n-' ' '); do\n{each} || return\ndone"
+    )
 
 
 def _of_cluster(name: str, command: str) -> str:

@@ -212,7 +212,7 @@ def test_refused_login_says_what_was_tried(opened: Open, ssh_servers: Mapping[st
 
 
 def test_key_file_that_is_not_there(opened: Open) -> None:
-    with pytest.raises(ConfigError, match=r"key_filename: /no/such/key is no file"):
+    with pytest.raises(ConfigError, match=r"key_filename: /no/such/key is not a file"):
         opened(key_filename="/no/such/key")
 
 
