@@ -54,7 +54,7 @@ class Site:
         )
         local, far = str(self.top / "local"), str(self.top / "far")
         machine = MachineSpec(self.batch, "LazyLocalContext", local, far, retry_count=how.pop("retry_count", 1))
-        resources = ResourcesSpec(1, 1, 0, how.pop("queue_name", ""), 1, **how)
+        resources = ResourcesSpec(1, 1, 0, how.pop("queue_name", ""), how.pop("group_size", 1), **how)
         return SubmissionSpec("w", machine, resources, tasks)
 
     def run(self, commands: Sequence[str], act: Callable[[Session], object] | None = None, **how: Any) -> None:
@@ -247,3 +247,41 @@ def test_refused_for_good(site: Site) -> None:
         site.run(["true"], queue_name="nosuch")
     assert failed.value.jobs[0].cause.kind == "rejected"
     assert site.jobs() == []
+
+
+LONG = "pbs-head-01.hpc.physics.university.example"
+PBS_ALONE = pytest.mark.parametrize("site", ["PBS", "Torque"], indirect=True)
+
+
+@PBS_ALONE
+def test_jobs_of_a_server_whose_name_its_list_cuts_can_be_ended(site: Site) -> None:
+    site.faults(server=LONG)
+
+    def cancel(session: Session) -> None:
+        site.wait("begin", 1)
+        (path,) = (site.top / "local" / "w").glob(".dispatcher/*/journal")
+        (path.parent / "cancel").touch()
+
+    with suppress(JobsFailed):
+        site.run(["sleep 60"] * 2, cancel)
+    assert {cause.kind for cause in site.causes()} == {"cancelled"}
+    assert {event.id.partition(".")[2] for event in site.events(ev.Submitted)} == {LONG}
+    assert {job.why for job in site.jobs()} == {"deleted"}
+
+
+@PBS_ALONE
+def test_a_queue_of_another_server_whose_answer_was_lost(site: Site) -> None:
+    site.faults(lost_reply=1)
+    site.run(["true", "sleep 0.3"], custom_flags=("#PBS -q batch@other",))
+    assert site.said("begin") == site.said("end") == once(2)
+    assert {event.id.partition(".")[2] for event in site.events(ev.Submitted)} == {"other"}
+
+
+@PBS_ALONE
+def test_an_array_of_which_one_element_fails(site: Site) -> None:
+    with pytest.raises(JobsFailed) as failed:
+        site.run(["true", "exit 3", "true"], group_size=3, kwargs={"array": True}, retry_count=0)
+    assert (failed.value.jobs[0].cause.kind, failed.value.jobs[0].cause.code) == ("task", 3)
+    assert site.said("begin") == once(3)
+    assert site.said("end") == {0: 1, 2: 1}
+    assert [(job.elements, job.name[:1]) for job in site.jobs()] == [(3, "d")]
