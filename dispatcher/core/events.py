@@ -159,13 +159,15 @@ class Staged(_Event, frozen=True, gc=False):
 class Submitting(_Event, frozen=True, gc=False):
     """About to ask the scheduler; durable before the question leaves.
 
-    `inputs` are stamps of what its tasks read, one for each that is not done (`run.inputs`).
+    `inputs` are stamps of what its tasks read, one for each that is not done (`run.inputs`). `asked`: how often this
+    attempt is asked for by now; 0: not known.
     """
 
     job: str
     attempt: int
     nonce: Name
     inputs: tuple[str, ...] = ()
+    asked: int = 0
 
 
 class Submitted(_Event, frozen=True, gc=False):
@@ -192,7 +194,9 @@ class InDoubt(_Event, frozen=True, gc=False):
 
 
 class NotFound(_Event, frozen=True, gc=False):
-    """Requested, unanswered, and found nowhere after the absence timeout; a next request keeps the nonce."""
+    """Requested, unanswered, and never asked for, or found nowhere after the absence timeout; a next request keeps the
+    nonce.
+    """
 
     job: str
     why: str

@@ -20,25 +20,8 @@ from .ports import Claim, Native, Observation, Withdrawal
 from .states import IN_QUEUE, OVER, TRANSITIONS, State, mermaid, moves, table
 
 __all__ = [
-    "FINAL",
-    "IN_QUEUE",
-    "NO_RETRIES",
-    "OVER",
-    "SITE",
-    "TRANSITIONS",
-    "UNCLEAR",
-    "Policy",
-    "Progress",
-    "State",
-    "Todo",
-    "apply",
-    "bits",
-    "decide",
-    "mermaid",
-    "moves",
-    "patience",
-    "table",
-    "todo",
+    "FINAL", "IN_QUEUE", "NO_RETRIES", "OVER", "SITE", "TRANSITIONS", "UNCLEAR", "Policy", "Progress",
+    "State", "Todo", "apply", "bits", "decide", "mermaid", "moves", "patience", "table", "todo",
 ]  # fmt: skip
 
 #: Causes that are the site's doing; they do not use up the user's retries but a bound of their own.
@@ -60,7 +43,8 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     are earlier attempts that are to be withdrawn before another is submitted. First those that were requested and then
     not needed, because an older one was found: a call for one may still be under way, and asks itself whether the last
     of these is withdrawn. `resources` are what the user has changed of the resources, key by key, when it was retried.
-    `unclear` is how often this attempt was answered in words that nobody knows, `words` the last of them.
+    `unclear` is how often this attempt was answered in words that nobody knows, `words` the last of them, `asked` how
+    often it was asked for.
     """
 
     job: str
@@ -81,6 +65,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     resources: dict[str, Any] = {}
     unclear: int = 0
     words: str = ""
+    asked: int = 0
 
     @property
     def unfinished(self) -> list[int]:
@@ -145,8 +130,9 @@ def _reused(progress: Progress, event: ev.Reused, after: State) -> Progress:
 
 def _submitting(progress: Progress, event: ev.Submitting, after: State) -> Progress:
     return msgspec.structs.replace(
-        progress, attempt=event.attempt, nonce=event.nonce, submission_pending=True, inputs=event.inputs
-    )
+        progress, attempt=event.attempt, nonce=event.nonce, submission_pending=True, inputs=event.inputs,
+        asked=event.asked,
+    )  # fmt: skip
 
 
 def _answered(progress: Progress, event: Any, after: State) -> Progress:
@@ -201,6 +187,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
         stopping=None,
         unclear=0,
         words="",
+        asked=0,
         fails=0 if event.fresh else progress.fails,
         site=0 if event.fresh else progress.site,
         resources={**progress.resources, **event.resources} if event.resources else progress.resources,
@@ -317,6 +304,8 @@ def _answer(progress: Progress, seen: Observation, gone: bool) -> ev.JobEvent | 
     """What became of a request whose answer was lost."""
     if seen.id:
         return ev.Submitted(progress.job, seen.id, seen.how)
+    if seen.unasked and seen.unasked == progress.asked:
+        return ev.NotFound(progress.job, "it was never asked for: the call ended before")
     if not gone or seen.native is not Native.absent:
         return None
     if progress.unclear >= UNCLEAR:

@@ -98,7 +98,8 @@ class SubmitRequest(msgspec.Struct, frozen=True):
 
     `script` is the name of the file to hand to the scheduler, `tasks` how many tasks it runs; `forward` and
     `backward`, `common` and `log` are as in JobScript, for places that carry files to and from each job. `withdrawals`
-    are the earlier attempts, to be withdrawn before this one is submitted. `of` is what the files were made of.
+    are the earlier attempts, to be withdrawn before this one is submitted. `of` is what the files were made of. `asked`
+    is the number of this request among those for the attempt: one call makes it or one look withdraws it.
     """
 
     nonce: str
@@ -113,6 +114,7 @@ class SubmitRequest(msgspec.Struct, frozen=True):
     common: tuple[str, ...] = ()
     log: str = ""
     of: JobScript | None = None
+    asked: int = 1
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -168,12 +170,14 @@ class Query(msgspec.Struct, frozen=True):
     """A job to be looked at: its nonce, its native id ("" while the answer to its submission is missing).
 
     `since`: when it was first submitted, seconds since the epoch (accounting is searched from there); `job`: its hash.
+    `asked`: the number of the request without an answer, to be withdrawn unless it has been made; 0: none.
     """
 
     nonce: str
     id: str = ""
     since: float = 0.0
     job: str = ""
+    asked: int = 0
 
 
 class CloudJob(msgspec.Struct, frozen=True):
@@ -247,7 +251,8 @@ class Observation(msgspec.Struct, frozen=True):
     """All that one look says of one job.
 
     `id` as found (receipt, claim, queue or accounting), `how` where it was found, `code` the native state, `cause`
-    why it ended, `hint` what a person must know of a job that waits (it will never start as it is).
+    why it ended, `hint` what a person must know of a job that waits (it will never start as it is). `unasked`: the
+    number of a request that was not made, and cannot be made any more.
     """
 
     native: Native = Native.unknown
@@ -258,6 +263,7 @@ class Observation(msgspec.Struct, frozen=True):
     claim: Claim | None = None
     cause: Cause | None = None
     hint: str = ""
+    unasked: int = 0
 
 
 class Observations(msgspec.Struct, frozen=True):

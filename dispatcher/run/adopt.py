@@ -33,7 +33,8 @@ from .retold import retold
 from .store import begun, fold, journal_errors, journal_of, local_directory, open_journal
 from .survey import check, survey
 
-#: Prints, newest script first: `job NONCE HASH`, `task NONCE INDEX`, and `revoked NONCE` of what was withdrawn.
+#: Prints, newest script first: `job NONCE HASH`, `task NONCE INDEX`, `asked NONCE NUMBER` for each request, and
+#: `revoked NONCE` of what was withdrawn.
 _LOOK = r"""
 cd -- {control} || exit 97
 LC_ALL=C ls -t | while IFS= read -r f; do
@@ -41,21 +42,23 @@ LC_ALL=C ls -t | while IFS= read -r f; do
   *.sub | *.run) LC_ALL=C sed -n \
     -e "s/^# job \([0-9a-f]*\):.*/@@ job ${{f%%.*}} \1/p" \
     -e "s/^dsp_task[_ ]\([0-9][0-9]*\).*/@@ task ${{f%%.*}} \1/p" < "$f" ;;
+  *.asked) f=${{f%.asked}}; echo "@@ asked ${{f%%.*}} ${{f##*.}}" ;;
   *.claim) IFS= read -r line < "$f"; [ "$line" != revoked ] || echo "@@ revoked ${{f%%.*}}" ;;
   esac
 done
 echo "@@ done"
 """
 _SAID = re.compile(
-    r"@@ (?:(job) ([\w-]{1,80}) ([0-9a-f]{1,40})|(task) ([\w-]{1,80}) ([0-9]{1,7})|(revoked) ([\w-]{1,80}))"
+    r"@@ (?:(job) ([\w-]{1,80}) ([0-9a-f]{1,40})|(task|asked) ([\w-]{1,80}) ([0-9]{1,7})|(revoked) ([\w-]{1,80}))"
 )
 
 
 class LastAttempt(NamedTuple):
-    """The last attempt of a job that was not withdrawn, and the tasks that its script runs."""
+    """The last attempt of a job that was not withdrawn, the tasks its script runs, and how often it was asked for."""
 
     nonce: str
     tasks: frozenset[int]
+    asked: int = 0
 
 
 class Adopted(NamedTuple):
@@ -114,13 +117,16 @@ def lying_there(context: Context) -> dict[str, LastAttempt]:
     said = [(*filter(None, match.groups()), "")[:3] for match in map(_SAID.fullmatch, lines) if match]
     revoked = {nonce for word, nonce, _ in said if word == "revoked"}
     tasks: dict[str, set[int]] = {}
+    asked: dict[str, int] = {}
     for word, nonce, value in said:
         if word == "task":
             tasks.setdefault(nonce, set()).add(int(value))
+        if word == "asked":
+            asked[nonce] = max(asked.get(nonce, 0), int(value))
     found: dict[str, LastAttempt] = {}
     for word, nonce, job in said:  # the newest comes first
         if word == "job" and nonce not in revoked:
-            found.setdefault(job, LastAttempt(nonce, frozenset(tasks.get(nonce, ()))))
+            found.setdefault(job, LastAttempt(nonce, frozenset(tasks.get(nonce, ())), asked.get(nonce, 0)))
     return found
 
 
@@ -175,6 +181,7 @@ def _records(planned: Sequence[JobSpec], history: History, attempts: Mapping[str
             known = Progress(
                 job.hash, known.size, State.unsubmitted, 1, attempt.nonce, "", True,
                 done=known.done | (left_out if attempt.tasks else 0), reused=known.reused,
+                asked=attempt.asked,
             )  # fmt: skip
         records += retold(known)
     return records

@@ -207,7 +207,11 @@ class Engine:
         requests = {job.job: self._request(job) for job in due}
         stamps = {job.job: self.inputs.stamps(self._unfinished(job).values()) for job in due}
         self.recorder.record(
-            *(ev.Submitting(job.job, max(job.attempt, 1), requests[job.job].nonce, stamps[job.job]) for job in due)
+            *(
+                ev.Submitting(job.job, max(job.attempt, 1), request.nonce, stamps[job.job], request.asked)
+                for job in due
+                for request in (requests[job.job],)
+            )
         )
         self.recorder.commit()
         call = self.scheduler.submit(list(requests.values()), self.context.place)
@@ -262,6 +266,7 @@ class Engine:
             common=script.common,
             log=script.log,
             of=script,
+            asked=job.asked + 1,
         )
 
     def _unfinished(self, job: Progress) -> dict[int, int]:

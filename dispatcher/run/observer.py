@@ -107,7 +107,8 @@ class Observer:
 
     def query(self, job: Progress) -> Query:
         """How to find a job; accounting is searched from when the submission was begun."""
-        return Query(job.nonce, job.id, self.recorder.history.began, job.job)
+        asked = job.asked if job.submission_pending else 0
+        return Query(job.nonce, job.id, self.recorder.history.began, job.job, asked)
 
     def _declared(self, seen: Observation) -> Observation:
         """What was on a host that a person has declared gone is over: nobody will ever see it again."""
@@ -254,6 +255,8 @@ class Observer:
                 self._enrich(job, observations, reported.jobs[job.nonce], gone)
 
     def _ends(self, job: Progress, seen: Observation, gone: bool) -> bool:
+        if job.submission_pending and seen.unasked:
+            return False  # nobody can remember what was never asked
         return isinstance(decide(job, seen, gone), (ev.Terminated, ev.NotFound, ev.Rejected))
 
     def _enrich(

@@ -47,7 +47,7 @@ from .limits import JOB_NAME, PROLOGUE
 from .preamble import PREAMBLE, refuse_purged
 from .refusals import CUT_SHORT, Refusals
 from .site_check import SiteCheck
-from .submitting import SUBMIT
+from .submitting import ASK, SUBMIT, unasked, withdrawing
 
 #: Stands behind what was said to each part of a job that is asked for in parts.
 PART = "@part"
@@ -182,7 +182,7 @@ class CommandDialect:
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
         mark = _mark(requests)
-        parts = [self._preamble(place), f"dsp_mark={mark}\n", SUBMIT]
+        parts = [self._preamble(place), f"dsp_mark={mark}\n", ASK, SUBMIT]
         # what jobs have in common is written once
         files = {name: text for request in requests for name, text in request.files.items()}
         parts += [framing.heredoc(name, text, mark) for name, text in files.items()]
@@ -191,7 +191,8 @@ class CommandDialect:
         for nth, request in enumerate(requests):
             pause = f"sleep {request.resources.wait_time:g}\n" if nth and request.resources.wait_time else ""
             parts.append(
-                f"{pause}dsp_command() {{\n{self.submit_line(request, place)}\n}}\ndsp_submit {request.nonce}\n"
+                f"{pause}dsp_command() {{\n{self.submit_line(request, place)}\n}}\n"
+                f"dsp_submit {request.nonce} {request.asked}\n"
             )
         waits = sum(request.resources.wait_time for request in requests)
         return ShellText("".join([*parts, f"echo {mark} done\n"]), timeout=120 + 10 * len(requests) + waits)
@@ -207,6 +208,7 @@ class CommandDialect:
         answers: dict[str, Answer] = dict.fromkeys(
             said.get("skipped", []), Deferral("not asked for yet: the one before it was not taken")
         )
+        answers |= dict.fromkeys(said.get("asked", []), Unclear("another call has asked for it", known=True))
         answers |= {nonce: EarlierAttempt(old) for nonce, old in framing.by_nonce(said.get("earlier", [])).items()}
         for nonce, code in codes.items():
             words = (out.get(nonce, ""), err.get(nonce, ""))
@@ -242,6 +244,7 @@ class CommandDialect:
         queries, mark = self._trusted(queries), _mark(queries)
         text = (
             f"{self._preamble(place)}"
+            f"{withdrawing(queries, mark)}"
             f"{framing.question('queue', self.queue_lines(queries), mark)}"
             f"dsp_markers() {{\n{self.marker_lines(queries)}\n}}\n"
             f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
@@ -270,6 +273,9 @@ class CommandDialect:
             query.nonce: self._observation(query, files.get(query.nonce, {}), rows.get(query.nonce, []), not trouble)
             for query in self._trusted(queries)
         }
+        for nonce, number in unasked(said.get("unasked", [])).items():
+            if nonce in observations:
+                observations[nonce] = msgspec.structs.replace(observations[nonce], unasked=number)
         return Observations(observations, trouble)
 
     def _observation(

@@ -1,12 +1,48 @@
 """The shell text at the head of each submitting call: files, withdrawals, and one job after the other.
 
     dsp_revoke dq3v81kx0mza 3 da9w…     withdraws attempt dq3v…, of whose claim 3 lines are known, before da9w…
-    dsp_submit da9w…                    runs dsp_command unless it has a receipt, and tells what it said
+    dsp_submit da9w… 1                  runs dsp_command unless it has a receipt, and tells what it said
+
+    da9w….1.asked    asked          some call has made the first request for da9w…, or is about to
+    da9w….1.asked    withdrawn      a look for what became of it was earlier: nobody makes that request any more
+
+That file is made by one of them (O_EXCL), so that after a death only what was asked is in doubt: the rest can be asked
+again at once, and a shell of the dead dispatcher that comes late is turned away. Builtins of the shell do it.
 
 Needs dsp_mark; tested by running it, in tests/schedulers/test_slurm_commands.py.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from ..core.ports import Query
+
+ASK = """\
+dsp_ask() { # whether request number $2 for attempt $1 is this call's to make
+  set -C
+  { echo asked > "$1.$2.asked"; } 2> /dev/null
+  dsp_code=$?
+  set +C
+  [ "$dsp_code" -ne 0 ] || return 0
+  if [ -e "$1.$2.asked" ]; then echo "$dsp_mark asked $1"; else echo "$dsp_mark skipped $1"; fi
+  return 1
+}
+"""
+_WITHDRAW = """\
+set -C
+while read -r dsp_nonce dsp_asked; do
+  {{ echo withdrawn > "$dsp_nonce.$dsp_asked.asked"; }} 2> /dev/null
+  dsp_by=
+  {{ IFS= read -r dsp_by < "$dsp_nonce.$dsp_asked.asked"; }} 2> /dev/null
+  [ "$dsp_by" != withdrawn ] || echo "{mark} unasked $dsp_nonce $dsp_asked"
+done << '@@'
+{requests}
+@@
+set +C
+"""
+_UNASKED = re.compile(r"([\w-]{1,80}) ([0-9]{1,6})")
 
 SUBMIT = """\
 dsp_put() { cat > "$1.tmp.$$" && mv -f -- "$1.tmp.$$" "$1" || { echo "$dsp_mark full $1"; exit 91; }; }
@@ -44,6 +80,7 @@ dsp_submit() {
   if [ -n "$dsp_stop" ]; then echo "$dsp_mark skipped $dsp_nonce"; return 0; fi
   dsp_code=0
   if [ ! -s "$dsp_nonce.id" ] && [ ! -e "$dsp_nonce.claim" ]; then # asked before and answered: never ask again
+    dsp_ask "$1" "$2" || return 0
     { umask "$dsp_umask"; dsp_command; } > "$dsp_nonce.id.tmp" 2> "$dsp_nonce.err.tmp" < /dev/null
     dsp_code=$?
     umask 077
@@ -58,3 +95,14 @@ dsp_submit() {
   rm -f -- "$dsp_nonce.id.tmp" "$dsp_nonce.err.tmp"
 }
 """
+
+
+def withdrawing(queries: Sequence[Query], mark: str) -> str:
+    """Shell text that withdraws every request in doubt that was not made, and tells which; "" when none is in doubt."""
+    requests = "\n".join(f"{query.nonce} {query.asked}" for query in queries if query.asked)
+    return _WITHDRAW.format(mark=mark, requests=requests) if requests else ""
+
+
+def unasked(lines: Iterable[str]) -> dict[str, int]:
+    """By nonce: the number of the request that was never made."""
+    return {told[1]: int(told[2]) for told in map(_UNASKED.fullmatch, lines) if told}

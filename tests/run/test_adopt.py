@@ -42,6 +42,9 @@ def control(tmp_path: Path) -> Path:
 def test_every_job_is_found(control: Path) -> None:
     found = lying_there(Cut(control))  # type: ignore[arg-type]
     assert found == {job: LastAttempt(nonce, frozenset({0})) for job, nonce in JOBS.items()}
+    for number in (1, 2):
+        (control / f"{JOBS['b' * 40]}.{number}.asked").write_text("asked\n")
+    assert lying_there(Cut(control))["b" * 40].asked == 2  # type: ignore[arg-type]
     (control / f"{JOBS['a' * 40]}.claim").write_text("revoked\n")
     assert lying_there(Cut(control)).keys() == {"b" * 40}  # type: ignore[arg-type]
 

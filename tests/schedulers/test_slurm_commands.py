@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Site:
             (self.bin / name).write_text(COUNT if name == "sbatch" else SAY)
             (self.bin / name).chmod(0o755)
         self.place = Place(str(top / "local"), str(top / "R"), str(self.home))
+        self.times: Counter[str] = Counter()
 
     def submit(
         self, *nonces: str, tasks: int = 1, withdrawals: tuple[Withdrawal, ...] = (), **kwargs: Any
@@ -70,9 +72,11 @@ class Site:
         listed = tuple((n, TaskSpec("true", f"t{n}")) for n in range(tasks))
         requests = []
         for nonce in nonces:
+            self.times[nonce] += 1
             script = render(JobScript("5f1c", nonce, nonce, self.place, resources, listed), self.dialect)
+            files, asked = script.files(nonce), self.times[nonce]
             requests.append(
-                SubmitRequest(nonce, nonce, f"{nonce}.sub", script.files(nonce), resources, tasks, withdrawals)
+                SubmitRequest(nonce, nonce, f"{nonce}.sub", files, resources, tasks, withdrawals, asked=asked)
             )
         return dict(self.dialect.submitted(self.run(self.dialect.submit(requests, self.place)), requests))
 

@@ -68,6 +68,9 @@ class Cluster:
         self.scripts: dict[str, str] = {}
         self.receipts: dict[str, str] = {}
         self.claims: dict[str, Claim] = {}
+        self.requests: dict[tuple[str, int], str] = {}
+        self.made: set[tuple[str, int]] = set()
+        self.told_unasked: set[tuple[str, int]] = set()
         self.owner = ""
         self.older: dict[str, tuple[float, Claim | None]] = {}
         self.late: list[tuple[float, Callable[[], object]]] = []
@@ -203,6 +206,11 @@ class Cluster:
                 continue
             self.scripts[nonce] = request["script"]
             if nonce not in self.receipts and nonce not in self.claims:
+                if (nonce, request["asked"]) in self.requests:
+                    rows.append([nonce, "asked", "another call has asked for it"])
+                    continue
+                self.requests[nonce, request["asked"]] = "asked"
+                self.made.add((nonce, request["asked"]))
                 if self.conditions.refuses():
                     rows.append([nonce, "later", "the queue is full"])
                     continue
@@ -213,6 +221,10 @@ class Cluster:
             receipt = self.receipts.get(nonce) or (self.claims[nonce].owner if nonce in self.claims else "")
             rows += [[nonce, "accepted", receipt]] if receipt else []
         return rows
+
+    def withdraws(self, nonce: str, asked: int) -> bool:
+        """Whether this request was withdrawn: now, or by an earlier look."""
+        return asked > 0 and self.requests.setdefault((nonce, asked), "withdrawn") == "withdrawn"
 
     def accept(self, nonce: str, script: str) -> str:
         """Take a job, or lose it behind the answer and give its id away again; the id."""

@@ -49,7 +49,7 @@ read -r code < {top}/answer
 [ ! -s {top}/err ] || cat {top}/err >&2
 exit "$code"
 """
-_ASKS = re.compile(r"^dsp_submit (\w+)$", re.MULTILINE)
+_ASKS = re.compile(r"^dsp_submit (\w+) \d+$", re.MULTILINE)
 _WORDS = (("dsp_submit ", "submit"), ("dsp_queue()", "observe"), ("dsp_account()", "account"))
 _BANNER = "*** maintenance on 24.12. at 8, job 17 of the list ***\n"
 

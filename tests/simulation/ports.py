@@ -30,6 +30,7 @@ from dispatcher.core.ports import (
     Reply,
     ShellText,
     SubmitRequest,
+    Unclear,
 )
 from dispatcher.core.possession import Possession
 
@@ -75,20 +76,30 @@ class SimulatedQueue:
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """All requests in one call."""
         rows = [
-            {"nonce": a.nonce, "script": "".join(a.files.values()), "withdrawals": list(a.withdrawals)}
+            {
+                "nonce": a.nonce,
+                "script": "".join(a.files.values()),
+                "withdrawals": list(a.withdrawals),
+                "asked": a.asked,
+            }
             for a in requests
         ]
         return _call("submit", requests=rows)
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
-        """Accepted, a deferral or an earlier attempt for each."""
+        """Accepted, a deferral, an earlier attempt or a doubt for each."""
         rows = msgspec.json.decode(reply.out)
-        words: dict[str, Any] = {"accepted": Accepted, "later": Deferral, "earlier": EarlierAttempt}
+        words: dict[str, Any] = {
+            "accepted": Accepted,
+            "later": Deferral,
+            "earlier": EarlierAttempt,
+            "asked": lambda why: Unclear(why, known=True),
+        }
         return {nonce: words[word](text) for nonce, word, text in rows}
 
     def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """All jobs in one call."""
-        return _call("observe", nonces=[query.nonce for query in queries])
+        return _call("observe", nonces={query.nonce: query.asked for query in queries})
 
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Every answer of the simulated cluster is whole."""
@@ -174,8 +185,10 @@ class SimulatedPlace:
     def _submit(self, requests: list[dict[str, Any]]) -> Any:
         return self.cluster.submit(requests)
 
-    def _observe(self, nonces: list[str]) -> dict[str, Observation]:
-        return {nonce: self._one(nonce) for nonce in nonces}
+    def _observe(self, nonces: dict[str, int]) -> dict[str, Observation]:
+        unasked = {nonce: asked if self.cluster.withdraws(nonce, asked) else 0 for nonce, asked in nonces.items()}
+        self.cluster.told_unasked.update((nonce, asked) for nonce, asked in unasked.items() if asked)
+        return {nonce: msgspec.structs.replace(self._one(nonce), unasked=unasked[nonce]) for nonce in nonces}
 
     def _one(self, nonce: str) -> Observation:
         cluster, copy = self.cluster, self.cluster.listed(nonce)

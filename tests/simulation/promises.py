@@ -1,7 +1,7 @@
 """The promises, looked at while a simulation goes on: after every step, at every commit and question, and at the end.
 
 step        no task body twice for one attempt, none after its success was published, none before its
-            input is whole; nothing removed before it was fetched
+            input is whole; nothing removed before it was fetched; nothing asked for that was withdrawn
 commit      the journal is whole and legal so far, and what is believed is what is written
 question    the intent of every submission is on the disk; nobody asks who was taken over
 bytes       no secret in anything written, asked or said
@@ -53,6 +53,8 @@ class Auditor:
             raise BrokenPromise(f"started again after its success was published: {cluster.repeated}")
         if cluster.unready:
             raise BrokenPromise(f"started before its input was whole: {cluster.unready}")
+        if belied := cluster.made & cluster.told_unasked:
+            raise BrokenPromise(f"asked for, although it was told that it never would be: {sorted(belied)}")
         if early := cluster.removed - cluster.fetched:
             raise BrokenPromise(f"removed before it was fetched: {sorted(early)}")
 

@@ -119,6 +119,24 @@ def receipts_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
+def a_request_is_made_without_a_mark(patch: pytest.MonkeyPatch) -> None:
+    submit = cluster.Cluster.submit
+
+    def unmarked(self: Any, requests: Any) -> Any:
+        rows = submit(self, requests)
+        self.requests.clear()
+        return rows
+
+    patch.setattr(cluster.Cluster, "submit", unmarked)
+
+
+@mutant
+def what_was_not_asked_is_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
+    """So that a call that comes late asks all the same."""
+    patch.setattr(cluster.Cluster, "withdraws", lambda self, nonce, asked: asked and (nonce, asked) not in self.made)
+
+
+@mutant
 def the_claim_is_skipped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cluster.Cluster, "_claims", lambda self, copy: self.write(copy.nonce, Claim(copy.id)) or True)
 

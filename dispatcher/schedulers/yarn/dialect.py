@@ -48,6 +48,7 @@ from ..claims import read_claim
 from ..command_line import CommandDialect, QueueRow
 from ..limits import JOB_NAME, PROLOGUE
 from ..site_check import SiteCheck
+from ..submitting import ASK, withdrawing
 from . import answers, container
 
 #: How many clients (each a Java machine) start at the same time.
@@ -71,9 +72,11 @@ dsp_later() { # HDFS does not take this now: nothing is asked for
 # A client that has told the id is ended: it would kill its application at a time-out. One that is silent for
 # two minutes is ended too; whether YARN has the application is then to be seen by its name.
 _CLIENT = r"""
-dsp_start() { # the client of attempt $1, with these options
-  n=$1; shift
+dsp_start() { # the client of attempt $1, request number $2, with these options
+  n=$1
   [ ! -s "$n.id" ] || { echo 0 > "$n.code"; return; }
+  dsp_ask "$1" "$2" || return
+  shift 2
   setsid hadoop jar "$dsp_jar" @CLASS@ -jar "$dsp_jar" "$@" > "$n.client" 2>&1 < /dev/null &
   pid=$! tries=0
   while :; do
@@ -215,6 +218,7 @@ class DistributedShellDialect(CommandDialect):
             self._preamble(place),
             f"dsp_mark={mark} dsp_earlier=' ' dsp_far={quoted(container.far(place.remote_root))}\n",
             f"dsp_asks='{' '.join(request.nonce for request in requests)}'\n",
+            ASK,
             _SUBMIT,
             *(framing.heredoc(name, text, mark) for request in requests for name, text in request.files.items()),
             _JAR.replace("@DIR@", quoted(path) if path else ""),
@@ -224,7 +228,7 @@ class DistributedShellDialect(CommandDialect):
         for nth, request in enumerate(requests):
             parts.append(
                 f"case $dsp_earlier in *' {request.nonce} '*) ;; "
-                f"*) dsp_start {request.nonce} {_options(request)} & ;; esac\n"
+                f"*) dsp_start {request.nonce} {request.asked} {_options(request)} & ;; esac\n"
             )
             parts += ["wait\n"] if (nth + 1) % CLIENTS == 0 else []
         parts += ["wait\n", *(f"dsp_tell {request.nonce}\n" for request in requests)]
@@ -265,6 +269,7 @@ class DistributedShellDialect(CommandDialect):
         files = framing.portions([f"{query.nonce}.[clefw]*[!_]" for query in queries], between=",")
         text = (
             f"{self._preamble(place)}"
+            f"{withdrawing(queries, mark)}"
             f"{framing.question('queue', self.queue_lines(queries), mark)}"
             f"LC_ALL=C xargs grep -a -s -H '' /dev/null << '@@' | sed 's/^/{mark} file /'\n{receipts}\n@@\n"
             f"dsp_far={quoted(container.far(place.remote_root))} dsp_code=0\n"
