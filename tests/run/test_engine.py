@@ -399,10 +399,17 @@ def test_death_at_every_outside_call_then_again_is_as_if_nothing_had_happened(
 
 
 class CallsOfLongAgo(Conditions):
-    """The first attempt is listed long after it was given up, the call for the second arrives when all is over."""
+    """The first attempt is listed long after it was given up, the call for the second arrives when all is over.
+
+    Until the first has begun, nobody can look what became of the second.
+    """
 
     def __init__(self) -> None:
-        self.submits = self.starts = 0
+        self.submits = self.starts = self.outage = 0
+
+    def call_lost(self, what: str) -> bool:
+        self.outage += what == "observe" and self.submits == 2
+        return what == "observe" and 0 < self.outage < 15
 
     def accounting(self) -> bool:
         return False
