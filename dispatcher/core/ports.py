@@ -4,9 +4,8 @@
     context.run(call)                                 ->  Reply(0, "@@… accepted dq3v81kx0mza …")
     scheduler.submitted(reply, requests)              ->  {"dq3v81kx0mza": Accepted("4211")}
 
-A scheduler never holds a connection, a context never knows a job. The engine
-is handed one of each. To add one: a file in `schedulers/` or `contexts/` and
-one line of registration.
+A scheduler never holds a connection, a context never knows a job. The engine is handed one of each. To add one: a file
+in `schedulers/` or `contexts/` and one line of registration.
 """
 
 from __future__ import annotations
@@ -251,8 +250,7 @@ class Observation(msgspec.Struct, frozen=True):
     """All that one look says of one job.
 
     `id` as found (receipt, claim, queue or accounting), `how` where it was found, `code` the native state, `cause`
-    why it ended, `hint` what a person must know of a job that waits (it will never start as it is). `unasked`: the
-    number of a request that was not made, and cannot be made any more.
+    why it ended, `hint` what a person must know of a job that waits, `unasked` a request that nobody can make any more.
     """
 
     native: Native = Native.unknown

@@ -163,12 +163,15 @@ class Repeats(CommandDialect):
 
     def observe(self, queries: Sequence[Query], place: Place) -> Any:
         """The context calls check_status first, if there is one."""
-        return (
-            Driven("check_status", tuple(queries)) if "check_status" in self.asks else super().observe(queries, place)
-        )
+        return Driven("check_status", tuple(queries)) if "check_status" in self.asks else self.observing(queries, place)
 
     def observing(self, queries: Sequence[Query], place: Place) -> ShellText:
-        """As a batch system is asked, with what the class has said in the place of its queue."""
+        """As a batch system is asked, with what the class has said in the place of its queue.
+
+        A class that submits by itself has done so before the mark of a request is made: nothing is withdrawn.
+        """
+        if "do_submit" in self.asks:
+            queries = [msgspec.structs.replace(query, asked=0) for query in queries]
         return super().observe(queries, place)
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
