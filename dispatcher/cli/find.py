@@ -79,7 +79,7 @@ def journals_of(name: str) -> list[Path]:
     elif path.exists():
         raise ConfigError(
             f"{name} is a file; name the work directory, the directory of the journal, or a hash "
-            "(dispatcher replay takes a copied journal file, too)"
+            "(replay, report and verify take a copied journal file, too)"
         )
     elif HASH.fullmatch(name):
         found = sorted(_below(Path(), f"{name}*"), key=_age)

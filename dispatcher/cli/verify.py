@@ -8,6 +8,8 @@ position   22:95db98efece4898a6b694b3e94ea4eea
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ import journal as journals
 from ..core.errors import ConfigError, IllegalTransition
 from ..core.events import Event
 from . import telling
-from .find import journal_of
+from .find import journal_of, journals_of, readable_journal
 from .say import paint, say, say_json
 
 EXAMPLES = """\
 examples:
   dispatcher verify runs
   dispatcher verify runs --expect 22:95db98efece4898a6b694b3e94ea4eea     nothing since then is gone
+  dispatcher verify 00000001.jsonl                     a copied file alone
   dispatcher verify runs --json
 
 exit codes:
@@ -38,7 +41,7 @@ _WHOLE = ("clean", "torn")
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
-    parser.add_argument("path", metavar="PATH|HASH", help="a work directory, a journal, or the start of a hash")
+    parser.add_argument("path", metavar="PATH|HASH", help="a work directory, a journal, a copy of its first file, or the start of a hash")
     parser.add_argument(
         "--expect", metavar="N:DIGEST", help="a position that was printed before: it must still be there"
     )
@@ -47,9 +50,11 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Say it; the exit code says it too."""
-    path = _journal(args.path)
-    found = journals.verify(path, expect=args.expect)
-    problem = _illegal(path) if found.status in _WHOLE else ""
+    with _journal(args.path) as path:
+        found = journals.verify(path, expect=args.expect)
+        problem = _illegal(path) if found.status in _WHOLE else ""
+    if Path(args.path).is_file():
+        found = msgspec.structs.replace(found, path=args.path)
     if args.json:
         say_json({**msgspec.to_builtins(found), "legal": not problem and found.status in _WHOLE, "illegal": problem})
     else:
@@ -59,14 +64,21 @@ def run(args: Namespace) -> int:
     return 0 if found.status in _WHOLE and not problem else 1
 
 
-def _journal(name: str) -> Path:
+@contextmanager
+def _journal(name: str) -> Iterator[Path]:
     """A directory that holds no journal is verified as it is: unreadable, and not a mistake in the arguments."""
+    if Path(name).is_file():
+        with readable_journal(name) as path:
+            yield path
+        return
     try:
-        return journal_of(name)
+        journals_of(name)
     except ConfigError:
-        if not Path(name).is_dir() or "are meant" in name:
+        if not Path(name).is_dir():
             raise
-        return Path(name)
+        yield Path(name)
+    else:
+        yield journal_of(name)
 
 
 def _illegal(path: Path) -> str:

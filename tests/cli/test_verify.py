@@ -66,3 +66,16 @@ def test_a_whole_journal_of_an_impossible_history(copied: Any) -> None:
 def test_nothing_to_read(work: Any) -> None:
     assert work.run("verify", "runs").code == 2
     assert work.run("verify", "nowhere").code == 2
+
+
+def test_a_copied_file_alone(reported: Any, work: Any) -> None:
+    shutil.copyfile(reported.journal / "00000001.jsonl", work.path / "audit.jsonl")
+    done = work.run("verify", "audit.jsonl")
+    assert (done.code, "journal       audit.jsonl" in done.out) == (0, True), done.out
+
+
+def test_several_submissions_are_listed_and_none_is_called_unreadable(reported: Any, work: Any) -> None:
+    for name in ("a" * 40, "b" * 40):
+        shutil.copytree(reported.journal.parent, work.local / ".dispatcher" / name)
+    done = work.run("verify", "runs")
+    assert (done.code, "2 submissions are meant" in done.err) == (2, True)

@@ -50,7 +50,7 @@ def reader(page: str, home: Path) -> Iterator[Terminal]:
         else:
             sites.append(batch.install(need, home.parent / need))
             path.insert(0, str(sites[-1].bin))
-    kept = {name: value for name, value in os.environ.items() if name in ("LANG", "TMPDIR")}
+    kept = {name: value for name, value in os.environ.items() if name in ("LANG", "TMPDIR") or name.startswith("PIP_")}
     terminal = Terminal(home, kept | {"PATH": os.pathsep.join(path), "HOME": str(home), "NO_COLOR": "1", "TZ": "UTC"})
     try:
         yield terminal
