@@ -55,6 +55,7 @@ VERBS = {
     "gui": "fill in machine, resources and submission files in the browser (extra dispatcher-hpc[gui])",
     "compat": "run programs that import dpdispatcher, unchanged; install or remove that name",
     "selftest": "try a cluster with small tasks: nothing twice, nothing lost, whatever is killed",
+    "help": "a page of the documentation, or a section of it",
     "explain": "what a key of a configuration means",
     "schema": "JSON Schema of the files that you write, and of what --json prints",
     "completion": "verbs and options for the Tab key of bash, zsh or fish",
@@ -216,6 +217,8 @@ def _report_error(error: BaseException, debug: bool, json: bool) -> int:
         warn("".join(traceback.format_exception(error)))
     message, code = _judged(error)
     complain(message)
+    if topic := getattr(error, "topic", ""):
+        warn(f"more: dispatcher help {topic}\n")
     if json and not isinstance(error, OutputLost) and not getattr(error, "told", False):
         with suppress(OutputLost):
             say_json({"error": {"type": type(error).__name__, "message": message, "exit_code": code}})

@@ -41,7 +41,11 @@ _WHOLE = ("clean", "torn")
 
 def arguments(parser: ArgumentParser) -> None:
     """Declare what the verb takes."""
-    parser.add_argument("path", metavar="PATH|HASH", help="a work directory, a journal, a copy of its first file, or the start of a hash")
+    parser.add_argument(
+        "path",
+        metavar="PATH|HASH",
+        help="a work directory, a journal, a copy of its first file, or the start of a hash",
+    )
     parser.add_argument(
         "--expect", metavar="N:DIGEST", help="a position that was printed before: it must still be there"
     )

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
 class DispatcherError(RuntimeError):
     """Base of every error raised by this package; `exit_code` is what the command line returns.
 
-    `told`: a program that reads along was told of it already.
+    `topic`: what `dispatcher help` has more of it under. `told`: a program that reads along was told of it already.
     """
 
     exit_code = 1
+    topic = ""
     told = False
 
     def __str__(self) -> str:
@@ -69,14 +70,19 @@ class InputsChanged(DispatcherError):
     """What is asked for differs from what an unfinished run of the same tasks was started with."""
 
     exit_code = 2
+    topic = "again-corrected"
 
 
 class TaskLive(InputsChanged):
     """A task is in the queue, or about to be, for another submission, which the message names; it is run once."""
 
+    topic = "ways-out"
+
 
 class ResultMissing(DispatcherError, FileNotFoundError):
     """Backward files that finished tasks did not leave behind; everything else was downloaded."""
+
+    topic = "failures"
 
 
 class TransferFailed(DispatcherError):
@@ -87,6 +93,7 @@ class NotOurs(DispatcherError):
     """A directory found in place that is not ours alone; nothing in it was believed, and nothing was written."""
 
     exit_code = 2
+    topic = "groups"
 
 
 class Unreachable(DispatcherError):
@@ -96,23 +103,28 @@ class Unreachable(DispatcherError):
 class Purged(Unreachable):
     """The control directory is not there any more: somebody removed it. Nothing was asked of the batch system."""
 
+    topic = "ways-out"
+
 
 class SubmissionBusy(DispatcherError):
     """Another process holds the journal of this submission open for writing."""
 
     exit_code = 3
+    topic = "ways-out"
 
 
 class JournalDamaged(DispatcherError):
     """Acknowledged bytes of the journal do not verify; nothing was changed."""
 
     exit_code = 4
+    topic = "ways-out"
 
 
 class JournalDeleted(DispatcherError):
     """The journal was deleted while its dispatcher was at work, and cannot be written anew from what that one knows."""
 
     exit_code = 4
+    topic = "ways-out"
 
 
 class IllegalTransition(DispatcherError):

@@ -169,7 +169,7 @@ def _unknown(host: Host, kind: str, key: bytes) -> str:
         f"the host key of {host} is not known: {kind} {fingerprint(key)}. Nothing was sent. Compare it with what the "
         f"site publishes; to accept it, add this line to {file}:\n  {_line(host, kind, key)}\n"
         'or set "host_key_policy": "accept-new" in remote_profile (StrictHostKeyChecking accept-new in the SSH '
-        "configuration) to accept unknown hosts at their first login"
+        "configuration) to accept unknown hosts at their first login (dispatcher help host-keys)"
     )
 
 
