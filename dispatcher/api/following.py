@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.lifecycle import Progress
+from ..core.lifecycle import Progress, Todo
 from ..core.states import State
 from .job import Job
 from .status import JobStatus
@@ -37,7 +37,10 @@ class Follower:
 
     def changed(self, engine: Any) -> None:
         """Called by the engine after each commit and before each pause."""
-        self.show(engine.jobs, engine.observer.partial, tell=True)
+        partial = engine.observer.partial
+        found = {job.job: job for job in engine.due.news()}
+        found |= {job.job: job for job in engine.due_for(Todo.observe) if partial.get(job.job)}
+        self.show(found, partial, tell=True)
         if engine.trouble != self._trouble:
             self._trouble = engine.trouble
             if self._trouble:

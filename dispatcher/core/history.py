@@ -23,6 +23,7 @@ class History:
     jobs run, "" when it is that of the submission. `nonces`: of all attempts that ever were. `downloaded`: by job, the
     tasks (as bits, see Progress.done) whose results were brought to the local side; `lacking`: what the last download
     did not find. `results`: what finished tasks left and was brought here, SHA-256 by path below the local side.
+    `heard` is called with every event that was believed, `moved` with a job as it was before one and after.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class History:
         self.cleaned = False
         self.concluded: ev.Concluded | None = None
         self.heard: Callable[[Any], None] = _unheard
+        self.moved: Callable[[Progress, Progress], None] = _unnoticed
 
     def fold(self, event: Any) -> None:
         """Apply one event; raises IllegalTransition for one that cannot follow what was before."""
@@ -77,7 +79,8 @@ class History:
             raise IllegalTransition(f"job {job} was never planned") from None
 
     def _moved(self, after: Progress) -> None:
-        self.jobs[after.job] = after
+        before, self.jobs[after.job] = self.jobs[after.job], after
+        self.moved(before, after)
         self.nonces.add(after.nonce)
         self.concluded, self.cleaned = None, False
 
@@ -113,6 +116,10 @@ class History:
 
 def _unheard(event: Any) -> None:
     """Nobody listens."""
+
+
+def _unnoticed(before: Progress, after: Progress) -> None:
+    """Nobody keeps count."""
 
 
 _MOVES = frozenset(ev.JOB_EVENTS)

@@ -18,10 +18,11 @@ import msgspec
 
 from ..core import events as ev
 from ..core.errors import Purged, Unreachable
-from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo, todo
+from ..core.lifecycle import IN_QUEUE, NO_RETRIES, Policy, Progress, State, Todo
 from ..core.model import JobSpec, SubmissionSpec, changed
 from ..core.ports import Accepted, Answer, Context, Deferral, EarlierAttempt, Scheduler, SubmitRequest, Unclear
 from ..scripts.render import job_script, render
+from .due import Due
 from .environment import Environment
 from .inputs import Inputs, edited_cause
 from .observer import Observer, understood
@@ -50,6 +51,7 @@ class Engine:
         self.environment, self.template, self.restore, self.inputs = environment, template, restore, inputs
         self.tasks = {job.hash: job.tasks for job in jobs}
         self.retrying = Policy(retries=spec.machine.retry_count)
+        self.due = Due(recorder.history, self.retrying)
         recorder.changed = lambda: environment.show(self)
         self.observer = Observer(recorder, scheduler, context, environment, self._changed)
         self.next_query = 0.0
@@ -80,27 +82,28 @@ class Engine:
     def enough(self) -> bool:
         """As many tasks are done as strategy/ratio_unfinished wants: how the others end does not matter any more."""
         ratio = self.spec.resources.strategy.ratio_unfinished
-        total = sum(job.size for job in self.jobs.values())
-        return bool(ratio) and self.done_tasks() + total * ratio >= total
+        return bool(ratio) and self.done_tasks() + self.due.tasks * ratio >= self.due.tasks
+
+    def due_for(self, what: Todo, most: int | None = None) -> list[Progress]:
+        """The jobs for which this is due now, so many at most."""
+        self.due.policy = self.policy
+        return self.due.first(what, most)
 
     def over(self) -> bool:
         """Nothing is due for any job."""
-        policy = self.policy
-        return all(todo(job, policy) is Todo.nothing for job in self.jobs.values())
+        self.due.policy = self.policy
+        return self.due.count(Todo.nothing) == len(self.jobs)
 
     def failed(self) -> list[Progress]:
         """Jobs that are terminated for good; none where enough of the others is done."""
-        policy = self.policy
-        ended = (job for job in self.jobs.values() if job.state is State.terminated)
-        return [] if self.enough() else [job for job in ended if todo(job, policy) is Todo.nothing]
+        ended = self.due_for(Todo.nothing)
+        return [] if self.enough() else [job for job in ended if job.state is State.terminated]
 
     def done_tasks(self) -> int:
         """How many tasks have ended with code 0, as far as the last look showed."""
         partial = self.observer.partial
-        return sum(
-            (job.done | (partial.get(job.job, 0) if job.state in IN_QUEUE else 0)).bit_count()
-            for job in self.jobs.values()
-        )
+        live = (job for job in self.due.of(Todo.observe) if job.state in IN_QUEUE)
+        return self.due.done + sum((partial.get(job.job, 0) & ~job.done).bit_count() for job in live)
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -115,31 +118,26 @@ class Engine:
 
     def _all_submitted(self) -> bool:
         """Every job that may be submitted now has been; those held back by max_running wait for a later run."""
-        room = self._room()
-        policy = self.policy
-        due = [
-            job
-            for job in self.jobs.values()
-            if todo(job, policy) in (Todo.submit, Todo.retry) or job.submission_pending
-        ]
-        return not due or (room is not None and room <= 0)
+        self.due.policy = self.policy
+        pending = any(job.submission_pending for job in self.due.of(Todo.observe))
+        return not (pending or self.due.count(Todo.submit, Todo.retry)) or self._room() == 0
 
     def step(self) -> bool:
         """One round; true when something changed."""
-        before = self._shape()
+        before = self.due.moves
         if self.environment.cancelled():
             self.give_up()
             self.stop_jobs(self.jobs.values(), ev.CauseKind.cancelled)
         self._abandon()
-        due = self._due()
-        self._drop(due[Todo.drop])
-        self._retry(due[Todo.retry])
+        drop, retry = self.due_for(Todo.drop), self.due_for(Todo.retry)
+        self._drop(drop)
+        self._retry(retry)
         self.recorder.commit()
-        self._submit(self._due()[Todo.submit])
-        self.observe(self._due()[Todo.observe])
+        self._submit()
+        self.observe(self.due_for(Todo.observe))
         if self.observer.removed_for_good():
             self._restore()
-        return before != self._shape()
+        return before != self.due.moves
 
     def _restore(self) -> None:
         """Make the control directory again: jobs that run publish into it how they ended, others are tried again."""
@@ -148,16 +146,6 @@ class Engine:
             self.restore(self)
         except Unreachable as error:
             self.observer.troubled(str(error))
-
-    def _shape(self) -> list[tuple[State, int, bool]]:
-        return [(job.state, job.attempt, job.submission_pending) for job in self.jobs.values()]
-
-    def _due(self) -> dict[Todo, list[Progress]]:
-        due: dict[Todo, list[Progress]] = {what: [] for what in Todo}
-        policy = self.policy
-        for job in self.jobs.values():
-            due[todo(job, policy)].append(job)
-        return due
 
     def _wait(self, news: bool, longest: float) -> None:
         """Short after news, longer while there is none, up to what the user allows."""
@@ -185,13 +173,11 @@ class Engine:
     def _room(self) -> int | None:
         """How many more jobs may be queued or running; None without a limit."""
         limit = self.spec.machine.max_running
-        busy = sum(job.may_run for job in self.jobs.values())
-        return None if limit is None else limit - busy
+        return None if limit is None else max(limit - self.due.busy, 0)
 
-    def _submit(self, due: list[Progress]) -> None:
+    def _submit(self) -> None:
         """In bursts, as long as everything is accepted; after a "not now" one job feels the way."""
-        room = self._room()
-        due = due if room is None else due[: max(room, 0)]
+        due = self.due_for(Todo.submit, self._room())
         while due and not self.environment.stop():
             batch, due = due[: self._burst], due[self._burst :]
             if not self._submit_batch(batch):

@@ -22,7 +22,7 @@ from ..core import events as ev
 from ..core.errors import FailedJob, Interrupted, JobsFailed, JournalDeleted, NotOurs, ResultMissing
 from ..core.failure import failed_job
 from ..core.history import History
-from ..core.lifecycle import Progress, State, Todo, todo
+from ..core.lifecycle import Progress, State, Todo
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CANCEL
 from ..core.ports import Context, FileEntry, Item, Scheduler
@@ -277,7 +277,7 @@ class Session:
             self._observe_once()
 
     def _observe_once(self) -> None:
-        self.engine.observe([job for job in self.progress.values() if todo(job, self.engine.policy) is Todo.observe])
+        self.engine.observe(self.engine.due_for(Todo.observe))
 
     def finished(self) -> bool:
         """Nothing is due any more for any job."""
