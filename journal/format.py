@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Generic, TypeVar, Union, cast, get_args
+from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args
 
 import msgspec
 
@@ -31,6 +31,8 @@ E = TypeVar("E")
 #: while one was being made.
 FIRST = "00000001.jsonl"
 VERSION = 1
+#: The last second that calendars have: a frame is not written later, and one that says so is damaged.
+LATEST = 253_402_214_400.0
 ZERO = "0" * 32
 SECTOR = 512
 _MAX_HEADER = 512
@@ -45,7 +47,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     s: int
     n: int
     b: int
-    t: float
+    t: Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
     p: str
     c: str
     d: str
@@ -130,6 +132,7 @@ _read_header = msgspec.json.Decoder(Header).decode
 
 def encode_frame(number: int, first: int, records: int, payload: bytes, prev: str, at: float) -> tuple[bytes, str]:
     """The bytes of a frame and its digest."""
+    at = min(max(at, 0.0), LATEST)  # whatever a clock says that was never set
     head = f'{{"f":{number},"s":{first},"n":{records},"b":{len(payload)},"t":{at:.6f},"p":"{prev}"'.encode()
     head += b',"c":"%08x"' % zlib.crc32(head)
     digest = sha256(head)

@@ -210,8 +210,8 @@ def fingerprint(path: Path | str) -> str:
     with os.scandir(path) as entries:
         for name, size in sorted((e.name, e.stat().st_size) for e in entries if _SEGMENT.fullmatch(e.name)):
             seen.update(f"{name} {size}\n".encode())
-    with suppress(FileNotFoundError):
-        seen.update(Path(path, "HEAD").read_bytes())
+    with suppress(FileNotFoundError, NotAFile):
+        seen.update(Files().read(f"{path}/HEAD", 2 * SECTOR))
     return seen.hexdigest()
 
 

@@ -9,6 +9,7 @@ warning  clock       it is 92s ahead of this one
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import time
@@ -43,6 +44,7 @@ _ON_PATH = (
     "`bash -lc 'command -v {0}'` finds it there"
 )
 _SKEW = 30.0
+_SECONDS = re.compile("[0-9]{1,12}")
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -124,8 +126,8 @@ def _looked(context: Context, machine: MachineSpec, resources: Mapping[str, Any]
     yield CheckAnswer("login", "ok", said.get("@who", "").strip(), "")
     yield CheckAnswer("write", "ok", context.place.remote_root, "")
     yield _programs(said.get("@missing", "").split(), programs)
-    if "@now" in said:
-        yield _clock(float(said["@now"]) - (before + time.time()) / 2)
+    if _SECONDS.fullmatch(now := said.get("@now", "")):
+        yield _clock(float(now) - (before + time.time()) / 2)
     for word in asked:
         name = {"answers": f"`{asks.answers}`", "queue": queue, "account": account}[word]
         yield _asked(word, name, said.get(f"@{word}", "").strip() == "0", batch)

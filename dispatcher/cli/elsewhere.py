@@ -7,6 +7,7 @@ with Elsewhere(chosen, profile_of(args)) as there:
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from ..core.errors import ConfigError, InputMissing
 from ..core.model import SubmissionSpec
 from ..core.names import CONTROL
 from ..core.ports import Context, FileEntry, Scheduler, ShellText
+from ..files.gate import inside
 from ..run.reopen import asked, context_of
 from .wanted import Chosen
 
@@ -38,8 +40,9 @@ def profile_of(args: Namespace) -> Mapping[str, Any] | None:
     return read_profile(args.machine, args.allow_ref)
 
 
-#: Bytes of a file on this side that are read for its last lines.
+#: Bytes of a file that are read at once: for its last lines, or of what was added to it.
 _MOST = 16 << 20
+_SIZE = re.compile("[0-9]{1,18}")
 
 
 class Elsewhere:
@@ -81,9 +84,10 @@ class Elsewhere:
         return f"{CONTROL}/{self._found.path.parent.name}/jobs/{nonce}*.log"
 
     def here(self, name: str) -> Path | None:
-        """The file on this side, if it is here."""
+        """The file on this side, if it is here; TransferFailed for a name that leads out of the work directory."""
+        inside(name, str(self._found.path.parent), "read")
         folder, _, last = name.rpartition("/")
-        found = sorted((self._found.local / folder).glob(last)) if "*" in last else [self._found.local / name]
+        found = sorted((self._found.local / folder).glob(last)) if _is_log(name) else [self._found.local / name]
         return next((path for path in found if path.is_file()), None)
 
     def where(self, name: str) -> str:
@@ -100,15 +104,18 @@ class Elsewhere:
         """Its bytes."""
         if path := self.here(name):
             return path.stat().st_size
-        return int(self._shell(f"cat -- {self._quoted(name)} | wc -c", name).strip() or 0)
+        said = self._shell(f"cat -- {self._quoted(name)} | wc -c", name).strip()
+        if not _SIZE.fullmatch(said):
+            raise InputMissing(f"{self.where(name)}: its size was not told ({said[:80]!r})")
+        return int(said)
 
     def since(self, name: str, size: int) -> bytes:
         """What was added behind so many bytes."""
         if path := self.here(name):
             with path.open("rb") as file:
                 file.seek(size)
-                return file.read()
-        return self._shell(f"tail -c +{size + 1} -- {self._quoted(name)}", name).encode()
+                return file.read(_MOST)
+        return self._shell(f"tail -c +{size + 1} -- {self._quoted(name)} | head -c {_MOST}", name).encode()
 
     def listing(self, folder: str) -> list[FileEntry]:
         """All files of a task's directory, on the execution side."""
@@ -117,9 +124,8 @@ class Elsewhere:
     def _quoted(self, name: str) -> str:
         """The path there; only a trailing pattern of our own is expanded."""
         place = self.context.place
-        last = name.rpartition("/")[2]
-        if "*" in last:
-            return f"{shlex.quote(place.control)}/{last}"
+        if _is_log(name):
+            return f"{shlex.quote(place.control)}/{name.rpartition('/')[2]}"
         return shlex.quote(f"{place.remote_root}/{name}")
 
     def _shell(self, text: str, name: str) -> str:
@@ -128,6 +134,11 @@ class Elsewhere:
             said = (reply.err.strip() or f"exit code {reply.code}").splitlines()[-1]
             raise InputMissing(f"{self.context.place.remote_root}/{name}: {said}")
         return reply.out
+
+
+def _is_log(name: str) -> bool:
+    """Whether it is what `log_of` gives: its last part is a pattern of ours, and no name that a task has chosen."""
+    return name.startswith(f"{CONTROL}/")
 
 
 def _end(path: Path) -> str:
@@ -142,7 +153,7 @@ def context_type(found: Chosen) -> str:
     opened = found.replay.history.opened
     if opened is None:
         raise ConfigError(f"{found.path} does not say what was asked: the dispatcher died before it began")
-    return contexts.canonical(str(opened.machine["context_type"]))
+    return contexts.canonical(str(opened.machine.get("context_type")))
 
 
 def only_here(found: Chosen) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..files.patterns import clean
 from . import wanted
 from .elsewhere import Elsewhere, only_here, profile_of
 from .elsewhere import arguments as profile_arguments
@@ -32,7 +33,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """A line for every file."""
     found = wanted.chosen(args.names, args.where)
-    folders = list(dict.fromkeys(task.path.rstrip("/") for task in found.tasks))
+    folders = list(dict.fromkeys(clean(task.path, "task_work_path") for task in found.tasks))
     with Elsewhere(found, profile_of(args)) as there:
         for folder in folders:
             if args.here or only_here(found):

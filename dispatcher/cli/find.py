@@ -15,10 +15,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 
 from journal import FIRST
+from journal.files import LARGEST
 
 from ..core.errors import ConfigError
 from ..core.names import CONTROL, JOURNAL
@@ -27,6 +27,8 @@ from .say import warn
 #: How far below the start submissions are looked for, and how many entries make a directory one of data, not of work.
 DEPTH, HUGE = 4, 10_000
 HASH = re.compile(r"[0-9a-f]{4,40}")
+#: Bytes of a line with an opening record at most.
+_LINE = 1 << 16
 
 
 def journal_of(name: str) -> Path:
@@ -54,6 +56,8 @@ def readable_journal(name: str) -> Iterator[Path]:
     if not file.is_file():
         yield newest_of(name)
         return
+    if (bytes := file.stat().st_size) > LARGEST:
+        raise ConfigError(f"{name} has {bytes} bytes; no file of a journal has more than {LARGEST}")
     if (segment := _segment_of(file)) != 1:
         raise ConfigError(f"{name} is part {segment} of a journal; copy the whole directory, or its first file")
     with tempfile.TemporaryDirectory(prefix="dispatcher-") as folder:
@@ -63,9 +67,9 @@ def readable_journal(name: str) -> Iterator[Path]:
 
 def _segment_of(file: Path) -> int:
     """Which file of its journal it is, as its opening record says."""
-    with suppress(OSError, ValueError, AttributeError, TypeError), file.open("rb") as lines:
-        for line in islice(lines, 4):
-            found = json.loads(line)
+    with suppress(OSError, ValueError, AttributeError, TypeError, RecursionError), file.open("rb") as lines:
+        for _ in range(4):
+            found = json.loads(lines.readline(_LINE))
             if found.get("k") == "open":
                 return int(found["seg"])
     raise ConfigError(f"{file} is not the file of a journal: no opening record in its first lines")

@@ -144,7 +144,7 @@ def _until(frames: Iterable[journals.Frame[Any]], moment: Until | None) -> Itera
 
 
 def _on_day(at: float, clock: float) -> float:
-    """That time of day, on the day of `at`."""
+    """That time of day, on the day of `at`; `at` itself where that is the last day there is."""
     day = datetime.fromtimestamp(at).replace(hour=0, minute=0, second=0, microsecond=0)
     return (day + timedelta(seconds=clock)).timestamp() + 0.999
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import events as ev
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, NotOurs
 from ..core.history import History
 from ..core.model import ResourcesSpec
 from ..core.states import State
@@ -56,6 +56,12 @@ def run(args: Namespace) -> int:
         raise ConfigError("nothing to try again: none of these jobs has failed (dispatcher tasks shows their states)")
 
     def begin(session: Session) -> None:
+        context = session.connect().context
+        if not context.own("").record:
+            raise NotOurs(
+                f"{context.place.remote_root} does not carry the record of this journal: it was removed there, or the "
+                "journal was made elsewhere, and would choose what runs here. `dispatcher submit FILE` goes on with it"
+            )
         session.record(*(ev.Retried(job, fresh=True, resources=asked) for job in jobs))
         changed = f", with {', '.join(args.set)}" if asked else ""
         if not args.json:
@@ -77,7 +83,7 @@ def checked(asked: Mapping[str, Any], history: History) -> dict[str, Any]:
     if made := own.keys() & {"group_size", "kwargs", "strategy"}:
         raise ConfigError(f"--set {min(made)}: the jobs are made already; set keys of resources, or of its kwargs")
     kwargs = {**before.get("kwargs", {}), **{key: asked[key] for key in asked if key not in own}}
-    given = {"batch_type": history.opened.machine["batch_type"], "group_size": 1, "kwargs": kwargs, **own}
+    given = {"batch_type": str(history.opened.machine.get("batch_type")), "group_size": 1, "kwargs": kwargs, **own}
     check(given, resources_arginfo(), "--set: resources")
     return dict(asked)
 

@@ -17,6 +17,7 @@ from ..core.records import TaskRecord
 from ..core.states import State
 from . import wanted
 from .say import paint, say, say_json, width
+from .tell import cell
 from .telling import SHORT
 
 EXAMPLES = """\
@@ -67,7 +68,7 @@ def as_csv(tasks: list[TaskRecord]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(TaskRecord.__struct_fields__)
-    writer.writerows(["" if value is None else value for value in msgspec.structs.astuple(task)] for task in tasks)
+    writer.writerows([cell(value) for value in msgspec.structs.astuple(task)] for task in tasks)
     return out.getvalue()
 
 

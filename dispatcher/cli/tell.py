@@ -19,6 +19,8 @@ from .notices import line_of, notices
 from .telling import Replay, ReplayRow
 
 _NOT_XML = re.compile("[^\\t\\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: How a text begins that spreadsheets take for a formula, which may run programs.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _FIELDS = ("number", "at", "run", "by", "event", "job", "attempt", "source", "target", "id", "why")
 
 
@@ -28,10 +30,15 @@ def as_csv(rows: Iterable[ReplayRow]) -> Iterable[str]:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_FIELDS)
     for row in rows:
-        writer.writerow([getattr(row, field) for field in _FIELDS])
+        writer.writerow([cell(getattr(row, field)) for field in _FIELDS])
         yield out.getvalue()
         out.seek(0)
         out.truncate()
+
+
+def cell(value: object) -> object:
+    """A value that no spreadsheet computes: before a text that begins like a formula stands an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else "" if value is None else value
 
 
 def as_junit(replay: Replay) -> str:

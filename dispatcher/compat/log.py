@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-FORMAT = logging.Formatter("%(asctime)s - %(levelname)s : %(message)s")
+from ..core.printable import harmless
+
+
+class _Printable(logging.Formatter):
+    """What is told may repeat what a job or a site has said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
+FORMAT = _Printable("%(asctime)s - %(levelname)s : %(message)s")
 
 
 class _LogFile(logging.FileHandler):

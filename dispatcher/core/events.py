@@ -25,6 +25,11 @@ from .model import TaskSpec
 #: and no file system takes it for anything but a name. Batch systems' ids are narrower, see each dialect.
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 NativeId = Annotated[str, msgspec.Meta(pattern=r"\A(?:[A-Za-z0-9][A-Za-z0-9_.:,@\[\]/+=-]*)?\Z")]
+#: Numbers, too, are such as can be: a count, a task's place in its job or in its submission, seconds since the epoch.
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Position = Annotated[int, msgspec.Meta(ge=0, lt=10_000_000)]
+Moment = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
+_ExitCode = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
 
 
 def _snake(name: str) -> str:
@@ -53,6 +58,10 @@ class CauseKind(str, Enum):
     __hash__ = str.__hash__  # equal to its text, so it hashes as that
 
 
+#: Where numbers end that anybody could have measured.
+_MOST = 1 << 62
+
+
 class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Why a job ended without success.
 
@@ -74,6 +83,13 @@ class Cause(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     stderr: str = ""
     log: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """A number that a site made up, and no machine can have, is not known."""
+        for name, least in (("code", -_MOST), ("signal", 0), ("elapsed", 0), ("maxrss", 0), ("task", 0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value < _MOST:
+                msgspec.structs.force_setattr(self, name, None)
 
     @property
     def title(self) -> str:
@@ -109,7 +125,7 @@ def worst_of(causes: Iterable[Cause | None]) -> Cause | None:
 #: How a note begins that tells of an outage, and the one that ends it.
 OUTAGE, ANSWERS = "no good answer: ", "answers are good again"
 #: Position of the task in its job (from 0), its exit code, when it ended (seconds since the epoch).
-TaskResult = tuple[int, int, float]
+TaskResult = tuple[Position, _ExitCode, Moment]
 
 
 class Opened(_Event, frozen=True, gc=False):
@@ -136,8 +152,8 @@ class Placed(_Event, frozen=True, gc=False):
 class Planned(_Event, frozen=True, gc=False):
     """A job and its tasks: their positions in the submission and what they are."""
 
-    job: str
-    positions: tuple[int, ...]
+    job: Name
+    positions: tuple[Position, ...]
     tasks: tuple[TaskSpec, ...]
 
 
@@ -145,15 +161,15 @@ class Reused(_Event, frozen=True, gc=False):
     """These tasks (positions in the job) ended with code 0 in an earlier submission, and their results are here."""
 
     job: str
-    tasks: tuple[int, ...]
+    tasks: tuple[Position, ...]
     previous: Name
 
 
 class Staged(_Event, frozen=True, gc=False):
     """Every forward file is on the execution side and was verified there."""
 
-    files: int
-    bytes: int
+    files: Count
+    bytes: Count
 
 
 class Submitting(_Event, frozen=True, gc=False):
@@ -164,7 +180,7 @@ class Submitting(_Event, frozen=True, gc=False):
     """
 
     job: str
-    attempt: int
+    attempt: Count
     nonce: Name
     inputs: tuple[str, ...] = ()
     asked: int = 0
@@ -253,7 +269,7 @@ class Stopping(_Event, frozen=True, gc=False):
 
     job: str
     why: CauseKind
-    tasks: tuple[int, ...] = ()
+    tasks: tuple[Position, ...] = ()
 
 
 class Terminated(_Event, frozen=True, gc=False):
@@ -265,7 +281,7 @@ class Terminated(_Event, frozen=True, gc=False):
     job: str
     cause: Cause
     tasks: tuple[TaskResult, ...] = ()
-    lines: int = 0
+    lines: Count = 0
 
 
 class Retried(_Event, frozen=True, gc=False):
@@ -286,7 +302,7 @@ class Rerun(_Event, frozen=True, gc=False):
     """
 
     job: str
-    tasks: tuple[int, ...]
+    tasks: tuple[Position, ...]
     why: str
 
 
@@ -301,8 +317,8 @@ class Delivered(_Event, frozen=True, gc=False):
     """The backward files of these jobs are on the local side and verified."""
 
     jobs: tuple[str, ...]
-    files: int
-    bytes: int
+    files: Count
+    bytes: Count
     missing: tuple[str, ...] = ()
 
 
@@ -320,7 +336,7 @@ class Concluded(_Event, frozen=True, gc=False):
     """The run ended. `outcome`: finished or failed."""
 
     outcome: str
-    failed: int = 0
+    failed: Count = 0
 
 
 class Note(_Event, frozen=True, gc=False):

@@ -68,9 +68,17 @@ class History:
             raise IllegalTransition(f"{type(event).__name__}: a journal starts with Opened, once")
         for job in event.jobs if isinstance(event, ev.Delivered) else ():
             self._job(job)
-        if isinstance(event, ev.Planned) and event.job in self.jobs:
-            raise IllegalTransition(f"job {event.job} is planned twice")
+        if isinstance(event, ev.Planned):
+            self._check_plan(event)
+        if isinstance(event, ev.Placed) and self.opened and not event.name.startswith(self.opened.submission):
+            raise IllegalTransition(f"{event.name} is not a directory of submission {self.opened.submission}")
         return step
+
+    def _check_plan(self, event: ev.Planned) -> None:
+        if event.job in self.jobs:
+            raise IllegalTransition(f"job {event.job} is planned twice")
+        if len(event.positions) != len(event.tasks):
+            raise IllegalTransition(f"job {event.job}: {len(event.positions)} positions for {len(event.tasks)} tasks")
 
     def _job(self, job: str) -> Progress:
         try:

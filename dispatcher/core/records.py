@@ -11,7 +11,7 @@ The rules of what may happen are in `lifecycle`; here nothing is decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -198,8 +198,7 @@ class Chronicle:
     @property
     def retry_count(self) -> int:
         """How many attempts may follow the first one, as was asked."""
-        opened = self.history.opened
-        return int(opened.machine.get("retry_count", 0)) if opened else 0
+        return whole_number(self.history.opened.machine, "retry_count", 0) if self.history.opened else 0
 
     def path_of(self, attempt: Attempt) -> str:
         """What people know the failing task of an attempt by, or its first one: its name, or its directory."""
@@ -332,6 +331,12 @@ _HEARD: dict[type, Any] = {
     ev.Terminated: Chronicle._ended,
     ev.Finished: Chronicle._ended,
 }
+
+
+def whole_number(asked: Mapping[str, Any], key: str, default: int) -> int:
+    """What a journal says was asked for, if that is a number that somebody may have asked for; else the default."""
+    value = asked.get(key, default)
+    return value if isinstance(value, int) and -1 <= value < 1_000_000_000 else default
 
 
 def _said(cause: ev.Cause, about: bool, code: int | None) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..core.causes import pattern
 from ..core.events import CauseKind
 from ..core.lifecycle import State
-from ..core.records import Attempt, Chronicle, TaskRecord
+from ..core.records import Attempt, Chronicle, TaskRecord, whole_number
 
 #: Points of the curves over time.
 MOMENTS = 240
@@ -116,7 +116,9 @@ def figures(chronicle: Chronicle, tasks: Sequence[TaskRecord], now: float) -> Fi
         median(runs) if runs else 0.0,
         _spent(attempts, resources, now),
         groups,
-        tuple(_advice(attempts, groups, waits, median(runs) if runs else 0.0, int(resources.get("group_size", 1)))),
+        tuple(
+            _advice(attempts, groups, waits, median(runs) if runs else 0.0, whole_number(resources, "group_size", 1))
+        ),
     )
 
 
@@ -164,7 +166,10 @@ def _waits(seconds: list[float]) -> Waits | None:
 
 
 def _spent(attempts: Iterable[Attempt], resources: dict[str, object], now: float) -> tuple[Spent, ...]:
-    nodes, cores, gpus = (_number(resources, key) for key in ("number_node", "cpu_per_node", "gpu_per_node"))
+    nodes, cores, gpus = (
+        whole_number(resources, key, default)
+        for key, default in (("number_node", 1), ("cpu_per_node", 1), ("gpu_per_node", 0))
+    )
     count: Counter[str] = Counter()
     hours: dict[str, float] = {}
     for attempt in attempts:
@@ -178,11 +183,6 @@ def _spent(attempts: Iterable[Attempt], resources: dict[str, object], now: float
         for outcome in ("useful", "lost", "running")
         if count[outcome]
     )
-
-
-def _number(resources: dict[str, object], key: str) -> int:
-    value = resources.get(key, 0 if key == "gpu_per_node" else 1)
-    return value if isinstance(value, int) else 0
 
 
 def _outcome(attempt: Attempt) -> str:

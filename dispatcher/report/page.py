@@ -19,6 +19,7 @@ import msgspec
 
 from ..core.errors import Unsupported
 from ..core.lifecycle import State
+from ..core.printable import harmless
 from ..core.records import Attempt, Chronicle, TaskRecord
 from . import charts
 from .figures import Figures, figures, span
@@ -41,7 +42,9 @@ def page(chronicle: Chronicle, about: Mapping[str, str], now: float) -> str:
     names: dict[str, str] = {}
     for task in tasks:
         names.setdefault(task.job, (task.name or task.path)[-16:])
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_harmless
+    )
     environment.filters |= {"span": span, "when": _when}
     template = environment.from_string(_asset("page.html"))
     return template.render(
@@ -57,6 +60,11 @@ def page(chronicle: Chronicle, about: Mapping[str, str], now: float) -> str:
         lanes=charts.lanes(seen.attempts, names, seen.begun, seen.ended, _WIDTH - 120),
         **_areas(seen),
     )
+
+
+def _harmless(value: Any) -> Any:
+    """A text as a terminal would be given it: bidirectional characters make a line of a page, too, read backwards."""
+    return type(value)(harmless(value)) if isinstance(value, str) else value
 
 
 def _asset(name: str) -> str:
@@ -100,14 +108,14 @@ def columns(tasks: Iterable[TaskRecord], attempts: Iterable[Attempt]) -> dict[st
         ran = attempt.ended - attempt.running if attempt and attempt.running and attempt.ended else -1.0
         rows.append(
             (
-                task.name or task.path,
+                harmless(task.name or task.path),
                 _STATES.index(task.state),
                 task.attempt,
                 -1 if task.code is None else task.code,
-                words.setdefault(task.cause, len(words)),
+                words.setdefault(harmless(task.cause), len(words)),
                 task.job[:12],
                 task.id,
-                words.setdefault(attempt.node if attempt else "", len(words)),
+                words.setdefault(harmless(attempt.node) if attempt else "", len(words)),
                 round(waited, 1),
                 round(ran, 1),
             )

@@ -48,9 +48,8 @@ LC_ALL=C ls -t | while IFS= read -r f; do
 done
 echo "@@ done"
 """
-_SAID = re.compile(
-    r"@@ (?:(job) ([\w-]{1,80}) ([0-9a-f]{1,40})|(task|asked) ([\w-]{1,80}) ([0-9]{1,7})|(revoked) ([\w-]{1,80}))"
-)
+_NONCE = "([A-Za-z0-9][A-Za-z0-9_-]{0,63})"
+_SAID = re.compile(rf"@@ (?:(job) {_NONCE} ([0-9a-f]{{1,40}})|(task|asked) {_NONCE} ([0-9]{{1,7}})|(revoked) {_NONCE})")
 
 
 class LastAttempt(NamedTuple):

@@ -18,13 +18,16 @@ from pathlib import Path
 import msgspec
 
 import journal as journals
+from journal.files import LARGEST
+from journal.ownership import doubt
 
-from ..core.errors import TransferFailed
+from ..core.errors import NotOurs, TransferFailed
 from ..core.history import History
 from ..core.model import SubmissionSpec
 from ..core.names import CONTROL, INDEX, JOURNAL
 from ..files.incoming import write_atomic
 from ..files.patterns import clean
+from ..files.texts import read_text
 from .identity import identities
 from .store import begun, holder_of, journal_errors, read_history, spec_of
 
@@ -78,7 +81,7 @@ def index_of(journal: Path) -> Index:
     with journal_errors(journal):
         fingerprint = journals.fingerprint(journal)
     try:
-        found = msgspec.json.decode((journal.parent / INDEX).read_bytes(), type=Index)
+        found = msgspec.json.decode(read_text(journal.parent / INDEX, LARGEST), type=Index)
         if (found.version, found.fingerprint) == (_VERSION, fingerprint):
             return found
     except (OSError, ValueError):
@@ -165,7 +168,10 @@ def surroundings(place: str, spec: SubmissionSpec) -> Surroundings:
 
 
 def _controls(found: Iterable[str]) -> list[Path]:
-    """The directories of ours on the ways from the root to these; what belongs to somebody else is passed over."""
+    """The directories of ours on the ways from the root to these; what belongs to somebody else is passed over.
+
+    Raises NotOurs for one that others may write to: they would say what is finished, and need not be run.
+    """
     seen: dict[str, None] = {}
     for directory in found:
         while directory not in seen:
@@ -179,7 +185,11 @@ def _is_ours(control: str) -> bool:
         status = os.lstat(control)
     except OSError:
         return False
-    return status.st_uid == os.geteuid() and os.path.isdir(control)  # noqa: PTH112
+    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
+        return False
+    if why := doubt(control):
+        raise NotOurs(f"{control} is not used: {why}")
+    return True
 
 
 def _journals(control: Path) -> list[Path]:

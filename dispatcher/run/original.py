@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..core.limits import MAX_NOTE
 from ..core.model import SubmissionSpec
+from ..files.ours import is_ours
+from ..files.texts import read_text
 from .store import local_directory
 
 _STATE = re.compile(r"[0-9a-f]{40}\.json")
@@ -58,13 +61,20 @@ def _places(spec: SubmissionSpec) -> Iterator[Path]:
 def _tasks(state: Path, work_base: str) -> set[tuple[str, str]]:
     """Commands and directories that a state file names, if it is of this work_base; nothing of what is none."""
     try:
-        found: Any = json.loads(state.read_text()) if state.stat().st_size <= _LARGEST else {}
+        found: Any = json.loads(_read(state, _LARGEST))
         if found["work_base"] != work_base:
             return set()
         jobs = [content for job in found["belonging_jobs"] for content in job.values()]
         return {(task["command"], task["task_work_path"]) for job in jobs for task in job["job_task_list"]}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return set()
+
+
+def _read(path: Path, limit: int) -> str:
+    """A file of ours: in a shared directory anybody may have put one there. OSError, and ValueError, else."""
+    if not is_ours(path):
+        raise PermissionError(f"{path} is not ours")
+    return read_text(path, limit)
 
 
 def _unfinished(place: Path) -> list[str]:
@@ -72,6 +82,13 @@ def _unfinished(place: Path) -> list[str]:
     ids = []
     for path in sorted(place.glob("*_job_id")):
         match = _ID.fullmatch(path.name)
-        if match and not (place / f"{match[1]}_job_tag_finished").exists():
-            ids.append(path.read_text(errors="replace").strip()[:40] or "unknown")
+        if match and is_ours(path) and not (place / f"{match[1]}_job_tag_finished").exists():
+            ids.append(_id_in(path) or "unknown")
     return ids
+
+
+def _id_in(path: Path) -> str:
+    try:
+        return _read(path, MAX_NOTE).strip()[:40]
+    except (OSError, ValueError):
+        return ""

@@ -43,7 +43,7 @@ def _done_before(job: Progress) -> list[ev.JobEvent]:
     """What is done but for this attempt: by other submissions, and by earlier attempts."""
     told: list[ev.JobEvent] = []
     if reused := tuple(index for index in range(job.size) if job.reused >> index & 1):
-        told.append(ev.Reused(job.job, reused, ""))
+        told.append(ev.Reused(job.job, reused, "unknown"))
     done = [index for index in range(job.size) if job.done & ~job.reused & 1 << index]
     if done and job.state is not State.finished:
         results = tuple((index, 0, float(int(time.time()))) for index in done)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, NotOurs
 from . import profiles, rules
 from .documents import load
 
@@ -31,6 +31,7 @@ def named(name: str, where: str = "machine") -> dict[str, Any]:
     path = next((path for path in places() if path.is_file()), None)
     if path is None:
         raise ConfigError(f"{where}: {name!r} names a machine, and there is no file {places()[0]} that says it")
+    _refuse_others(path)
     known = load(path)
     if name not in known:
         names = ", ".join(known) or "none"
@@ -40,6 +41,13 @@ def named(name: str, where: str = "machine") -> dict[str, Any]:
         raise ConfigError(f"{path}: {name}: expected a mapping of keys to values, got {rules.said(machine)}")
     _refuse_secrets(machine, f"{path}: {name}")
     return dict(machine)
+
+
+def _refuse_others(path: Path) -> None:
+    """What is run before the tasks stands there: somebody else's file, or one that others may write to, is not read."""
+    status = path.stat()
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
+        raise NotOurs(f"{path} is not used: others may write to it, or it belongs to somebody else; chmod go-w {path}")
 
 
 def _refuse_secrets(machine: Mapping[str, Any], where: str) -> None:

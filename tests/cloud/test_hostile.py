@@ -19,7 +19,7 @@ from dispatcher.contexts.cloud.bohrium_client import Client
 from dispatcher.contexts.cloud.fetch import fetch
 from dispatcher.contexts.cloud.http import Forbidden, Http, Lost
 from dispatcher.contexts.cloud.openapi_client import OpenClient
-from dispatcher.contexts.cloud.receipts import Receipts
+from dispatcher.contexts.cloud.receipts import Receipt, Receipts
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import MachineSpec
 
@@ -183,8 +183,8 @@ def test_receipts_that_are_no_small_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     receipts = Receipts(tmp_path)
     assert {name: receipts.of(name) for name in ("big", "link", "good", "deep")} == {
-        "big": {},
-        "link": {},
-        "good": {"id": "1"},
-        "deep": {},
+        "big": Receipt(),
+        "link": Receipt(),
+        "good": Receipt(id="1"),
+        "deep": Receipt(),
     }

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from dispatcher.contexts.cloud.api import RequestInfoException, listed, opened
 from dispatcher.contexts.cloud.http import Answer
 from dispatcher.contexts.cloud.jobs import row
-from dispatcher.contexts.cloud.receipts import Receipts
+from dispatcher.contexts.cloud.receipts import Receipt, Receipts
 from dispatcher.core import events as ev
 from dispatcher.core.errors import TransferFailed, Unreachable
 from dispatcher.files.gate import Way, below, inside
@@ -128,9 +128,9 @@ def test_receipts(body: bytes) -> None:
     with tempfile.TemporaryDirectory() as top:
         Path(top, "dq3v81kx0mza.json").write_bytes(body)
         receipts = Receipts(Path(top))
-        assert isinstance(receipts.of("dq3v81kx0mza"), dict)
+        assert isinstance(receipts.of("dq3v81kx0mza"), Receipt)
         receipts.note("dq3v81kx0mza", id="4211")
-        assert Receipts(Path(top)).of("dq3v81kx0mza")["id"] == "4211"
+        assert Receipts(Path(top)).of("dq3v81kx0mza").id == "4211"
 
 
 #: What a shell, a path or an option could be made of.

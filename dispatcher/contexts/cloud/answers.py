@@ -6,13 +6,15 @@ read({"jobId": [1]}, Added, url)                      ->  RequestInfoException: 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Union
+from typing import Annotated, Any, TypeVar, Union
 
 import msgspec
 
 from .api import RequestInfoException
+from .receipts import Word
 
-Id = Union[int, str]  # noqa: UP007 (msgspec reads it when the module is loaded, Python 3.10 too)
+#: It stands in addresses and in the journal: a number, or letters that mean nothing there.
+Id = Union[Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)], Word]  # noqa: UP007 (msgspec reads it on 3.10, too)
 _Shape = TypeVar("_Shape")
 
 
@@ -52,7 +54,7 @@ class LogFile(msgspec.Struct):
     """A log in the storage."""
 
     url: str
-    size: int | str | None = 0
+    size: int | None = 0
 
 
 class Logs(msgspec.Struct, rename="camel"):

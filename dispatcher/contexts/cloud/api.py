@@ -44,6 +44,8 @@ REJECTED = frozenset({RETCODE.DATAERR, RETCODE.PARAMERR, RETCODE.USERERR, RETCOD
 _GOOD = ("0000", "0")
 #: A first page with fewer rows than this is a whole listing; after so many pages without a new row there are no more.
 _USUAL, _STALE = 30, 3
+#: Rows of one listing.
+_MOST_ROWS = 1_000_000
 
 
 class RequestInfoException(Unreachable):
@@ -130,5 +132,7 @@ def listed(page_of: Callable[[int], Any], first: int, size: int) -> Sequence[Map
         total = data.get("total")
         if not items or (len(rows) >= total if isinstance(total, int) else len(items) < (full or min(size, _USUAL))):
             return list(rows.values())
+        if len(rows) > _MOST_ROWS:
+            raise Lost(f"the listing has more than {_MOST_ROWS} rows, the limit; look who answers")
         full, page, stale = full or len(items), page + 1, 0 if len(rows) > before else stale + 1
     raise Lost("the listing does not end")

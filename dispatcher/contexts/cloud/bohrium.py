@@ -40,7 +40,7 @@ class BohriumApi:
 
     def __init__(self, client: Client, bucket: Bucket, program_id: int, data: Mapping[str, Any], folder: str) -> None:
         self._client, self._bucket, self._program, self._data = client, bucket, program_id, data
-        self._folder = folder
+        self._place = f"program/{program_id}/{folder}/"
         self.confirm: Callable[[], None] = unguarded
         self._there: set[str] = set()
 
@@ -57,7 +57,7 @@ class BohriumApi:
         kind = str(self._data.get("job_type", "container"))
         self.confirm()
         id, known = self._client.job_create(kind, urls, self._requested(job), self._program, group or None)
-        receipts.note(job.nonce, id=str(id), group=str(known or group), keys=keys)
+        receipts.note(job.nonce, id=str(id), group=str(known or group), keys=tuple(keys))
 
     def _requested(self, job: CloudJob) -> dict[str, Any]:
         data = {key: value for key, value in self._data.items() if key not in ("job_type", "log_file", "logFiles")}
@@ -73,7 +73,7 @@ class BohriumApi:
 
     def _sent(self, name: str, path: Path, receipts: Receipts) -> str:
         """The key of an archive in the storage; sent only when it is not there under the name of its content."""
-        key = f"program/{self._program}/{self._folder}/{name}.zip"
+        key = f"{self._place}{name}.zip"
         if key not in self._there and self._bucket.size(key) != path.stat().st_size:
             self._bucket.upload(key, path, receipts)
         self._there.add(key)
@@ -115,7 +115,7 @@ class BohriumApi:
 
     def remove(self, receipts: Receipts) -> None:
         """Remove the archives that were sent; a token that may not do that leaves them."""
-        keys = {key for name in receipts.names() for key in receipts.of(name).get("keys", ())}
+        keys = {key for noted in receipts.all().values() for key in noted.keys if key.startswith(self._place)}
         with suppress(TransferFailed, Unreachable):
             self._bucket.remove(sorted(keys))
 

@@ -162,7 +162,7 @@ class Client:
         """The log of a job from byte `start` on, "" while there is none."""
         where = f"/brm/v1/job/{job_id}/log"
         files = read(self.get(where, params={"pageSize": 1}) or {}, Logs, where).log_files
-        if not files or int(files[0].size or 0) <= max(start, 0):
+        if not files or (files[0].size or 0) <= max(start, 0):
             return ""
         ranged = {"Range": f"bytes={start}-" if start >= 0 else f"bytes={start}"}
         answer = self.http.send("GET", self.http.secured(files[0].url), True, headers=ranged)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError, InputMissing
+from ...core.limits import MAX_NOTE
 from ...core.model import MachineSpec
 from ...core.names import CONTROL, OWNER
 from ...core.ports import (
@@ -37,6 +38,7 @@ from ...core.ports import (
 from ...core.possession import Possession
 from ...files.incoming import write_atomic
 from ...files.listing import Listing
+from ...files.texts import read_text
 from ..local.this_machine import is_file, joined, remove_tree
 from .http import Forbidden, Http
 from .jobs import CloudApi
@@ -98,8 +100,8 @@ class CloudConnection:
         path = self._stored / OWNER
         if record and not path.exists():
             write_atomic(path, f"{record}\n".encode())
-        found = path.read_text(errors="replace").strip() if path.exists() else ""
-        requested = (name for name in self._receipts.names() if self._receipts.of(name).get("requested"))
+        found = read_text(path, MAX_NOTE).strip() if path.exists() else ""
+        requested = (name for name, noted in self._receipts.all().items() if noted.requested)
         return Possession(found, tuple(f"{name}.id" for name in requested))
 
     def run(self, call: Call) -> Reply:

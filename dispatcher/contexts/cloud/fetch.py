@@ -25,6 +25,7 @@ _TRIES, _PAUSE = 5, 0.2
 _LONGEST = 3600.0
 #: Bytes of one archive.
 _LARGEST = 1 << 40
+_LENGTH = re.compile("[0-9]{1,18}")
 _IS_MD5 = re.compile(r'"?([0-9A-Fa-f]{32})"?')
 
 
@@ -82,8 +83,8 @@ def _pour(response: requests.Response, file: Incoming) -> None:
         file.write(piece)
         if file.size > _LARGEST:
             raise TransferFailed(f"{file.target}: more than {_LARGEST} bytes come, the limit; look who answers")
-    length = response.headers.get("Content-Length")
-    if length is not None and file.size != have + int(length):
+    length = response.headers.get("Content-Length", "")
+    if _LENGTH.fullmatch(length) and file.size != have + int(length):
         raise Lost("it broke off; gone on with")
     tag = _IS_MD5.fullmatch(response.headers.get("ETag", ""))
     if tag and _md5(Path(file.path)) != tag[1].lower():

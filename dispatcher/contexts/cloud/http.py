@@ -19,7 +19,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -126,9 +127,7 @@ class Http:
     def must_be_safe(self, url: str) -> None:
         """Raise Forbidden for an address by plain http, but of this machine, unless that is allowed."""
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        is_here = host in ("localhost", "::1") or host.startswith("127.")
-        if parts.scheme == "http" and not is_here and not self._plain:
+        if parts.scheme == "http" and not _is_here(parts.hostname or "") and not self._plain:
             raise Forbidden(
                 f"plain http to {_server(url)} is not allowed, for keys and results would pass open to all: write "
                 'https, or set "allow_http": true in remote_profile'
@@ -146,6 +145,13 @@ class Http:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+def _is_here(host: str) -> bool:
+    """This machine by number, or by the one name that cannot be another's; 127.example.org can."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -108,7 +108,7 @@ def row(item: Mapping[str, Any]) -> CloudRow:
 def _number(value: Any) -> int | None:
     try:
         return None if value is None or value == "" else int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

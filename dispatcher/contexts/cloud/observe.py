@@ -61,12 +61,12 @@ class CloudObserver:
 
     def _one(self, call: CloudQuery, query: Query, rows: Sequence[CloudRow]) -> dict[str, Any]:
         noted = self._receipts.of(query.nonce)
-        known = bare(query.id)[0] or noted.get("id", "")
+        known = bare(query.id)[0] or noted.id
         rows = [row for row in rows if self._counts(call, row, known)]
         if not rows:
-            return {"id": native(known, noted.get("group", "")), "how": "receipt"} if known else {}
+            return {"id": native(known, noted.group), "how": "receipt"} if known else {}
         mine = next((row for row in rows if row.id == known), rows[0])
-        if noted.get("id") != mine.id and not known:
+        if noted.id != mine.id and not known:
             self._receipts.note(query.nonce, id=mine.id, group=mine.group)
         reported: dict[str, Any] = {"id": native(mine.id, mine.group), "how": "queue", "status": mine.status}
         reported["exit"] = mine.exit
@@ -129,7 +129,7 @@ class CloudObserver:
         reported: dict[str, Any] = {}
         for query in call.jobs:
             noted = self._receipts.of(query.nonce)
-            id = bare(query.id)[0] or noted.get("id") or noted.get("record", "")
+            id = bare(query.id)[0] or noted.id or noted.record
             row = self._api.detail(id) if id else None
             if row is not None and (not self._api.records or row.status in (*call.live, *call.ended)):
                 reported[query.nonce] = {"id": native(row.id or id, row.group), "status": row.status, "exit": row.exit}
@@ -145,7 +145,7 @@ class CloudObserver:
 
     def kill(self, call: CloudKill) -> list[str]:
         """End these jobs, and whatever else is listed under their nonces; the ids that were named."""
-        known = {query.nonce: bare(query.id)[0] or self._receipts.of(query.nonce).get("id", "") for query in call.jobs}
+        known = {query.nonce: bare(query.id)[0] or self._receipts.of(query.nonce).id for query in call.jobs}
         lost = [query for query in call.jobs if not known[query.nonce]]
         rows = listing(self._api, self._receipts, lost) if lost else {}
         ids = [id for id in known.values() if id]

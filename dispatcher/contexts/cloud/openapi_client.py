@@ -36,7 +36,7 @@ class OpenClient:
 
     def create(self, project_id: int, name: str, group: str) -> dict[str, Any]:
         """Make a record: its jobId, jobGroupId, storePath and token. Nothing runs. Not tried again."""
-        requested = {"projectId": project_id, "name": name, "bohrGroupId": int(group or 0)}
+        requested = {"projectId": project_id, "name": name, "bohrGroupId": int(group) if group.isdecimal() else 0}
         data = self._api.call("POST", f"{self._v1}/create", False, json=requested) or {}
         if not data:
             raise RequestInfoException(200, f"{self._v1}/create", "no jobId in the answer")

@@ -123,8 +123,11 @@ class ResultArchives:
 
     def target(self, nonce: str) -> Path:
         """Where the archive of an attempt is to be; later ones have higher numbers."""
-        numbers = [int(path.name[:6]) for path in self.directory.glob("[0-9]*-*.zip")]
+        numbers = [int(path.name[:6]) for path in self._archives()]
         return self.directory / f"{max(numbers, default=0) + 1:06d}-{nonce}.zip"
+
+    def _archives(self) -> list[Path]:
+        return sorted(self.directory.glob(f"{'[0-9]' * 6}-*.zip"))
 
     def text(self, nonce: str, name: str) -> str | None:
         """A text in an attempt's archive, "" when it is not in there; None while there is no archive."""
@@ -137,7 +140,7 @@ class ResultArchives:
     def _sources(self) -> dict[str, tuple[Path, int]]:
         """Every file of every archive: the newest that has it, and its size; -1 for directories."""
         found: dict[str, tuple[Path, int]] = {}
-        for path in sorted(self.directory.glob("[0-9]*-*.zip")):
+        for path in self._archives():
             with checked(path) as archive:
                 found.update((name, (path, -1)) for name in archive.directories)
                 found.update((name, (path, info.file_size)) for name, info in archive.members.items())

@@ -67,7 +67,7 @@ class Bucket:
     def _in_parts(self, key: str, path: Path, size: int, resume: Receipts) -> None:
         name = f"upload-{md5(key.encode(), usedforsecurity=False).hexdigest()}"
         length = max(PART, -(-size // _MOST_PARTS))
-        upload = resume.of(name).get("upload", "")
+        upload = resume.of(name).upload
         have = self._parts(key, upload) if upload else None
         if have is None:
             upload, have = _tag(self.call("POST", key, sub={"uploads": ""}, again=False), "UploadId"), {}
@@ -86,18 +86,19 @@ class Bucket:
     def _parts(self, key: str, upload: str) -> dict[int, str] | None:
         """MD5 of the parts that are there, by number; None when nobody knows of this upload any more."""
         found: dict[int, str] = {}
-        after = 0
-        while True:
+        after, before = 0, -1
+        while after > before:  # a storage that says the same again and again has no more to say
+            before = after
             answer = self.request("GET", key, sub={"uploadId": upload}, query={"part-number-marker": str(after)})
             if answer.status == 404:
                 return None
             text = _good(answer, key).body.decode(errors="replace")
-            rows = re.findall(r"<Part>.*?</Part>", text, re.DOTALL)
-            for row in rows:
-                after = int(_in(row, "PartNumber"))
+            for row in text.split("<Part>")[1:]:
+                after = _number(_in(row, "PartNumber"))
                 found[after] = _in(row, "ETag").replace("&quot;", "").strip('"').upper()
-            if not rows or _in(text, "IsTruncated") != "true":
-                return found
+            if _in(text, "IsTruncated") != "true":
+                break
+        return found
 
     def _complete(self, key: str, upload: str, tags: Sequence[str]) -> None:
         rows = (f'<Part><PartNumber>{n}</PartNumber><ETag>"{tag}"</ETag></Part>' for n, tag in enumerate(tags, 1))
@@ -110,7 +111,7 @@ class Bucket:
     def size(self, key: str) -> int | None:
         """Bytes of an object; None when there is none."""
         answer = self.request("HEAD", key)
-        return None if answer.status == 404 else int(_good(answer, key).headers.get("Content-Length", -1))
+        return None if answer.status == 404 else _number(_good(answer, key).headers.get("Content-Length", ""))
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects, a thousand in a request; what is gone already is no error."""
@@ -186,6 +187,11 @@ def _good(answer: Answer, key: str) -> Answer:
     code = _in(answer.body.decode(errors="replace"), "Code") or "no reason given"
     what: Any = Lost if answer.status >= 500 else TransferFailed
     raise what(f"the storage refused {key or 'a request'} (HTTP {answer.status}: {code})")
+
+
+def _number(text: str) -> int:
+    """A number of an answer; -1, which is no size and no part, for anything else."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else -1
 
 
 def _tag(answer: Answer, name: str) -> str:

@@ -78,7 +78,7 @@ class Submitter:
             self._stop = "the files of the one before did not arrive"
             return "later", str(error)
         noted = self._receipts.of(job.nonce)
-        return "accepted", native(noted["id"], noted.get("group", ""))
+        return "accepted", native(noted.id, noted.group)
 
     def _refused(self, error: RequestInfoException) -> tuple[str, str]:
         if error.final:
@@ -96,25 +96,25 @@ class Submitter:
     def _rows(self, nonce: str) -> list[CloudRow]:
         """What is listed under this nonce; one listing for the whole batch."""
         if self._listed is None:
-            before = [job for job in self._call.jobs if self._receipts.of(job.nonce).get("requested")]
+            before = [job for job in self._call.jobs if self._receipts.of(job.nonce).requested]
             self._listed = listing(self._api, self._receipts, [Query(job.nonce) for job in before])
         return self._listed.get(nonce, [])
 
     def _found(self, job: CloudJob) -> str:
         """The id of a job that an earlier question for this nonce has made; "" when there is none."""
         noted = self._receipts.of(job.nonce)
-        if not noted.get("requested"):
+        if not noted.requested:
             return ""
-        if noted.get("id"):
-            return native(noted["id"], noted.get("group", ""))
+        if noted.id:
+            return native(noted.id, noted.group)
         known = (*self._call.live, *self._call.ended)
         for row in self._rows(job.nonce):
             if not self._api.records or row.status in known:
                 self._receipts.note(job.nonce, id=row.id, group=row.group)
                 return native(row.id, row.group)
-            if row.id != noted.get("record"):
+            if row.id != noted.record:
                 self._api.discard(row.id)
-        return self._recorded(job.nonce, str(noted.get("record", "")))
+        return self._recorded(job.nonce, noted.record)
 
     def _recorded(self, nonce: str, record: str) -> str:
         """The id of a record that was added to the queue after all; one that was not is removed."""
@@ -131,7 +131,7 @@ class Submitter:
 
     def _drop(self, nonce: str) -> None:
         """An earlier attempt counts: what was asked for in its place, and is perhaps still on its way, must not run."""
-        if added := self._recorded(nonce, str(self._receipts.of(nonce).get("record", ""))):
+        if added := self._recorded(nonce, self._receipts.of(nonce).record):
             self._api.kill(added.partition(":")[0])
 
     def _turned_up(self, nonce: str, lines: int, by: str) -> bool:

@@ -28,7 +28,8 @@ from ...files.patterns import encoded
 from ..local.this_machine import remove_tree
 from .command import Hadoop, complaint
 
-_INDEX = re.compile(r"([0-9a-f]{64}|-) (-1|[0-9]+) \./(\S*)")
+_SIZE = re.compile("[0-9]{1,18}")
+_INDEX = re.compile(r"([0-9a-f]{64}|-) (-1|[0-9]{1,18}) \./(\S*)")
 
 
 class Packed(NamedTuple):
@@ -120,7 +121,11 @@ def _sizes(hadoop: Hadoop, ours: str) -> dict[str, int]:
     """Sizes of the archives on HDFS by their sums."""
     listed = hadoop.fs("-ls", f"{ours}/in").decode(errors="replace")
     lines = (line.split(maxsplit=7) for line in listed.splitlines())
-    return {row[7].rpartition("/")[2].removesuffix(".tar"): int(row[4]) for row in lines if len(row) == 8}
+    return {
+        row[7].rpartition("/")[2].removesuffix(".tar"): int(row[4])
+        for row in lines
+        if len(row) == 8 and _SIZE.fullmatch(row[4])
+    }
 
 
 def _pack(folder: Path, directory: str, items: Sequence[Item]) -> Packed:

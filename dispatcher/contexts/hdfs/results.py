@@ -25,8 +25,8 @@ from ...files.incoming import Arrivals
 from ..local.this_machine import remove_tree
 from .command import Hadoop, complaint
 
-_HAND = re.compile(r"\w+\.end-\d+:hand (\w+\.application_\d+_\d+\.\d+) ([0-9a-f]{64})")
-_RECORD = re.compile(rb"(-1|\d+) ([0-9a-f]{64}|-)  (.*)", re.DOTALL)
+_HAND = re.compile(r"\w+\.end-\d+:hand (\w+\.application_[0-9]{1,18}_[0-9]{1,9}\.[0-9]{1,9}) ([0-9a-f]{64})")
+_RECORD = re.compile(rb"(-1|\d{1,18}) ([0-9a-f]{64}|-)  (.*)", re.DOTALL)
 
 
 class Left(NamedTuple):
@@ -95,8 +95,8 @@ class HdfsResults:
         data = path.read_bytes() if fits else b""
         if sha256(data).hexdigest() != expected:
             raise TransferFailed(f"{self._ours}/out/{key}.list is not what its job handed over; look there")
-        head, *records = data.split(b"\0")[:-1]
-        self._archives[key] = head.split()[2].decode()
+        head, *records = data.split(b"\0")[:-1] or [b""]
+        self._archives[key] = head.decode(errors="replace").split(" ")[-1]
         for record in records:
             found = _RECORD.fullmatch(record)
             if found is None:
