@@ -9,7 +9,7 @@
 # make smoke           build the wheel, install it in a clean environment elsewhere, submit and replay with it
 # make bench           benchmarks: ratios and counts
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
-# make fuzz SECONDS=60 fuzzing led by coverage, each of three parsers for so long (Linux)
+# make fuzz SECONDS=60 fuzzing led by coverage, each of eight readers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
 # make reference       make the pages of docs/reference anew from the code
 # make docs            build the site of docs/ in build/site; a warning is an error
@@ -82,7 +82,7 @@ soak: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/pip install --quiet --editable '.[fuzz]'
-	for what in answers archives journals; do $(BIN)/python tests/fuzz/guided.py $$what $(SECONDS) || exit 1; done
+	for what in answers archives journals records claims listings receipts bodies; do $(BIN)/python tests/fuzz/guided.py $$what $(SECONDS) || exit 1; done
 
 golden: $(READY)
 	$(BIN)/python -m pytest --golden tests/scripts/test_render.py tests/cli tests/schedulers

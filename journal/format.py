@@ -225,9 +225,10 @@ class Codec(Generic[E]):
         except msgspec.ValidationError:
             record = msgspec.json.decode(line)
             kind = record.get("k", "") if isinstance(record, dict) else ""
-            if kind in self._tags:  # known and not readable: to skip it would be to lose it
+            # known and not readable: to skip it would be to lose it
+            if not isinstance(kind, str) or kind in self._tags:
                 raise
-            return Unknown(str(kind), line)
+            return Unknown(kind, line)
 
     def schema(self) -> str:
         """SHA-256 of the JSON schema of the records, for the opening record; "" for a type that has none."""

@@ -121,7 +121,7 @@ def read_holder(path: Path) -> Holder | None:
     """Who last took the lock of the journal at `path` and has not given it back in order."""
     try:
         return msgspec.json.decode(Files().read(f"{path}/LOCK.holder", _LONGEST), type=Holder)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -152,7 +152,7 @@ class Reader:
         for size in (_OPENING, -1):
             try:
                 return _read_open(parse_frame(self._bytes(segment + 1, size), 0)[1])
-            except (Bad, ValueError, FileNotFoundError) as error:
+            except (Bad, ValueError, RecursionError, FileNotFoundError) as error:
                 why = error
         raise JournalCorrupt(self.path, segment + 1, 0, f"the opening frame: {why}")
 
@@ -191,7 +191,7 @@ class Reader:
     def _opening(self, segment: int, payload: bytes) -> None:
         try:
             opening = _read_open(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise JournalCorrupt(self.path, segment, 0, f"the opening record: {error}") from None
         if opening.v > VERSION:
             raise JournalCorrupt(self.path, segment, 0, f"format version {opening.v} is newer than {VERSION}: update")
@@ -228,7 +228,7 @@ def decoded(reader: Reader, codec: Codec[Any]) -> Iterator[Frame[Any]]:
     for segment, start, header, payload in reader.walk():
         try:
             records = codec.decode(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise JournalCorrupt(reader.path, segment, start, f"a record cannot be read: {error}") from None
         if len(records) != header.n:
             raise JournalCorrupt(reader.path, segment, start, f"{len(records)} records instead of {header.n}")

@@ -84,7 +84,7 @@ def index_of(journal: Path) -> Index:
         found = msgspec.json.decode(read_text(journal.parent / INDEX, LARGEST), type=Index)
         if (found.version, found.fingerprint) == (_VERSION, fingerprint):
             return found
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         pass
     return write(journal, read_history(journal), fingerprint)
 

@@ -43,7 +43,7 @@ def understood(read: Callable[[Reply, _About], _Read], reply: Reply, about: _Abo
     """What a dialect reads in an answer; Unreachable when it stumbles: noise is no answer, and ends no run."""
     try:
         return read(reply, about)
-    except (ValueError, LookupError, ArithmeticError, TypeError) as error:
+    except (ValueError, LookupError, ArithmeticError, TypeError, RecursionError) as error:
         raise Unreachable(f"the answer cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
 
 

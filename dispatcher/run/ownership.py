@@ -75,7 +75,7 @@ def read_owner(text: str, where: str) -> Owner:
     """The record that a place carries; NotOurs when it is not one."""
     try:
         return msgspec.json.decode(text, type=Owner)
-    except (msgspec.DecodeError, ValueError):
+    except (ValueError, RecursionError):
         raise NotOurs(
             f"{where} carries an owner's record that cannot be read ({text[:100]!r}); look who made it"
         ) from None

@@ -34,7 +34,8 @@ class Unchecked:
     """Writes what a reader of ours would not take, as a stranger's program does."""
 
     def encode(self, records: list[Any]) -> bytes:
-        return msgspec.json.Encoder().encode_lines(records)
+        lines = (record if isinstance(record, bytes) else msgspec.json.encode(record) for record in records)
+        return b"".join(line + b"\n" for line in lines)
 
 
 def written(local: Path, *records: Any) -> Path:
@@ -79,6 +80,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
     return ask
 
 
+@pytest.mark.slow
 def test_text(local: Path, said: Said) -> None:
     hostile = "=" + HOSTILE
     task = TaskSpec(hostile, "t", outlog="*;touch hacked;*", errlog=f"{HOSTILE}/e", task_name=hostile)
@@ -178,6 +180,15 @@ def test_a_frame_of_no_time_is_damaged(local: Path, said: Said, t: str) -> None:
         code, _, err = said(*words)
         assert code == 4
         assert "the header cannot be read" in err
+
+
+@pytest.mark.parametrize("line", [b'{"k":[]}', b'{"k":{}}', b'{"k":"note","x":' + b"[" * 5000], ids=len)
+def test_a_line_that_is_no_record_is_damage(local: Path, said: Said, line: bytes) -> None:
+    written(local, opened(local), line)
+    for words in (("replay", "."), ("tasks",), ("cancel", "."), ("verify", ".")):
+        code, out, err = said(*words)
+        assert code == (1 if words[0] == "verify" else 4), (words, out, err)
+        assert "a record cannot be read" in out + err
 
 
 # -- names ----------------------------------------------------------------------------------------------------------

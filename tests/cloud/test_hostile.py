@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ import pytest
 from dispatcher.contexts import load
 from dispatcher.contexts.cloud import http as cloud_http
 from dispatcher.contexts.cloud.api import RequestInfoException
+from dispatcher.contexts.cloud.bohrium import BohriumApi
 from dispatcher.contexts.cloud.bohrium_client import Client
 from dispatcher.contexts.cloud.fetch import fetch
 from dispatcher.contexts.cloud.http import Forbidden, Http, Lost
 from dispatcher.contexts.cloud.openapi_client import OpenClient
 from dispatcher.contexts.cloud.receipts import Receipt, Receipts
+from dispatcher.contexts.cloud.storage import Bucket, Keys
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import MachineSpec
 
@@ -188,3 +191,35 @@ def test_receipts_that_are_no_small_files_are_not_read(tmp_path: Path) -> None:
         "good": Receipt(id="1"),
         "deep": Receipt(),
     }
+
+
+@pytest.mark.parametrize("host", ["127.example.org", "127.0.0.1.example.org", "localhost.example.org", "8.8.8.8", ""])
+def test_a_name_that_looks_like_this_machine_is_not_it(host: str) -> None:
+    with pytest.raises(Forbidden):
+        Http().must_be_safe(f"http://{host}/")
+    for here in ("127.0.0.1:80", "127.1.2.3", "localhost", "[::1]:8080"):
+        Http().must_be_safe(f"http://{here}/")
+
+
+@pytest.mark.parametrize("number", ["1", "x", "-1", "9" * 5000])
+def test_a_listing_of_parts_ends(serve: Any, number: str) -> None:
+    """Parts without an end, and the same ones again and again."""
+    part = f"<Part><PartNumber>{number}</PartNumber><ETag>E</ETag></Part>"
+    body = f"<IsTruncated>true</IsTruncated>{part}{'<Part>' * 100_000}".encode()
+    bucket = Bucket(Http(), serve(lambda _: (200, {}, body)).url, "b", lambda fresh: Keys("k", "s", "t"))
+    assert bucket._parts("key", "upload") is not None
+
+
+@pytest.mark.parametrize("id", ["../../x", "1?y=", "$(id)", "a" * 65, -1, 10**30, "1\r\nx: y"], ids=str)
+def test_an_id_is_one_word(serve: Any, id: Any) -> None:
+    client = Client(ticket="t", base_url=serve(lambda _: good({"items": [{"id": id}], "total": 1})).url)
+    with pytest.raises(RequestInfoException, match="another shape"):
+        client.get_tasks_list(7)
+
+
+def test_only_what_was_sent_from_here_is_removed_there(tmp_path: Path) -> None:
+    Receipts(tmp_path).note("dn1", keys=("program/7/f/a.zip", "program/7/other/b.zip", "everything"))
+    gone: list[str] = []
+    bucket: Any = SimpleNamespace(remove=gone.extend)
+    BohriumApi(Client(ticket="t"), bucket, 7, {}, "f").remove(Receipts(tmp_path))
+    assert gone == ["program/7/f/a.zip"]

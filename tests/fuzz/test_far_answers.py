@@ -68,6 +68,11 @@ JSON = st.recursive(
 
 @given(TEXT)
 def test_listings(text: str) -> None:
+    judge_listing(text)
+
+
+def judge_listing(text: str) -> None:
+    """What `find` printed: paths below what was asked for, with a size, or refused."""
     try:
         found = list(found_in(text, ["t0"], "ann@hpc"))
     except TransferFailed:
@@ -80,6 +85,11 @@ def test_listings(text: str) -> None:
 
 @given(TEXT, st.lists(st.text(min_size=1, max_size=5), max_size=3))
 def test_digests(text: str, odd: list[str]) -> None:
+    judge_sums(text, odd)
+
+
+def judge_sums(text: str, odd: list[str]) -> None:
+    """What `sha256sum` and `wc` printed."""
     sums = sums_in(["openssl,tar,gzip", *text.split("\n"), "@", *text.split("\n")], odd, odd)
     assert all(isinstance(size, int) and 0 <= size < 10**18 for size in sums.sizes.values())
 

@@ -77,6 +77,11 @@ LINES = st.lists(st.lists(WORDS | st.text(max_size=6), max_size=7).map(" ".join)
 @FUZZ
 @given(LINES, LINES)
 def test_claims(lines: list[str], fenced: list[str]) -> None:
+    judge_claim(lines, fenced)
+
+
+def judge_claim(lines: list[str], fenced: list[str]) -> None:
+    """A claim, whoever wrote it: no number without bounds, and nothing that the journal would not take."""
     claim = read_claim(lines, fenced)
     if claim is None:
         return
@@ -84,6 +89,8 @@ def test_claims(lines: list[str], fenced: list[str]) -> None:
     assert all(0 <= task[0] < 10**7 and 0 <= task[1] < 10**5 and 0 <= task[2] < 10**12 for task in claim.tasks)
     assert claim.ended is None or 0 <= claim.ended < 10**5
     assert all(0 <= index < 10**7 for index in claim.stderr)
+    ended = ev.Finished("a1", claim.tasks)
+    assert msgspec.json.decode(msgspec.json.encode(ended), type=ev.Event) == ended
 
 
 JSON = st.recursive(
@@ -107,6 +114,11 @@ BODIES = (
 @FUZZ
 @given(st.sampled_from([200, 204, 302, 400, 404, 408, 500, 502]), BODIES)
 def test_envelopes(status: int, body: bytes) -> None:
+    judge_body(status, body)
+
+
+def judge_body(status: int, body: bytes) -> None:
+    """What an API answers: its data, or one error without anything secret in it."""
     try:
         data = opened(Answer(status, {}, body), "https://cloud/api/job?key=hunter2")
     except RequestInfoException as error:
@@ -125,6 +137,11 @@ def test_envelopes(status: int, body: bytes) -> None:
 @FUZZ
 @given(BODIES)
 def test_receipts(body: bytes) -> None:
+    judge_receipt(body)
+
+
+def judge_receipt(body: bytes) -> None:
+    """A file where a receipt should be: what it says, or nothing; and it can be noted over."""
     with tempfile.TemporaryDirectory() as top:
         Path(top, "dq3v81kx0mza.json").write_bytes(body)
         receipts = Receipts(Path(top))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,4 +47,24 @@ def test_a_run_that_has_not_ended_is_refused_and_one_that_has_is_not(tmp_path: P
 )
 def test_runs_of_other_tasks_are_left_alone(tmp_path: Path, state: dict[str, Any]) -> None:
     left(tmp_path / "far" / SUBMISSION, **state)
+    original.refuse(asked(tmp_path, "LocalContext"))
+
+
+@pytest.mark.parametrize("planted", ["a pipe", "a giant", "a link", "nesting"])
+def test_files_that_somebody_planted_are_not_waited_for_and_not_believed(tmp_path: Path, planted: str) -> None:
+    place = tmp_path / "far" / SUBMISSION
+    left(place)
+    for path in (place / f"{SUBMISSION}.json", place / f"{JOB}_job_id"):
+        text = path.read_text()
+        path.unlink()
+        if planted == "a pipe":
+            os.mkfifo(path)
+        elif planted == "a giant":
+            path.touch()
+            os.truncate(path, 1 << 42)
+        elif planted == "a link":
+            (tmp_path / path.name).write_text(text)
+            path.symlink_to(tmp_path / path.name)
+        else:
+            path.write_text("[" * 100_000)
     original.refuse(asked(tmp_path, "LocalContext"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.core.errors import ConfigError, InputMissing
+from dispatcher.core.errors import ConfigError, InputMissing, NotOurs
 from dispatcher.schema.directories import expanded
 from dispatcher.schema.reading import read_file, read_profile
 
@@ -60,6 +60,13 @@ def test_no_secret_in_the_machines_file(project: Path) -> None:
     with pytest.raises(ConfigError, match="hpc/remote_profile/password: a secret does not belong") as refused:
         read_file(submission(project, "hpc", "c0"))
     assert "hush" not in str(refused.value)
+
+
+def test_a_machines_file_that_others_may_write_to_is_not_read(project: Path) -> None:
+    machines(project)
+    (project / "config/dispatcher/machines.json").chmod(0o664)
+    with pytest.raises(NotOurs, match=r"machines.json is not used: others may write to it"):
+        read_file(submission(project, "hpc", "c0"))
 
 
 def test_a_name_without_a_machines_file(project: Path) -> None:
