@@ -183,7 +183,7 @@ class Submitting(_Event, frozen=True, gc=False):
     attempt: Count
     nonce: Name
     inputs: tuple[str, ...] = ()
-    asked: int = 0
+    asked: Count = 0
 
 
 class Submitted(_Event, frozen=True, gc=False):

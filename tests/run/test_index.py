@@ -11,7 +11,8 @@ import pytest
 from dispatcher.core import events as ev
 from dispatcher.core.errors import NotOurs
 from dispatcher.core.model import TaskSpec
-from dispatcher.run.index import controls, index_of
+from dispatcher.run.index import index_of, surroundings
+from dispatcher.run.store import read_history, spec_of
 from journal import Journal
 
 SUBMISSION, JOB = "ab" * 20, "c1" * 20
@@ -44,12 +45,13 @@ def test_what_is_planted_is_not_waited_for(tmp_path: Path, name: str, plant: Cal
     assert [task.directory for task in index_of(path).tasks] == ["t"]
 
 
-def test_a_directory_that_others_may_write_to_is_refused_and_another_users_passed_over(tmp_path: Path) -> None:
-    control = neighbour(tmp_path).parents[1]
-    assert control in controls(tmp_path, ["t"])
+def test_a_directory_that_others_may_write_to_is_refused_and_a_link_passed_over(tmp_path: Path) -> None:
+    path = neighbour(tmp_path)
+    spec, control = spec_of(path, read_history(path)), path.parents[1]
+    assert control in surroundings(str(tmp_path), spec).controls
     control.chmod(0o770)
     with pytest.raises(NotOurs, match=rf"{control} is not used: others may write there"):
-        controls(tmp_path, ["t"])
+        surroundings(str(tmp_path), spec)
     control.rename(tmp_path / "elsewhere")
     control.symlink_to(tmp_path / "elsewhere")
-    assert control not in controls(tmp_path, ["t"])
+    assert control not in surroundings(str(tmp_path), spec).controls
