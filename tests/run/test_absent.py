@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dispatcher.core import events as ev
-from tests.simulation.cluster import Conditions
+from tests.simulation.conditions import Conditions
 
 
 class KilledOnce(Conditions):

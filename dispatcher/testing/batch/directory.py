@@ -198,7 +198,10 @@ class Directory:
         codes = self.top / f"{number}.sc.codes"
         with self._changing(number) as job:
             if codes.exists():
-                job.codes = {index: int(ended) for index, ended in map(str.split, codes.read_text().splitlines())}
+                ended = sorted(
+                    (int(index), int(code)) for index, code in map(str.split, codes.read_text().splitlines())
+                )
+                job.codes = {str(index): code for index, code in ended}
             job.why, job.code, job.signal = job.why or why, max(code, 0), max(-code, 0)
             job.exiting = time.time()
         time.sleep(self.wrong("exits"))
