@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import journal as journals
@@ -33,6 +34,7 @@ examples:
   dispatcher cancel runs
   dispatcher cancel runs c13 4211                      only the jobs of these tasks; the others go on
   dispatcher cancel 1f2e3d --machine machine.json      over SSH: how to get there
+  dispatcher cancel runs --host-gone node7             what was started there (Shell) cannot be seen, and is over
 
 The results of jobs that have finished are not lost: fetch them with
 "dispatcher submission HASH --download-finished-task".
@@ -50,6 +52,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--machine", metavar="FILE", help="machine or submission file, where a context needs a profile")
     parser.add_argument("--allow-ref", action="store_true", help="follow $ref in that file")
+    parser.add_argument(
+        "--host-gone", action="append", default=[], metavar="HOST", help="what runs on this host is lost (Shell)"
+    )
     parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="how long to wait (default 120)")
 
 
@@ -70,10 +75,11 @@ def run(args: Namespace) -> int:
         try:
             with monitor, reopened_session(path, profile, monitor.environment()) as session:
                 monitor.follow(session)
+                session.connect().observer.gone_hosts.update(args.host_gone)
                 ended = _end(session, monitor)
                 after = telling.tally(session.progress.values())
         except journals.JournalBusy as busy:
-            if _request(path, busy.holder, end):
+            if _request(path, busy.holder, end, args.host_gone):
                 return 0
             continue
         path.with_name(CANCEL).unlink(missing_ok=True)
@@ -99,6 +105,7 @@ def _cancel_some(args: Namespace, path: Path) -> int:
     with reopened_session(path, profile) as session:
         live = [job for job in found.jobs if session.progress[job].state not in OVER]
         engine = session.connect()
+        engine.observer.gone_hosts.update(args.host_gone)
         session.kill(*live)
         while (queued := [session.progress[job] for job in live if session.progress[job].may_run]) and (
             time.monotonic() < end
@@ -106,7 +113,9 @@ def _cancel_some(args: Namespace, path: Path) -> int:
             engine.observe(queued)
             time.sleep(min(session.scheduler.min_poll_interval, 1.0))
         if queued:
-            raise DispatcherError("not all of them are gone in time; that they are to be killed is written down")
+            raise DispatcherError(
+                "not all of them are gone in time; that they are to be killed is written down" + _where(session)
+            )
         _tell(args, path, len(live), telling.tally(session.progress.values()))
     return 0
 
@@ -122,20 +131,35 @@ def _end(session: Session, monitor: Monitor) -> int:
         kind, why = (
             (Interrupted, "interrupted") if monitor.signum else (DispatcherError, "not all jobs are gone in time")
         )
-        raise kind(f"{why}: that they are to be killed is written down; run the same command again to see it through")
+        raise kind(
+            f"{why}: that they are to be killed is written down; run the same command again to see it through"
+            f"{_where(session)}"
+        )
     failed = sum(job.state is State.terminated for job in session.progress.values())
     if failed:  # where all had finished after all, the next run brings the results home and concludes
         session.record(ev.Concluded("failed", failed))
     return sum(session.progress[job].state is State.terminated for job in live)
 
 
-def _request(path: Path, holder: str, end: float) -> bool:
+def _where(session: Session) -> str:
+    """Of hosts on which nobody can look: what to do, at the end of a message."""
+    hosts = sorted(session.connect().observer.unseen_hosts)
+    options = " ".join(f"--host-gone {host}" for host in hosts)
+    return f". Jobs on {', '.join(hosts)} can be seen and ended only there; if it is gone: {options}" if hosts else ""
+
+
+def _request(path: Path, holder: str, end: float, gone: Sequence[str]) -> bool:
     """Ask the dispatcher at work; True when every job is over, False when it is time to look at its lock again."""
     request = path.with_name(CANCEL)
     if not request.exists():
         say(f"{holder or 'another dispatcher'} is at work: asking it to cancel\n")
         flush()
         os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    if gone:
+        raise DispatcherError(
+            f"{holder or 'another dispatcher'} is at work, and is asked to cancel; it has not heard that "
+            f"{', '.join(gone)} is gone: stop it (its jobs run on), then run the same command again"
+        )
     replay, again = telling.Replay(), min(end, time.monotonic() + _LOOK)
 
     def over() -> bool:  # not as soon as no job runs: one that has failed may be about to be tried again

@@ -14,7 +14,8 @@ class Claim(msgspec.Struct, frozen=True):
     lines the claim has. `ended` is None until the exit marker is there; then it is the exit code of the whole job.
     `stderr` has the last lines of failing tasks by position; `fenced` the native ids of copies that were turned away.
     `notes` is what was wrong before the first task (a missing source file, a module), `log` the last lines of what the
-    script of a failed job has printed. Successes that a signal has cut short are not among `tasks`.
+    script of a failed job has printed. Successes that a signal has cut short are not among `tasks`. `beat` changes
+    whenever the job writes to it or touches it, which it does every 30 seconds; "": not looked at.
     """
 
     owner: str
@@ -27,3 +28,4 @@ class Claim(msgspec.Struct, frozen=True):
     fenced: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     log: str = ""
+    beat: str = ""

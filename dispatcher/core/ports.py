@@ -37,10 +37,7 @@ PURGED = 97
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a call printed. `code` is the exit status (255 or negative: the link broke, trust nothing).
-
-    What a cloud call found is JSON in `out`, see `schedulers/cloud.py`.
-    """
+    """What a call printed (a cloud: JSON). `code`: the exit status (255, negative: the link broke, trust nothing)."""
 
     code: int
     out: str = ""
@@ -169,7 +166,7 @@ class Query(msgspec.Struct, frozen=True):
     """A job to be looked at: its nonce, its native id ("" while the answer to its submission is missing).
 
     `since`: when it was first submitted, seconds since the epoch (accounting is searched from there); `job`: its hash.
-    `asked`: the number of the request without an answer, to be withdrawn unless it has been made; 0: none.
+    `asked`: the request without an answer, to be withdrawn unless it was made (0: none); `beat`: tell its sign of life.
     """
 
     nonce: str
@@ -177,6 +174,7 @@ class Query(msgspec.Struct, frozen=True):
     since: float = 0.0
     job: str = ""
     asked: int = 0
+    beat: bool = False
 
 
 class CloudJob(msgspec.Struct, frozen=True):

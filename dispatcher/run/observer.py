@@ -77,6 +77,10 @@ class Observer:
         self._unaccounted = self._unkilled = ""
         self._listed: set[str] = set()
         self._missing: dict[str, Missing] = {}
+        #: The last sign of life of jobs that were missing, by nonce.
+        self._beats: dict[str, str] = {}
+        #: Hosts of jobs that nobody can see from here, as of the last look.
+        self.unseen_hosts: set[str] = set()
         #: What the accounting says of the end of jobs that are absent, by nonce, and how often it was asked.
         self._accounted: dict[str, Observation] = {}
         self._asked: Counter[str] = Counter()
@@ -94,6 +98,8 @@ class Observer:
         self.purged = None
         self.troubled(seen.trouble)
         observations = {job.job: self._declared(seen.jobs[job.nonce]) for job in jobs}
+        unseen = (seen for seen in observations.values() if seen.native is Native.unknown and seen.hint)
+        self.unseen_hosts = {seen.node for seen in unseen if seen.node}
         self._explain_soon(jobs, observations)
         self._listed.update(job.nonce for job in jobs if observations[job.job].native in _IN_QUEUE)
         gone = {job.job for job in jobs if self._gone(job, observations[job.job])}
@@ -108,7 +114,7 @@ class Observer:
     def query(self, job: Progress) -> Query:
         """How to find a job; accounting is searched from when the submission was begun."""
         asked = job.asked if job.submission_pending else 0
-        return Query(job.nonce, job.id, self.recorder.history.began, job.job, asked)
+        return Query(job.nonce, job.id, self.recorder.history.began, job.job, asked, job.job in self._missing)
 
     def _declared(self, seen: Observation) -> Observation:
         """What was on a host that a person has declared gone is over: nobody will ever see it again."""
@@ -174,7 +180,7 @@ class Observer:
         and its marker be too fresh to be seen in the second.
         """
         absence_timeout = self._absence_timeout(job, seen)
-        if absence_timeout is None:
+        if absence_timeout is None or self._beats_on(job, seen):
             self._missing.pop(job.job, None)
             return False
         now = self.environment.elapsed()
@@ -197,6 +203,15 @@ class Observer:
         if seen.native is not Native.absent:
             return None
         return min(self.scheduler.absence_timeout, patience(job) or self.scheduler.absence_timeout)
+
+    def _beats_on(self, job: Progress, seen: Observation) -> bool:
+        """Its claim was written to between two looks: it lives, whatever the queue does not list."""
+        if seen.claim is None or not seen.claim.beat or seen.native is not Native.absent or job.stopping:
+            return False
+        before, self._beats[job.nonce] = self._beats.get(job.nonce), seen.claim.beat
+        alive = before not in (None, seen.claim.beat) and seen.claim.ended is None
+        self._say_once(job.job, "not listed any more, but its claim shows that it lives: waited for" if alive else "")
+        return alive
 
     def _was_listed(self, job: Progress) -> bool:
         """The queue has shown it, so that it is not merely listed late."""

@@ -1,11 +1,18 @@
-"""What a job wrote itself, as a value: lines of `<nonce>.claim`, see `scripts.bash` and docs/control-files.md."""
+"""What a job wrote itself, as a value: lines of `<nonce>.claim`, see `scripts.bash` and docs/control-files.md.
+
+    beating(queries, "@@da…")   ->  a shell text that prints, for each claim (of an element, too):
+    @@da… file dq3v81kx0mza.beat:-rw------- 1 1000 1000 42 2026-09-21 14:15:23.125 +0000 dq3v81kx0mza.claim
+
+A job touches its claim every 30 seconds. That what is printed of a file has changed between two looks is a sign of life
+that no clock is needed for: that of the job, of the file server and ours may all differ.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from ..core.ports import Claim
+from ..core.ports import Claim, Query
 
 # Bounded: what stands in a file may be anything, and a position becomes a bit of a number.
 _TASK = re.compile(r"task ([0-9]{1,7}) ([0-9]{1,5}) ([0-9]{1,12}) \.")
@@ -16,6 +23,23 @@ _SIGNAL = re.compile(r"signal [A-Z0-9]{1,9} ([0-9]{1,12}) \.")
 _CUT_SHORT = 5
 #: Most notes of a job, and characters of each, that are taken in.
 _NOTES, _NOTE = 20, 500
+
+_BEATS = """\
+{{
+while read -r dsp_nonce; do
+  for dsp_file in "$dsp_nonce.claim" "$dsp_nonce".*.claim; do [ ! -e "$dsp_file" ] || echo "$dsp_file"; done
+done << '@@'
+{nonces}
+@@
+}} | LC_ALL=C xargs sh -c 'ls -ln --full-time "$@" 2> /dev/null || ls -ln "$@"' sh /dev/null |
+  awk '$NF ~ /claim$/ {{ split($NF, dsp, "."); print "{mark} file " dsp[1] ".beat:" $0 }}'
+"""
+
+
+def beating(queries: Sequence[Query], mark: str) -> str:
+    """Shell text that tells the signs of life that are wanted; "" when none is."""
+    nonces = "\n".join(query.nonce for query in queries if query.beat)
+    return _BEATS.format(mark=mark, nonces=nonces) if nonces else ""
 
 
 def read_claim(lines: Sequence[str], fenced: Sequence[str] = ()) -> Claim | None:

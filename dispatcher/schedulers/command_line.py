@@ -41,7 +41,7 @@ from ..core.ports import (
 )
 from ..scripts.shared_directory import shared_closing, shared_fence
 from . import directives, framing
-from .claims import read_claim
+from .claims import beating, read_claim
 from .framing import Heard, advice, plain
 from .limits import JOB_NAME, PROLOGUE
 from .preamble import PREAMBLE, refuse_purged
@@ -244,7 +244,7 @@ class CommandDialect:
         queries, mark = self._trusted(queries), _mark(queries)
         text = (
             f"{self._preamble(place)}"
-            f"{withdrawing(queries, mark)}"
+            f"{withdrawing(queries, mark)}{beating(queries, mark)}"
             f"{framing.question('queue', self.queue_lines(queries), mark)}"
             f"dsp_markers() {{\n{self.marker_lines(queries)}\n}}\n"
             f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
@@ -285,7 +285,8 @@ class CommandDialect:
         receipt = self._native(self.identified("\n".join(files.get("id", []))))
         known = query.id or receipt
         if claim and claim.owner:
-            claim = msgspec.structs.replace(claim, owner=self.same(claim.owner, known))
+            beat = "\n".join(files.get("beat", []))
+            claim = msgspec.structs.replace(claim, owner=self.same(claim.owner, known), beat=beat)
         wanted = ((claim.owner if claim else "") or query.id).split(",")
         rows = [msgspec.structs.replace(row, id=self.same(row.id, known)) for row in rows]
         mine = [row for row in rows if row.id in wanted]

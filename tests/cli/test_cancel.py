@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -125,3 +126,18 @@ def test_jobs_that_cannot_be_seen_gone_are_said_to_be_so(work: Any) -> None:
     assert '"k":"stopping"' in work.text()
     (work.local / "t0/go").touch()
     assert work.run("cancel", "runs").code == 0
+
+
+def test_a_job_on_a_host_that_is_gone_is_named_and_over_when_a_person_says_so(work: Any) -> None:
+    work.prepare("until [ -e go ]; do sleep 0.1; done")
+    (work.path / "bin").mkdir()
+    (work.path / "bin/uname").write_text("#!/bin/sh\necho node7\n")
+    (work.path / "bin/uname").chmod(0o755)
+    there = f"{work.path}/bin:{os.environ['PATH']}"
+    assert work.run("submit", "submission.json", "--exit-on-submit", PATH=there).code == 0
+    named = work.run("cancel", "runs", "--timeout", "2")
+    assert (named.code, "Jobs on node7 can be seen and ended only there" in named.err) == (1, True), named
+    assert "--host-gone node7" in named.err
+    done = work.run("cancel", "runs", "--host-gone", "node7")
+    (work.local / "t0/go").touch()
+    assert (done.code, done.out.endswith("cancelled 1 job; jobs: 1 terminated\n")) == (0, True), done

@@ -74,3 +74,39 @@ def test_what_runs_on_a_host_that_a_person_declares_gone_is_over_and_tried_again
     (job,) = history.jobs.values()
     assert (job.state, job.attempt, job.site) == (State.finished, 2, 1)
     assert simulated.cluster.now > began + 600, "it was waited for"
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_what_the_queue_lists_no_more_is_not_given_up_while_its_claim_shows_that_it_lives(
+    simulate: Callable[..., Any], make_submission: Any, monkeypatch: pytest.MonkeyPatch, beats: bool
+) -> None:
+    """It touches its claim every 30 seconds; without that it would be given up, and run once more."""
+
+    class Unlisted(Conditions):
+        observed = 0
+
+        def restarts(self) -> bool:
+            self.observed += 1
+            return self.observed == 4
+
+        def runs_for(self) -> float:
+            return 400.0 if self.observed < 4 else 3.0
+
+        def accounting(self) -> bool:
+            return False
+
+    one = ports.SimulatedPlace._one
+
+    def beating(self: Any, nonce: str) -> Observation:
+        seen = one(self, nonce)
+        if seen.claim is None or not beats:
+            return seen
+        return msgspec.structs.replace(
+            seen, claim=msgspec.structs.replace(seen.claim, beat=f"{self.cluster.now // 15}")
+        )
+
+    monkeypatch.setattr(ports.SimulatedPlace, "_one", beating)
+    simulated = simulate(Unlisted(), make_submission(tasks=1))
+    (job,) = simulated.run().jobs.values()
+    assert (job.state, job.attempt, len(simulated.cluster.runs)) == (State.finished, 2 - beats, 2 - beats)
+    assert sum("its claim shows that it lives" in str(record) for record in simulated.records()) == beats

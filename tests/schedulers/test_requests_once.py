@@ -1,4 +1,4 @@
-"""A request is made by one call, or withdrawn by one look: after a death only what was asked is in doubt."""
+"""A request is made by one call, or withdrawn by one look; a job that is missing is looked at for signs of life."""
 
 from __future__ import annotations
 
@@ -118,3 +118,21 @@ def test_a_mark_costs_no_command(site: Site) -> None:
     text = f"cd {site.home}\nPATH=/nowhere dsp_mark=@@da\n{ASK}dsp_ask da 1 && echo yes\n"
     told = site.run(ShellText(text + withdrawing([Query("da", asked=1), Query("db", asked=1)], "@@da")))
     assert (told.out, told.err) == ("yes\n@@da unasked db 1\n", "")
+
+
+def test_a_sign_of_life_is_told_of_those_that_are_asked_about_alone(site: Site) -> None:
+    for name in ("da.claim", "db.claim", "da.7.claim"):
+        (site.home / name).write_text("claim 101 0 node7 42 1\n")
+    array = isinstance(site.dialect, SlurmArrayDialect)
+
+    def beats() -> dict[str, str]:
+        queries = [Query("da", "101", beat=True), Query("db", "101")]
+        seen = site.dialect.observed(site.run(site.dialect.observe(queries, site.place)), queries)
+        return {name: one.claim.beat for name, one in seen.jobs.items() if one.claim}
+
+    first = beats()
+    assert first["da"]
+    assert not first.get("db")
+    assert beats() == first
+    os.utime(site.home / ("da.7.claim" if array else "da.claim"), (1, 1))
+    assert beats()["da"] != first["da"]
