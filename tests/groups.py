@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 #: The first pattern that is found in a test's id names its group.
 GROUPS = (
     (r"clusters/test_slurm_(life|load)", "slurm 1"),
-    (r"clusters/(test_slurm_faults|test_selftest_slurm|ssh/test_slurm_over_ssh)", "slurm 2"),
+    (r"clusters/(test_slurm_faults|test_selftest_slurm|ssh/test_slurm_over_ssh|ssh/test_newcomer)", "slurm 2"),
     (r"clusters/test_gridengine_(life|arrays|load)", "gridengine 1"),
     (r"clusters/(test_gridengine_faults|test_selftest_gridengine)", "gridengine 2"),
     (r"clusters/test_hadoop_(life|container)", "hadoop 1"),

@@ -9,7 +9,8 @@
 One page is one reader in one new directory, from top to bottom. In what a command prints, `…` inside a line stands for
 anything on it, blanks for any number of blanks, and a line `...` for any lines; a command with nothing below it may
 print what it likes. It must end with 0 unless `# exits with N` stands behind it. `<!-- not run: reason -->` just above
-a block exempts it, `<!-- needs: slurm -->` at the top of a page puts a stand-in of this batch system on PATH.
+a block exempts it, `<!-- needs: slurm -->` at the top of a page puts a stand-in of this batch system on PATH. A page
+that needs a `laptop` is followed in front of real servers (tests/clusters/ssh/test_newcomer.py).
 """
 
 from __future__ import annotations
