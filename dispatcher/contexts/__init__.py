@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -84,6 +85,7 @@ def load(name: str) -> type[Opens]:
     return cast("type[Opens]", getattr(import_module(module), attribute))
 
 
+@cache
 def _installed() -> dict[str, EntryPoint]:
     # here and not above: reading what is installed takes longer than the rest of this import
     from importlib.metadata import entry_points

@@ -26,6 +26,7 @@ from ..core.model import SubmissionSpec
 from ..core.ports import FileEntry, Item
 from ..files import local, patterns
 from ..files.listing import Listing
+from . import original
 from .identity import TaskIdentity, identities
 from .index import IndexedTask, Neighbour, Surroundings, by_directory, index_of
 from .reopen import reopened_session
@@ -111,7 +112,7 @@ class Others:
 
     def reuse(self, session: Session, profile: Mapping[str, Any]) -> str:
         """Record what is done already; "" or the sentence that says so."""
-        if not self._theirs:
+        if not self._theirs and not original.was_here(self.spec):
             return ""
         pending = {
             position: (job.hash, index)
@@ -127,6 +128,10 @@ class Others:
             if found:
                 _record(session, neighbour.index.submission, found, {at: pending.pop(at) for at in found})
                 done[neighbour.index.submission[:6]] = len(found)
+        if left := original.finished(self.spec, pending):
+            taken = {at: {path: _digest(f"{self.place}/{path}") for path in paths} for at, paths in left.items()}
+            _record(session, original.NAME, taken, {at: pending.pop(at) for at in taken})
+            done[original.NAME] = len(taken)
         if not done:
             return ""
         said = f"{sum(done.values())} of {len(self.tasks)} tasks were finished by {', '.join(done)}"

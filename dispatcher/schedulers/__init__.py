@@ -11,6 +11,7 @@ entries name a class like those of BUILTIN.
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import cast
 
@@ -50,6 +51,7 @@ ALIASES = {"DpCloudServer": "Bohrium", "Lebesgue": "Bohrium"}
 OWN: dict[str, str] = {}
 
 
+@cache
 def _installed() -> dict[str, str]:
     # here and not above: reading what is installed takes longer than the rest of this import
     from importlib.metadata import entry_points

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dispatcher import Machine, Resources, Submission, Task
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.model import MachineSpec, ResourcesSpec, SubmissionSpec, TaskSpec
 from dispatcher.run import original
@@ -68,3 +70,49 @@ def test_files_that_somebody_planted_are_not_waited_for_and_not_believed(tmp_pat
         else:
             path.write_text("[" * 100_000)
     original.refuse(asked(tmp_path, "LocalContext"))
+
+
+def finished_there(place: Path, nth: int, **changes: str) -> Task:
+    """A task that the original has finished in this work directory: its input, its result, and then its tag."""
+    task = {
+        "command": f"echo {nth} >> ../count; cat in > out", "task_work_path": f"t{nth}", "forward_files": ["in"],
+        "backward_files": ["out"], "outlog": "log", "errlog": "err",
+    }  # fmt: skip
+    folder = place / f"t{nth}"
+    folder.mkdir(parents=True)
+    (folder / "in").write_text("in")
+    (folder / "out").write_text("from there")
+    digest = sha1(json.dumps({**task, **changes}).encode(), usedforsecurity=False).hexdigest()
+    (folder / f"{digest}_task_tag_finished").touch()
+    later = (folder / "in").stat().st_ctime_ns + 10**9  # a clock tick of the file system is longer than this test
+    os.utime(folder / f"{digest}_task_tag_finished", ns=(later, later))
+    return Task(**task)  # type: ignore[arg-type]
+
+
+def run(place: Path, *tasks: Task) -> list[str]:
+    """Run them where their files are, beside what a run of the original leaves; which ran."""
+    (place / f"w/{SUBMISSION}.json").touch()
+    machine = Machine("Shell", "LazyLocal", str(place))
+    Submission("w", machine, Resources(1, 1, 0, "", 0), task_list=tasks).run_submission(check_interval=0.05)
+    return sorted((place / "w/count").read_text().split()) if (place / "w/count").exists() else []
+
+
+def test_what_it_has_finished_here_is_taken_over_and_the_rest_is_run(tmp_path: Path) -> None:
+    """In doubt a task is run again: its tag is another task's, an input is newer, a result is missing."""
+    place = tmp_path / "w"
+    tasks = [
+        finished_there(place, 0),
+        finished_there(place, 1, command="another"),
+        finished_there(place, 2),
+        finished_there(place, 3),
+    ]
+    os.utime(place / "t2/in", ns=(2**62, 2**62))
+    (place / "t3/out").unlink()
+    assert run(tmp_path, *tasks) == ["1", "2", "3"]
+    assert [(place / f"t{nth}/out").read_text() for nth in range(4)] == ["from there", "in", "in", "in"]
+    assert run(tmp_path, *tasks) == ["1", "2", "3"], "all is done"
+
+
+def test_of_two_equal_tasks_its_tag_says_too_little(tmp_path: Path) -> None:
+    task = finished_there(tmp_path / "w", 0)
+    assert run(tmp_path, task, task) == ["0", "0"]
