@@ -233,9 +233,20 @@ def _judged(error: BaseException) -> tuple[str, int]:
     journal = sys.modules.get("journal")
     if journal is not None and isinstance(error, journal.JournalError):
         return str(error), _journal_code(journal, error)
+    if isinstance(error, FileNotFoundError) and error.filename is None and _nowhere():
+        return "the directory this was started in is not there any more; change into one that is, and try again", 2
     if isinstance(error, (OSError, OutputLost)):
         return str(error), 1
     return f"this is a bug in dispatcher: {type(error).__name__}: {error} (--debug shows where)", _BUG
+
+
+def _nowhere() -> bool:
+    """Whether the working directory was removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 (pathlib is not loaded here)
+    except OSError:
+        return True
+    return False
 
 
 def _journal_code(journal: Any, error: BaseException) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +140,21 @@ def test_schedulers_are_listed_and_shell_is_there(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("Shell\nSlurm\nSlurmJobArray\n")
     assert main(["schedulers", "--table", "shell"]) == 0
     assert "R             running\n" in capsys.readouterr().out
+
+
+def test_a_working_directory_that_was_removed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "t0").mkdir()
+    machine = {"batch_type": "Shell", "context_type": "LazyLocal", "local_root": "./"}
+    task = {"command": "true", "task_work_path": "t0"}
+    asked = {"work_base": "w", "machine": machine, "resources": {"group_size": 1}, "task_list": [task]}
+    (tmp_path / "s.json").write_text(json.dumps(asked))
+    before, gone = Path.cwd(), tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    try:
+        gone.rmdir()
+        assert main(["submit", str(tmp_path / "s.json")]) == 2
+    finally:
+        os.chdir(before)
+    assert "the directory this was started in is not there any more; change into one that is" in capsys.readouterr().err
