@@ -31,7 +31,7 @@ class Question(ModalScreen[bool]):
 
     def __init__(self, question: str) -> None:
         super().__init__()
-        self._question = question
+        self._question = harmless(question)
 
     def compose(self) -> ComposeResult:
         """The question above the two keys."""

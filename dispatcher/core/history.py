@@ -77,8 +77,8 @@ class History:
     def _check_plan(self, event: ev.Planned) -> None:
         if event.job in self.jobs:
             raise IllegalTransition(f"job {event.job} is planned twice")
-        if len(event.positions) != len(event.tasks):
-            raise IllegalTransition(f"job {event.job}: {len(event.positions)} positions for {len(event.tasks)} tasks")
+        if len(event.tasks) > len(event.positions):
+            raise IllegalTransition(f"job {event.job}: {len(event.tasks)} tasks in {len(event.positions)} places")
 
     def _job(self, job: str) -> Progress:
         try:

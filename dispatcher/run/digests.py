@@ -23,6 +23,8 @@ from pathlib import Path
 
 import msgspec
 
+from journal.files import LARGEST
+
 from ..core.errors import TransferFailed
 from ..core.names import CONTROL, INPUTS
 from ..files import local
@@ -107,7 +109,7 @@ def _remembered(place: Path, plan: str) -> dict[str, KnownFile]:
         return {}
     try:
         known = msgspec.json.decode(body, type=dict[str, KnownFile])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     # by the clock of the file system and by our own: neither is to be trusted alone
     until = min(header.began, written - header.took) - _TICK
@@ -118,11 +120,12 @@ def _records(place: Path, plan: str) -> Iterator[tuple[int, _Header, bytes]]:
     """The records of this plan that are ours, each with the time at which its file was written (ns)."""
     with suppress(OSError), os.scandir(place / CONTROL) as entries:
         for entry in entries:
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, RecursionError):
                 fd = os.open(f"{entry.path}/{INPUTS}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
                 with open(fd, "rb") as file:  # noqa: PTH123
                     status = os.fstat(fd)
-                    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+                    ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+                    if stat.S_ISREG(status.st_mode) and ours and status.st_size <= LARGEST:
                         header = msgspec.json.decode(file.readline(1000), type=_Header)
                         if (header.version, header.plan) == (_VERSION, plan):
                             yield status.st_mtime_ns, header, file.read()

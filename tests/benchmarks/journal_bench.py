@@ -27,12 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from dispatcher.core import events as ev
 from dispatcher.core.history import History
-from dispatcher.core.model import TaskSpec
 from journal import Close, Journal, Open, frames
 from journal.reader import Reader
 
 ROUNDS = 5
-TASK = TaskSpec("true", "t")
 
 
 def submission(records: int) -> Iterator[Any]:
@@ -40,7 +38,7 @@ def submission(records: int) -> Iterator[Any]:
     yield ev.Opened("9b2d41", "p1", "work", {"batch_type": "Slurm"}, {"number_node": 1}, "/home/u")
     for start in range(0, records // 6, 500):
         jobs = [f"{number:012x}" for number in range(start, min(start + 500, records // 6))]
-        yield from (ev.Planned(job, (start + nth,), (TASK,)) for nth, job in enumerate(jobs))
+        yield from (ev.Planned(job, (start + nth,), ()) for nth, job in enumerate(jobs))
         yield from (ev.Submitting(job, 1, f"dq{job[-10:]}") for job in jobs)
         yield from (ev.Submitted(job, str(4_000_000 + start + nth)) for nth, job in enumerate(jobs))
         yield from (ev.Running(job, "node07") for job in jobs)

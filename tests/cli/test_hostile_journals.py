@@ -133,6 +133,13 @@ def test_report(local: Path, said: Said) -> None:
     assert "default-src 'none'" in page
 
 
+def test_a_question_on_the_whole_terminal() -> None:
+    from dispatcher.cli.dialogs import Question
+
+    assert "\x1b" not in Question(HOSTILE)._question
+    assert "\u202e" not in Question(HOSTILE)._question
+
+
 # -- numbers --------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -68,23 +68,21 @@ class Archive:
     def digest(self, info: zipfile.ZipInfo) -> str:
         """SHA-256 of a member; TransferFailed when it does not agree with its checksum."""
         seen = sha256()
-        try:
-            with self.zip.open(info) as member:
-                while data := member.read(_CHUNK):
-                    seen.update(data)
-        except _BROKEN as why:
-            raise _refused(self.zip, f"{info.filename!r} is damaged ({why})") from None
+        self._each(info, seen.update)
         return seen.hexdigest()
 
     def pour(self, info: zipfile.ZipInfo, file: Incoming) -> None:
         """Write a member to a file on its way, and read it back."""
+        self._each(info, file.write)
+        file.read_back()
+
+    def _each(self, info: zipfile.ZipInfo, take: Callable[[bytes], object]) -> None:
         try:
             with self.zip.open(info) as member:
                 while data := member.read(_CHUNK):
-                    file.write(data)
+                    take(data)
         except _BROKEN as why:
             raise _refused(self.zip, f"{info.filename!r} is damaged ({why})") from None
-        file.read_back()
 
     def text(self, name: str, most: int = 1 << 24) -> str:
         """A small text of it; "" when it is not there."""
