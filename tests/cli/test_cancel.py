@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dispatcher.core import events as ev
+from dispatcher.testing.batch import install
 from journal import Journal
 
 pytestmark = pytest.mark.slow
@@ -141,3 +142,19 @@ def test_a_job_on_a_host_that_is_gone_is_named_and_over_when_a_person_says_so(wo
     done = work.run("cancel", "runs", "--host-gone", "node7")
     (work.local / "t0/go").touch()
     assert (done.code, done.out.endswith("cancelled 1 job; jobs: 1 terminated\n")) == (0, True), done
+
+
+@pytest.mark.parametrize(("batch", "kit"), [("PBS", "pbs"), ("SGE", "sge")])
+def test_what_was_killed_and_is_not_listed_any_more_needs_no_absence_timeout(
+    work: Any, tmp_path: Path, batch: str, kit: str
+) -> None:
+    """One job runs and one waits; an absence timeout, twice, would take longer than is waited for here."""
+    site = install(kit, tmp_path / "batch")
+    site.faults(slots=1, history_off=True)
+    work.prepare(LONG, LONG, batch_type=batch)
+    env = {"PATH": site.path(), "HOME": str(tmp_path)}
+    assert work.run("submit", "submission.json", "--exit-on-submit", **env).code == 0
+    work.await_that(lambda: any((work.local / f"t{n}/pid").exists() for n in (0, 1)), "the task")
+    done = work.run("cancel", "runs", "--timeout", "100", **env)
+    assert (done.code, done.out.endswith("cancelled 2 jobs; jobs: 2 terminated\n")) == (0, True), done
+    assert all(job.ended for job in site.jobs())

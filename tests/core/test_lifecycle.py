@@ -14,6 +14,7 @@ from dispatcher.core import events as ev
 from dispatcher.core.errors import IllegalTransition
 from dispatcher.core.lifecycle import (
     FINAL,
+    REVIVALS,
     SITE,
     TRANSITIONS,
     UNCLEAR,
@@ -154,6 +155,22 @@ def test_retry_count_counts_the_retries_after_the_first_attempt(retries: int, at
         progress = apply(progress, ev.Submitting("j", made, f"n{made}"))
         progress = apply(apply(progress, ev.Submitted("j", str(made))), ev.Terminated("j", CAUSE))
     assert made == attempts
+
+
+@pytest.mark.parametrize("cause", [CAUSE, ev.Cause(ev.CauseKind.node)])
+def test_an_attempt_that_is_found_again_each_time_and_never_seen_to_end_is_given_up(cause: ev.Cause) -> None:
+    """Its claim is there, and nobody can read it: every new attempt is turned away for its sake."""
+    policy, job, found = Policy(retries=3, site_retries=3), Progress("j", 1), 0
+    job = apply(apply(job, ev.Submitting("j", 1, "n1")), ev.Submitted("j", "1"))
+    job = apply(job, ev.Terminated("j", cause))
+    while todo(job, policy) is Todo.retry:
+        found += 1
+        assert found < 20
+        job = apply(job, ev.Retried("j"))
+        job = apply(job, ev.Submitting("j", job.attempt, f"n{job.attempt}"))
+        job = apply(apply(job, ev.EarlierAttemptFound("j", "n1")), ev.Terminated("j", cause))
+    assert (job.state, found) == (State.terminated, REVIVALS + 3)
+    assert apply(job, ev.Retried("j", fresh=True)).revived == 0
 
 
 @pytest.mark.parametrize("kind", sorted(FINAL))
