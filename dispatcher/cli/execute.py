@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -20,6 +22,7 @@ from ..core.errors import DispatcherError, Interrupted, JobsFailed
 from ..run.environment import Environment
 from ..run.session import Session, open_session
 from ..schema.reading import Requested, Tell
+from . import hooks
 from .display import JsonLines, PlainLines
 from .monitor import Display, Monitor
 from .say import on_terminal, paint, say, say_json, warn
@@ -51,6 +54,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--check-interval", type=seconds, default=30.0, metavar="S", help="longest pause between two looks (default 30)"
     )
+    hooks.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print lines of JSON, for programs")
 
 
@@ -93,18 +97,20 @@ def execute(requested: Requested, args: Namespace) -> int:
             rerun=args.rerun,
         )
 
-    return perform(opened, args)
+    return perform(opened, args, given=requested.hooks)
 
 
 def perform(
     opened: Callable[[Environment], AbstractContextManager[Session]],
     args: Namespace,
     begin: Callable[[Session], None] = lambda session: None,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Run a session in front of somebody; raises what went wrong after the account was given.
 
-    `begin` is called when the session is open, before anything is done.
+    `begin` is called when the session is open, before anything is done; `given` are hooks that a file names.
     """
+    called = hooks.wanted(args, given)
     monitor = Monitor(chosen(args.json))
     session: Session | None = None
     try:
@@ -121,13 +127,14 @@ def perform(
                 session.connect().observer.gone_hosts.update(args.host_gone)
             if args.rerun or args.rerun_missing:
                 session.rerun(everything=args.rerun)
-            session.run(
-                check_interval=args.check_interval,
-                exit_on_submit=args.exit_on_submit,
-                dry_run=args.dry_run,
-                clean=not args.no_clean,
-                stop_on_failure=args.stop_on_failure,
-            )
+            with hooks.at_end(session, called):
+                session.run(
+                    check_interval=args.check_interval,
+                    exit_on_submit=args.exit_on_submit,
+                    dry_run=args.dry_run,
+                    clean=not args.no_clean,
+                    stop_on_failure=args.stop_on_failure,
+                )
     except DispatcherError as error:
         if isinstance(error, Interrupted):
             error.exit_code = 128 + monitor.signum

@@ -176,6 +176,7 @@ _WHY: dict[type, Callable[[Any], str]] = {
     ev.Received: lambda event: count(len(event.files), "file"),
     ev.Delivered: _delivered,
     ev.Concluded: _concluded,
+    ev.Hooked: lambda event: str(event.hook),
     ev.Note: lambda event: str(event.text),
 }
 

@@ -339,6 +339,12 @@ class Concluded(_Event, frozen=True, gc=False):
     failed: Count = 0
 
 
+class Hooked(_Event, frozen=True, gc=False):
+    """What the user wants called at the end (`on_end`, `on_failure`) is about to be called, once for each end."""
+
+    hook: str
+
+
 class Note(_Event, frozen=True, gc=False):
     """Something worth knowing that moves nothing: an outage, a duplicate that was fenced, a correction."""
 
@@ -365,6 +371,6 @@ JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
     Rerun,
     EarlierAttemptFound,
 ]
-Event = Union[JobEvent, Opened, Placed, Planned, Staged, Received, Delivered, Cleaned, Concluded, Note]  # noqa: UP007
+Event = Union[JobEvent, Opened, Placed, Planned, Staged, Received, Delivered, Cleaned, Concluded, Hooked, Note]  # noqa: UP007
 #: The structs of JobEvent: events that move a job.
 JOB_EVENTS: tuple[type, ...] = get_args(JobEvent)

@@ -24,6 +24,7 @@ class History:
     tasks (as bits, see Progress.done) whose results were brought to the local side; `lacking`: what the last download
     did not find. `results`: what finished tasks left and was brought here, SHA-256 by path below the local side.
     `heard` is called with every event that was believed, `moved` with a job as it was before one and after.
+    `hooked`: which hooks were called since it concluded.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class History:
         self.lacking: frozenset[str] = frozenset()
         self.cleaned = False
         self.concluded: ev.Concluded | None = None
+        self.hooked: frozenset[str] = frozenset()
         self.heard: Callable[[Any], None] = _unheard
         self.moved: Callable[[Progress, Progress], None] = _unnoticed
 
@@ -116,7 +118,10 @@ class History:
         self.cleaned = True
 
     def _concluded(self, event: ev.Concluded) -> None:
-        self.concluded = event
+        self.concluded, self.hooked = event, frozenset()
+
+    def _hooked(self, event: ev.Hooked) -> None:
+        self.hooked |= {event.hook}
 
     def _noted(self, event: ev.Note) -> None:
         """A note moves nothing."""
@@ -140,5 +145,6 @@ _STEPS: dict[type, Callable[[History, Any], None]] = {
     ev.Delivered: History._delivered,
     ev.Cleaned: History._cleaned,
     ev.Concluded: History._concluded,
+    ev.Hooked: History._hooked,
     ev.Note: History._noted,
 }

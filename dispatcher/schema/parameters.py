@@ -86,9 +86,13 @@ SUBMISSION = (
         "An earlier submission of the same tasks with other resources: what it has finished is not run again.",
         rule=HASH,
     ),
+    optional("on_end", (str, _TEXTS), "Command (no shell) or https address to be called when a run has ended."),
+    optional("on_failure", (str, _TEXTS), "The same, only when jobs have failed."),
     optional("continue_on_failure", bool, "Accepted; a run always goes on with its other jobs.", True),
 )
 
+#: Keys of a submission that name what is called when a run has ended.
+HOOKS = ("on_end", "on_failure")
 #: Keys that a version of DPDispatcher writes or has read, and that mean nothing here.
 EARLIER = {
     "machine": ("clean_asynchronously", "create_remote_root", "retry_count"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..core.errors import ConfigError
@@ -20,16 +21,18 @@ from .directories import expanded
 from .documents import load, resolve_refs
 from .machines import named
 from .mistakes import Several, each
+from .parameters import HOOKS
 
 Tell = Callable[[str], None]
 
 
 class Requested(NamedTuple):
-    """A submission, the profile of its context, and the submission whose finished tasks it takes over."""
+    """A submission, the profile of its context, the submission whose finished tasks it takes over, and its hooks."""
 
     spec: SubmissionSpec
     profile: Mapping[str, Any]
     previous: str | None = None
+    hooks: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_file(path: str | Path, allow_ref: bool = False, tell: Tell | None = None) -> Requested:
@@ -83,7 +86,8 @@ def read(data: Mapping[str, Any], where: str = "submission", tell: Tell | None =
         forward_common_files=tuple(sorted(checked["forward_common_files"])),
         backward_common_files=tuple(sorted(checked["backward_common_files"])),
     )
-    return Requested(spec, _profile(data["machine"], checked["machine"]), checked.get("previous_submission_hash"))
+    profile, previous = _profile(data["machine"], checked["machine"]), checked.get("previous_submission_hash")
+    return Requested(spec, profile, previous, {name: checked[name] for name in HOOKS if name in checked})
 
 
 def read_machine(path: str | Path, allow_ref: bool = False) -> tuple[MachineSpec, Mapping[str, Any]]:

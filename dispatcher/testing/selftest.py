@@ -155,7 +155,7 @@ def note(path: Path, line: str) -> None:
 
 def live(plan: Plan, nth: int) -> None:
     """Run a round to its end, from wherever the lives before this one came."""
-    spec, profile, _ = requested(plan, nth)
+    spec, profile, *_ = requested(plan, nth)
     with open_session(spec, profile) as session:
         if session.history.cleaned:
             return
