@@ -42,6 +42,8 @@ VERBS = {
     "open": "a shell in the directory where a task ran",
     "retry": "try failed jobs again, with other resources if need be",
     "cancel": "end the jobs of a submission",
+    "hold": "keep waiting jobs from starting",
+    "release": "let jobs go that were held",
     "adopt": "begin a journal anew beside the jobs of one that was deleted or is damaged",
     "download": "bring results and logs to this side now",
     "clean": "remove what is ours on the execution side",

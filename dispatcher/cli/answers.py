@@ -151,6 +151,14 @@ class CancelAnswer(msgspec.Struct):
     jobs: dict[str, int]
 
 
+class HoldAnswer(msgspec.Struct):
+    """The jobs that `hold` has held, or `release` released."""
+
+    submission: str
+    jobs: list[str]
+    released: bool
+
+
 class StartLine(msgspec.Struct, tag_field="event", tag="start"):
     """The first line of `submit`, `run` and `retry`."""
 
@@ -204,6 +212,8 @@ PRINTED: dict[str, tuple[type, ...]] = {
     "files": (FileAnswer,),
     "open": (OpenAnswer,),
     "cancel": (CancelAnswer,),
+    "hold": (HoldAnswer,),
+    "release": (HoldAnswer,),
     "download": (DownloadAnswer,),
     "clean": (CleanAnswer,),
     "explain": (KeyAnswer,),

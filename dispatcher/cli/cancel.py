@@ -24,6 +24,7 @@ from ..run.session import Session
 from ..run.store import holder_of
 from ..schema.reading import read_profile
 from . import telling, wanted
+from .elsewhere import alone_with
 from .execute import chosen, seconds
 from .find import journal_of
 from .monitor import Monitor
@@ -102,7 +103,7 @@ def _cancel_some(args: Namespace, path: Path) -> int:
     found = wanted.chosen(args.names, str(path), only=True)
     profile = read_profile(args.machine, args.allow_ref) if args.machine else None
     end = time.monotonic() + args.timeout
-    with reopened_session(path, profile) as session:
+    with alone_with(path, profile, "dispatcher cancel …") as session:
         live = [job for job in found.jobs if session.progress[job].state not in OVER]
         engine = session.connect()
         engine.observer.gone_hosts.update(args.host_gone)

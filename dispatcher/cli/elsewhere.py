@@ -10,18 +10,23 @@ import os
 import re
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import journal as journals
+
 from .. import contexts, schedulers
-from ..core.errors import ConfigError, InputMissing
+from ..core.errors import ConfigError, InputMissing, SubmissionBusy
 from ..core.model import SubmissionSpec
 from ..core.names import CONTROL
 from ..core.ports import Context, FileEntry, Scheduler, ShellText
 from ..files.gate import inside
-from ..run.reopen import asked, context_of
+from ..run.environment import Environment
+from ..run.reopen import asked, context_of, reopened_session
+from ..run.session import Session
 from .wanted import Chosen
 
 
@@ -38,6 +43,24 @@ def profile_of(args: Namespace) -> Mapping[str, Any] | None:
     from ..schema.reading import read_profile
 
     return read_profile(args.machine, args.allow_ref)
+
+
+@contextmanager
+def alone_with(
+    path: Path, profile: Mapping[str, Any] | None, again: str, environment: Environment | None = None
+) -> Iterator[Session]:
+    """The submission opened, for what cannot be done beside a dispatcher at work; SubmissionBusy says what to do then.
+
+    `again` is what to type once that dispatcher has stopped.
+    """
+    try:
+        with reopened_session(path, profile, environment) as session:
+            yield session
+    except journals.JournalBusy as busy:
+        raise SubmissionBusy(
+            f"{busy.holder or 'a dispatcher'} is at work on this submission, and some of its jobs cannot be changed "
+            f"beside it: stop it (Ctrl-C; its jobs run on), type `{again}` again, then start it again"
+        ) from None
 
 
 #: Bytes of a file that are read at once: for its last lines, or of what was added to it.

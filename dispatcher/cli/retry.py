@@ -16,11 +16,10 @@ from ..core.errors import ConfigError, NotOurs
 from ..core.history import History
 from ..core.model import ResourcesSpec
 from ..core.states import State
-from ..run.reopen import reopened_session
 from ..run.session import Session
 from . import wanted
+from .elsewhere import alone_with, profile_of
 from .elsewhere import arguments as profile_arguments
-from .elsewhere import profile_of
 from .execute import arguments as run_arguments
 from .execute import perform
 from .say import say
@@ -67,7 +66,9 @@ def run(args: Namespace) -> int:
         if not args.json:
             say(f"{count(len(jobs), 'job')} to be tried again{changed}\n")
 
-    return perform(lambda environment: reopened_session(found.path, profile_of(args), environment), args, begin)
+    return perform(
+        lambda environment: alone_with(found.path, profile_of(args), "dispatcher retry …", environment), args, begin
+    )
 
 
 def checked(asked: Mapping[str, Any], history: History) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Top(App[None]):
         Binding("c", "change('cancel')", "cancel"),
         Binding("r", "change('retry')", "retry"),
         Binding("q", "quit", "quit"),
+        Binding("h", "change('hold')", "hold"),
+        Binding("u", "change('release')", "release"),
         Binding("d", "ground", "dark/light"),
     ]
 
@@ -203,7 +205,7 @@ class Top(App[None]):
             return
         place = [path] if verb == "cancel" else ["--in", path]
         words = [verb, *place, *self._passed_on, *([key] if key else [])]
-        all_jobs = "all jobs that are not over" if verb == "cancel" else "all failed jobs"
+        all_jobs = {"cancel": "all jobs that are not over", "retry": "all failed jobs"}.get(verb, "all waiting jobs")
         what = f"the job of task {named.get(key, key)}" if key else all_jobs
         question = f"{verb.capitalize()} {what} of submission {Path(path).name[:SHORT]}?"
 

@@ -29,8 +29,9 @@ from ..core.keys import Key
 from ..core.model import ResourcesSpec
 from ..core.ports import Answer, Native, Observation, Observations, Place, Query, SubmitRequest
 from . import directives, framing, limits
-from .command_line import CommandDialect, QueueRow, plain_path
+from .command_line import QueueRow, plain_path
 from .framing import Heard
+from .holding import HoldingDialect
 from .refusals import Meaning, Refusals, row
 from .restarts import RESTARTS
 from .site_check import SiteCheck
@@ -117,7 +118,7 @@ _CODES: Mapping[str, tuple[CauseKind, str]] = {
 }
 
 
-class FugakuDialect(CommandDialect):
+class FugakuDialect(HoldingDialect):
     """One pjsub a job; see the module."""
 
     name = "Fugaku"
@@ -213,6 +214,13 @@ class FugakuDialect(CommandDialect):
         """pjdel those jobs of the list that are ours."""
         live = framing.ours(f"{_LIST} 2>&1", queries, _OURS, ",")
         return f"{live} |\n{_LIVE} |\n{framing.told('dsp_within 100 pjdel $dsp_words')}"
+
+    def hold_lines(self, queries: Sequence[Query], release: bool) -> str:
+        """pjhold for what is queued, pjrls for what is held."""
+        state, command = ("HLD", "pjrls") if release else ("QUE", "pjhold")
+        live = framing.ours(f"{_LIST} 2>&1", queries, _OURS, ",")
+        chosen = f'awk -F , \'$1 == "" && $4 == "{state}" {{ print $2 }}\''
+        return f"{live} |\n{chosen} |\n{framing.told(f'dsp_within 100 {command} $dsp_words')}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 

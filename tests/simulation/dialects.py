@@ -98,6 +98,10 @@ class ClusterQueue:
             self.cluster.kill({copy.nonce: id})
         return True
 
+    def hold(self, number: int, held: bool = True) -> None:
+        """No dispatcher holds jobs by itself."""
+        raise NotImplementedError
+
     def spent(self, what: str, many: int) -> int:
         """A minute of the simulation is soon over."""
         return many

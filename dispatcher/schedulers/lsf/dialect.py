@@ -29,8 +29,9 @@ from ...core.keys import Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import Native, Observation, Observations, Place, Query, SubmitRequest
 from .. import directives, framing, limits
-from ..command_line import CommandDialect, QueueRow, nonce_of, plain_path
+from ..command_line import QueueRow, nonce_of, plain_path
 from ..framing import Heard
+from ..holding import HoldingDialect
 from ..restarts import RESTARTS
 from ..site_check import SiteCheck
 from .refusals import REFUSALS
@@ -58,10 +59,10 @@ return "$dsp_code"
 """
 #: What a list says in which there is no job.
 _EMPTY = "*'o job found'* | *'o unfinished job found'* | *'o matching job found'* | *'is not found'*"
-#: Ours in the list that have not ended.
+#: Ours in the list that are in some state.
 _LIVE = """\
   { split($3, name, "-") }
-  $2 !~ /^(DONE|EXIT)$/ && name[1] in known { sub(/^ */, "", $1); print $1 }"""
+  $2 @STATE && name[1] in known { sub(/^ */, "", $1); print $1 }"""
 #: What is listed; then those asked for that are not, or that the wide list tells nothing of.
 _UNLISTED = """\
   $1 == "dsp_wide" { wide = 1 }
@@ -89,7 +90,7 @@ _TERM = re.compile(r"TERM_(\w+)")
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-class LSFDialect(CommandDialect):
+class LSFDialect(HoldingDialect):
     """One bsub a job; see the module."""
 
     name = "LSF"
@@ -141,6 +142,8 @@ class LSFDialect(CommandDialect):
     ENDED: ClassVar[str] = "jobid stat job_name exec_host exit_code exit_reason run_time max_mem"
     HISTORY: ClassVar[str] = "bhist -n 4 -l"
     KILL: ClassVar[str] = "bkill"
+    #: The commands that hold and release a job, "" where there are none.
+    HOLD: ClassVar[tuple[str, str]] = ("bstop", "bresume")
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -230,8 +233,18 @@ class LSFDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """End those jobs whose names begin with our nonces; ids alone are not trusted."""
-        live = framing.ours(f"dsp_list '{self.FIELDS}'", queries, _LIVE, "|")
-        return f"{self._list()}{live} |\n{framing.told(f'dsp_within 100 {self.KILL} $dsp_words')}"
+        return self._each(queries, "!~ /^(DONE|EXIT)$/", self.KILL)
+
+    def hold_lines(self, queries: Sequence[Query], release: bool) -> str:
+        """bstop for what is pending, bresume for what is held back."""
+        held, free = self.HOLD
+        state, command = ("~ /^PSUSP$/", free) if release else ("~ /^PEND$/", held)
+        return self._each(queries, state, command) if command else ""
+
+    def _each(self, queries: Sequence[Query], state: str, command: str) -> str:
+        """The command for those of these jobs that are listed in such a state."""
+        ours = framing.ours(f"dsp_list '{self.FIELDS}'", queries, _LIVE.replace("@STATE", state), "|")
+        return f"{self._list()}{ours} |\n{framing.told(f'dsp_within 100 {command} $dsp_words')}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 

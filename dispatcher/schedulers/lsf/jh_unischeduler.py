@@ -40,6 +40,7 @@ class JHUniSchedulerDialect(LSFDialect):
     ENDED: ClassVar[str] = "jobid stat job_name exec_host exit_code"
     HISTORY: ClassVar[str] = "jhist -n 0 -l"
     KILL: ClassVar[str] = "jctrl kill"
+    HOLD: ClassVar[tuple[str, str]] = ("", "")
 
     def memory(self, resources: ResourcesSpec) -> list[str]:
         """A limit, and as much set aside on each host."""

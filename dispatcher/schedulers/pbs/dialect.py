@@ -29,8 +29,9 @@ from ...core.model import ResourcesSpec
 from ...core.ports import Native, Observation, Observations, Place, Query, ShellText, SubmitRequest
 from ...scripts.render import quoted
 from .. import directives, framing, limits
-from ..command_line import CommandDialect, QueueRow, plain_path
+from ..command_line import QueueRow, plain_path
 from ..framing import Heard
+from ..holding import HoldingDialect
 from ..restarts import RESTARTS
 from ..site_check import SiteCheck
 from . import answers
@@ -50,24 +51,24 @@ USER = 'dsp_user=$(id -un) && [ -n "$dsp_user" ] || return 90\n'
 #: -u comes first: it forgets what -s has asked for before it.
 _LISTED = 'dsp_within 60 qstat -u "$dsp_user" {flags}'
 
-#: Our jobs in the list that have not ended, by the id that we know, or that is listed: where the list cuts it ({width}
+#: Our jobs in the list in some state, by the id that we know, or that is listed: where the list cuts it ({width}
 #: characters, or a * in the last place), by its number alone, at the server that was asked.
 _LIVE = """\
   {{ split($4, name, "-") }}
-  name[1] in known && $10 !~ /[CF]/ {{
+  name[1] in known && $10 {state} {{
     id = known[name[1]]; cut = sub(/[*]$/, "", $1) || length($1) == {width}
     if (index(id, $1) == 1) print id; else {{ if (cut) sub(/[.].*/, "{at}", $1); print $1 }} }}"""
-_QDEL = """\
+_EACH = """\
 head -n {most} | {{
   dsp_code=0
   while read -r dsp_id; do
-    dsp_within 30 qdel "$dsp_id" < /dev/null || {{ dsp_code=$?; [ "$dsp_code" -ne 124 ] || break; }}
+    dsp_within 30 {command} "$dsp_id" < /dev/null || {{ dsp_code=$?; [ "$dsp_code" -ne 124 ] || break; }}
   done
   exit "$dsp_code"
 }}"""
 
 
-class PBSDialect(CommandDialect):
+class PBSDialect(HoldingDialect):
     """One qsub a job; see the module."""
 
     name = "PBS"
@@ -178,8 +179,18 @@ class PBSDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """qdel those jobs of the queue whose names begin with our nonces, one by one."""
-        live = framing.ours(self._listed(self.QUEUE), queries, _LIVE.format(width=self.WIDTH, at=self._at()), ids=True)
-        return f"{USER}{live} |\n{_QDEL.format(most=MOST)}"
+        return self._each(queries, "!~ /[CF]/", "qdel", MOST)
+
+    def hold_lines(self, queries: Sequence[Query], release: bool) -> str:
+        """qhold for what is queued, or qrls for what is held."""
+        state, command = ("~ /H/", "qrls") if release else ("~ /[QWT]/", "qhold")
+        return self._each(queries, state, command, len(queries))
+
+    def _each(self, queries: Sequence[Query], state: str, command: str, most: int) -> str:
+        """The command for each of these jobs that is listed in such a state."""
+        program = _LIVE.format(width=self.WIDTH, at=self._at(), state=state)
+        ours = framing.ours(self._listed(self.QUEUE), queries, program, ids=True)
+        return f"{USER}{ours} |\n{_EACH.format(most=most, command=command)}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 

@@ -73,7 +73,9 @@ def observation_of(listed: Sequence[QueueRow], join: bool) -> Observation:
     cause = None
     if row.code in ERROR:
         cause = Cause(CauseKind.scheduler, "it could not be started: in error", native=row.code, source="queue")
-    return Observation(native, row.code, ",".join(ids), "queue", row.node, cause=cause)
+    held = native is Native.waiting and row.code.startswith("h")
+    hint = f"job {row.id} is held ({row.code}): as it is, it will not start before the hold ends" if held else ""
+    return Observation(native, row.code, ",".join(ids), "queue", row.node, cause=cause, hint=hint)
 
 
 # -- accounting -----------------------------------------------------------------------------------------------------

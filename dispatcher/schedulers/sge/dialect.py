@@ -28,8 +28,9 @@ from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import Observation, Observations, Place, Query, SubmitRequest
 from .. import directives, framing, limits
-from ..command_line import CommandDialect, QueueRow, plain_path
+from ..command_line import QueueRow, plain_path
 from ..framing import Heard
+from ..holding import HoldingDialect
 from ..restarts import RESTARTS
 from ..site_check import SiteCheck
 from . import answers
@@ -88,7 +89,7 @@ dsp_within 100 qacct -o "$dsp_user" -j 2>&1; echo "dsp_code $?"; }} | awk '
   }}'"""
 
 
-class SGEDialect(CommandDialect):
+class SGEDialect(HoldingDialect):
     """One qsub a job; see the module."""
 
     name = "SGE"
@@ -184,8 +185,15 @@ class SGEDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """qdel by the names that begin with our nonces."""
+        return self._by_name(queries, "qdel")
+
+    def hold_lines(self, queries: Sequence[Query], release: bool) -> str:
+        """qhold and qrls by the same names; a job that runs already runs on."""
+        return self._by_name(queries, "qrls" if release else "qhold")
+
+    def _by_name(self, queries: Sequence[Query], command: str) -> str:
         names = "\n".join(f"{query.nonce}*" for query in queries)
-        return f"cat << '@@' |\n{names}\n@@\n{framing.told('dsp_within 100 qdel $dsp_words')}"
+        return f"cat << '@@' |\n{names}\n@@\n{framing.told(f'dsp_within 100 {command} $dsp_words')}"
 
     # -- accounting ---------------------------------------------------------------------------------------------
 

@@ -24,8 +24,9 @@ from ...core.keys import NOT_BLANK, Key, optional
 from ...core.model import ResourcesSpec
 from ...core.ports import Observation, Observations, Place, Query, SubmitRequest
 from .. import directives, framing, limits
-from ..command_line import CommandDialect, QueueRow
+from ..command_line import QueueRow
 from ..framing import Heard
+from ..holding import HoldingDialect
 from ..site_check import SiteCheck
 from . import answers
 from .refusals import REFUSALS
@@ -49,13 +50,13 @@ _CANCELLED = """\
   { split($2, name, "-") }
   NF > 1 && name[1] in known && !told[cluster, $1]++ { print (cluster == "" ? "-" : cluster), $1 }"""
 #: So many at once, of one cluster each time; a command that hangs is the last one.
-_SCANCEL = """\
+_EACH_CLUSTER = """\
 sort -k 1,1 | awk '{{ if ($1 != last || n == {most}) {{ printf "%s%s", (NR > 1 ? "\\n" : ""), $1; n = 0 }}
   printf " %s", $2; n++; last = $1 }} END {{ if (NR) print "" }}' | {{
   dsp_code=0
   while read -r dsp_cluster dsp_ids; do
     if [ "$dsp_cluster" = - ]; then set -- -Q; else set -- -Q -M "$dsp_cluster"; fi
-    dsp_within 100 scancel "$@" $dsp_ids < /dev/null || {{ dsp_code=$?; [ "$dsp_code" -ne 124 ] || break; }}
+    {command} < /dev/null || {{ dsp_code=$?; [ "$dsp_code" -ne 124 ] || break; }}
   done
   exit "$dsp_code"
 }}"""
@@ -69,7 +70,7 @@ _NAMED = """\
   id[1] in ours { print }"""
 
 
-class SlurmDialect(CommandDialect):
+class SlurmDialect(HoldingDialect):
     """One sbatch a job; see the module."""
 
     name = "Slurm"
@@ -185,10 +186,21 @@ class SlurmDialect(CommandDialect):
 
     def kill_lines(self, queries: Sequence[Query]) -> str:
         """scancel those jobs of the queue whose names begin with our nonces; ids alone are not trusted."""
-        listed = self._of_clusters(queries, f"{_QUEUE} -o '%F|%j'")
-        listing = f"dsp_list() {{\n{listed}\n}}\n"
-        cancelled = framing.ours("dsp_list", queries, _CANCELLED, "|")
-        return f"{_ENV}{listing}{cancelled} |\n{_SCANCEL.format(most=framing.PORTION)}"
+        return self._each(queries, _QUEUE, 'dsp_within 100 scancel "$@" $dsp_ids')
+
+    def hold_lines(self, queries: Sequence[Query], release: bool) -> str:
+        """scontrol hold, or release, for those that are pending."""
+        words = f'"$@" {"release" if release else "hold"} "$(echo $dsp_ids | tr " " ,)"'
+        return self._each(queries, f"{_QUEUE} -t PD", f"dsp_within 100 scontrol {words}")
+
+    def _each(self, queries: Sequence[Query], listing: str, command: str) -> str:
+        """The command for those of these jobs that are listed, by cluster."""
+        listed = self._of_clusters(queries, f"{listing} -o '%F|%j'")
+        ours = framing.ours("dsp_list", queries, _CANCELLED, "|")
+        return (
+            f"{_ENV}dsp_list() {{\n{listed}\n}}\n{ours} |\n"
+            f"{_EACH_CLUSTER.format(most=framing.PORTION, command=command)}"
+        )
 
     # -- accounting ---------------------------------------------------------------------------------------------
 

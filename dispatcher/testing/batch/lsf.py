@@ -52,6 +52,7 @@ class LSFStandIn:
     PREFIX: ClassVar[str] = "LSB"
     SUBMITTED: ClassVar[str] = "Job <{number}> is submitted to {kind} queue <{queue}>.\n"
     ASKS: ClassVar[dict[str, str]] = {"bsub": "sub", "bjobs": "jobs", "bhist": "hist", "bkill": "kill"}
+    ASKS |= {"bstop": "stop", "bresume": "resume"}
     HEADER: ClassVar[bool] = False
     REASONS: ClassVar[bool] = True
 
@@ -65,7 +66,7 @@ class LSFStandIn:
     def answer(self, call: Call) -> Said:
         """One command."""
         requests = {"sub": self.sub, "jobs": self.jobs, "hist": self.hist, "kill": self.kill}
-        return requests[self.ASKS[call.command]](call)
+        return {**requests, "stop": self.stop, "resume": self.stop}[self.ASKS[call.command]](call)
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -181,6 +182,14 @@ class LSFStandIn:
             why = f"; Completed <exit>; {self._reason(job)}" if self._reason(job) and self.REASONS else ""
             lines.append(f"Sun Nov 22 10:00:02: Exited {reported}. The CPU time used is 0.1 seconds{why};")
         return "\n".join([*lines, "", ""])
+
+    def stop(self, call: Call) -> Said:
+        """bstop and bresume of what waits."""
+        said = Said()
+        for id in call.args:
+            self.queue.hold(int(id), held=call.command == "bstop")
+            said.out += f"Job <{id}> is being {'stopped' if call.command == 'bstop' else 'resumed'}\n"
+        return said
 
     def kill(self, call: Call) -> Said:
         """Each of these ids."""

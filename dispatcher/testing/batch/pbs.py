@@ -72,7 +72,7 @@ class PBSStandIn:
     def answer(self, call: Call) -> Said:
         """One command."""
         commands = {"qsub": self.qsub, "qstat": self.qstat, "qdel": self.qdel, "qselect": self.qselect}
-        return commands[call.command](call)
+        return {**commands, "qhold": self.qhold, "qrls": self.qhold}[call.command](call)
 
     def _id(self, job: StandInJob) -> str:
         return f"{job.number}{'[]' * bool(job.elements)}.{self._server(job)}"
@@ -275,6 +275,16 @@ class PBSStandIn:
             elif not self.queue.end(job.number):
                 said = Said(222, "", f"{said.err}qdel: Server could not connect to MOM {id}\n")
             queued = queued or (job is not None and job.state == "Q")
+        return said
+
+    def qhold(self, call: Call) -> Said:
+        """qhold and qrls, one by one."""
+        known, said = {self._id(job): job for job in self._listed(past=False)}, Said()
+        for id in map(self._whole, call.args):
+            if id in known:
+                self.queue.hold(known[id].number, held=call.command == "qhold")
+            else:
+                said = Said(153, "", f"{said.err}{call.command}: Unknown Job Id {id}\n")
         return said
 
     def qselect(self, call: Call) -> Said:

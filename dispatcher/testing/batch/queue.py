@@ -16,11 +16,11 @@ from typing import Any, Protocol, cast
 
 #: Name of a stand-in -> the class that knows its commands, and these commands.
 DIALECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "pbs": ("pbs:PBSStandIn", ("qsub", "qstat", "qdel", "qselect")),
-    "torque": ("pbs:TorqueStandIn", ("qsub", "qstat", "qdel", "qselect")),
-    "sge": ("sge:SGEStandIn", ("qsub", "qstat", "qdel", "qacct")),
-    "slurm": ("slurm:SlurmStandIn", ("sbatch", "squeue", "sacct", "scancel")),
-    "lsf": ("lsf:LSFStandIn", ("bsub", "bjobs", "bhist", "bkill")),
+    "pbs": ("pbs:PBSStandIn", ("qsub", "qstat", "qdel", "qselect", "qhold", "qrls")),
+    "torque": ("pbs:TorqueStandIn", ("qsub", "qstat", "qdel", "qselect", "qhold", "qrls")),
+    "sge": ("sge:SGEStandIn", ("qsub", "qstat", "qdel", "qacct", "qhold", "qrls")),
+    "slurm": ("slurm:SlurmStandIn", ("sbatch", "squeue", "sacct", "scancel", "scontrol")),
+    "lsf": ("lsf:LSFStandIn", ("bsub", "bjobs", "bhist", "bkill", "bstop", "bresume")),
     "jh": ("lsf:JHStandIn", ("jsub", "jjobs", "jhist", "jctrl")),
     "pjm": ("pjm:PJMStandIn", ("pjsub", "pjstat", "pjdel")),
 }
@@ -169,6 +169,10 @@ class Queue(Protocol):
 
     def end(self, number: int) -> bool:
         """Delete a job that is not over; false when its node does not answer."""
+        ...
+
+    def hold(self, number: int, held: bool = True) -> None:
+        """Hold a waiting job, or let it go."""
         ...
 
     def spent(self, what: str, many: int) -> int:

@@ -55,7 +55,8 @@ class SGEStandIn:
 
     def answer(self, call: Call) -> Said:
         """One command."""
-        return {"qsub": self.qsub, "qstat": self.qstat, "qdel": self.qdel, "qacct": self.qacct}[call.command](call)
+        commands = {"qsub": self.qsub, "qstat": self.qstat, "qdel": self.qdel, "qacct": self.qacct}
+        return {**commands, "qhold": self.qhold, "qrls": self.qhold}[call.command](call)
 
     def qsub(self, call: Call) -> Said:
         """The options of the command win over those of the script, which is named last."""
@@ -118,6 +119,16 @@ class SGEStandIn:
                 said.out += running if job.started else f"{job.user} has deleted job {job.number}\n"
             if not mine:
                 said = Said(1, said.out + f'denied: job "{word}" does not exist\n')
+        return said
+
+    def qhold(self, call: Call) -> Said:
+        """qhold and qrls, by ids or by names."""
+        said = Said()
+        for word in call.args:
+            for job in self.queue.jobs():
+                if job.state in "QH" and (str(job.number) == word or fnmatchcase(job.name, word)):
+                    self.queue.hold(job.number, held=call.command == "qhold")
+                    said.out += f"modified hold of job {job.number}\n"
         return said
 
     def qacct(self, call: Call) -> Said:

@@ -1,4 +1,4 @@
-"""sbatch, squeue, sacct and scancel of Slurm; their texts are those of fixtures/transcripts. No arrays.
+"""sbatch, squeue, sacct, scancel and scontrol of Slurm; their texts are those of fixtures/transcripts. No arrays.
 
 sbatch --parsable --job-name=relax job.sh                   1001
 squeue -h -a -t all -u 1000 -o '%i|%t|%N|%r|%j'             1001|R|batchhost|None|relax
@@ -36,7 +36,7 @@ class SlurmStandIn:
     def answer(self, call: Call) -> Said:
         """One command."""
         commands = {"sbatch": self.sbatch, "squeue": self.squeue, "sacct": self.sacct, "scancel": self.scancel}
-        return commands[call.command](call)
+        return {**commands, "scontrol": self.scontrol}[call.command](call)
 
     def sbatch(self, call: Call) -> Said:
         """The options of the command win over those of the script, which is named last."""
@@ -98,6 +98,17 @@ class SlurmStandIn:
             "ExitCode": f"{job.code}:{job.signal}" if ended else "0:0", "DerivedExitCode": "0:0" if ended else "",
             "ElapsedRaw": str(job.elapsed), "NodeList": self.queue.host if job.started else "None assigned",
         }.get(field, "")  # fmt: skip
+
+    def scontrol(self, call: Call) -> Said:
+        """hold and release, of ids with commas."""
+        what, ids = call.args[-2:]
+        known, said = {str(job.number): job for job in self.queue.jobs()}, Said()
+        for id in ids.split(","):
+            if id in known and known[id].state in "QH":
+                self.queue.hold(known[id].number, held=what == "hold")
+            else:
+                said = Said(1, "", f"{said.err}Invalid job id specified for job {id}\n")
+        return said
 
     def scancel(self, call: Call) -> Said:
         """Each of these ids; what is over is passed over."""
