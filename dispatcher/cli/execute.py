@@ -120,13 +120,7 @@ def perform(
             session.tell = lambda text: warn(f"dispatcher: {text}\n")
             begin(session)
             monitor.follow(session)
-            if args.retry_unrunnable:
-                engine = session.connect()
-                engine.retrying = msgspec.structs.replace(engine.retrying, hopeless=frozenset())
-            if args.host_gone:
-                session.connect().observer.gone_hosts.update(args.host_gone)
-            if args.rerun or args.rerun_missing:
-                session.rerun(everything=args.rerun)
+            _prepare(session, args)
             with hooks.at_end(session, called):
                 session.run(
                     check_interval=args.check_interval,
@@ -143,6 +137,17 @@ def perform(
         raise
     _account(session, _outcome(session, args), time.time() - monitor.began, args)
     return 0
+
+
+def _prepare(session: Session, args: Namespace) -> None:
+    """What the options say of attempts, hosts and results of before."""
+    if args.retry_unrunnable:
+        engine = session.connect()
+        engine.retrying = msgspec.structs.replace(engine.retrying, hopeless=frozenset())
+    if args.host_gone:
+        session.connect().observer.gone_hosts.update(args.host_gone)
+    if args.rerun or args.rerun_missing:
+        session.rerun(everything=args.rerun)
 
 
 def _outcome(session: Session, args: Namespace) -> str:

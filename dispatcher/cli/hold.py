@@ -60,15 +60,13 @@ def change(args: Namespace, release: bool) -> int:
             engine.observe([session.progress[job] for job in found.jobs if session.progress[job].state in IN_QUEUE])
             jobs = _waiting([session.progress[job] for job in found.jobs])
             session.record(*(ev.Note(_word(release), job.job) for job in jobs))
-            trouble = carry_out(
-                session.scheduler, engine.context, [engine.observer.query(job) for job in jobs], release
-            )
+            trouble = told(session.scheduler, engine.context, [engine.observer.query(job) for job in jobs], release)
             session.record(*(ev.Note(f"not {_done(release)}: {trouble}", job.job) for job in jobs if trouble))
     except (journals.JournalBusy, SubmissionBusy):
         with Elsewhere(found, profile) as there:
             jobs = _waiting([found.replay.history.jobs[job] for job in found.jobs])
             queries = [Query(job.nonce, job.id, found.replay.history.began) for job in jobs]
-            trouble = carry_out(there.scheduler, there.context, queries, release)
+            trouble = told(there.scheduler, there.context, queries, release)
     if trouble:
         raise DispatcherError(f"some of {count(len(jobs), 'job')} may not have been {_done(release)}: {trouble}")
     if args.json:
@@ -85,7 +83,7 @@ def holding(scheduler: Scheduler) -> Holding:
     return scheduler
 
 
-def carry_out(scheduler: Scheduler, context: Context, queries: Sequence[Query], release: bool) -> str:
+def told(scheduler: Scheduler, context: Context, queries: Sequence[Query], release: bool) -> str:
     """Tell the batch system; why it may not have been done, "" when there is no reason to think so."""
     able = holding(scheduler)
     reply = context.run(able.hold(queries, context.place, release))
