@@ -12,6 +12,7 @@
 # make fuzz SECONDS=60 fuzzing led by coverage, each of eight readers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
 # make reference       make the pages of docs/reference anew from the code
+# make pictures        make docs/pictures anew from a real run
 # make docs            build the site of docs/ in build/site; a warning is an error
 # make diagram         put the current table of states into README.md
 # make dist            build the wheel
@@ -29,7 +30,7 @@ WORKERS ?= 4
 QUICK := -m 'not slow and not cluster'
 LOWEST := build/lowest
 
-.PHONY: demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden reference docs diagram dist clean
+.PHONY: pictures demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden reference docs diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -90,6 +91,10 @@ golden: $(READY)
 
 reference: $(READY)
 	$(BIN)/python -m tests.docs.reference
+
+pictures: $(READY)
+	fixtures/bin/need chromium
+	$(BIN)/python fixtures/pictures.py
 
 docs: $(READY)
 	$(BIN)/pip install --quiet --editable '.[docs]'
