@@ -1,7 +1,7 @@
 """The safe loader of PyYAML, without the values that take for ever.
 
 {<<: [*a, *a, *a]}      merged again and again, each level multiplies the last one: refused
-1:1:1:1:…               a number to the base of 60, of any length: refused
+24:00:00                a run time, as written: not 86400, which a number to the base of 60 would be
 {a: 1, a: 2}            the last one would be taken without a word: refused, unless it is a comment (_a)
 """
 
@@ -38,3 +38,13 @@ class Loader(SafeLoader):
         if len(node.value) > _DIGITS and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
             raise ConstructorError(None, None, f"a number of {len(node.value)} letters", node.start_mark)
         return super().construct_scalar(node)
+
+    def as_written(self, node: Any) -> Any:
+        """A number, but the text where it has colons: nobody who writes 24:00:00 means 86400."""
+        if ":" in node.value:
+            return self.construct_scalar(node)
+        return self.construct_yaml_int(node) if node.tag.endswith(":int") else self.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", Loader.as_written)

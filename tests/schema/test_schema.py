@@ -328,6 +328,14 @@ def test_json_with_its_mistakes(tmp_path: Path) -> None:
         schema.load_json(tmp_path)
 
 
+def test_a_run_time_in_yaml_is_what_was_written(tmp_path: Path) -> None:
+    """YAML 1.1 reads 24:00:00 without quotes as 86400, to the base of 60: minutes, that would be two months."""
+    (tmp_path / "r.yaml").write_text("walltime: 24:00:00\nshort: 1:30\nminutes: 90\nratio: 0.5\nodd: 1:30.5\n")
+    assert schema.load_yaml(tmp_path / "r.yaml") == {
+        "walltime": "24:00:00", "short": "1:30", "minutes": 90, "ratio": 0.5, "odd": "1:30.5",
+    }  # fmt: skip
+
+
 def test_yaml_with_its_mistakes(tmp_path: Path) -> None:
     file = tmp_path / "machine.yaml"
     file.write_text("batch_type: Slurm\nremote_profile:\n  port: 22\n")
