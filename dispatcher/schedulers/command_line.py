@@ -42,7 +42,7 @@ from ..core.ports import (
 from ..scripts.shared_directory import shared_closing, shared_fence
 from . import directives, framing
 from .claims import beating, read_claim
-from .framing import Heard, advice, plain
+from .framing import Heard, advice
 from .limits import JOB_NAME, PROLOGUE
 from .preamble import PREAMBLE, refuse_purged
 from .refusals import CUT_SHORT, Refusals
@@ -224,7 +224,7 @@ class CommandDialect:
             found = self.identified(out)
             return Accepted(found) if found else Unclear(f"{self.SUBMITS} named no job: {said}") if said else None
         if code in ("126", "127"):
-            return Rejection(f"{plain(said) or f'exit code {code}'}; {advice(self.SUBMITS, path)}")
+            return Rejection(f"{said or f'exit code {code}'}; {advice(self.SUBMITS, path)}")
         return self.refusal(code, said)
 
     def refusal(self, code: str, said: str) -> Answer | None:

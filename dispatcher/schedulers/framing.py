@@ -60,7 +60,7 @@ class Heard(NamedTuple):
     def why(self, tool: str) -> str:
         """What is wrong with an answer that is not good, in one line."""
         if self.code in (126, 127):
-            return f"{plain(last_lines(self.text))}; {advice(tool, self.path)}"
+            return f"{last_lines(self.text)}; {advice(tool, self.path)}"
         return "no answer in time" if self.code == 124 else last_lines(self.text) or f"exit code {self.code}"
 
 
@@ -166,11 +166,6 @@ def last_lines(text: str, rows: re.Pattern[str] | None = None) -> str:
     """The last two lines of a complaint, in one; `rows` are those of a list or a record, and do not complain."""
     lines = [line.strip() for line in text.split("\n") if line.strip() and not (rows and rows.match(line))]
     return "; ".join(dict.fromkeys(lines[-2:]))[:300]
-
-
-def plain(said: str) -> str:
-    """Without `timeout`'s name, under which we run every command: it is not the time that was missing."""
-    return re.sub(r"timeout: failed to run command \W*([\w./+-]+)\W*: ", r"\1: ", said)
 
 
 def advice(tool: str, path: str) -> str:

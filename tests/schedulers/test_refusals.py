@@ -78,11 +78,3 @@ def test_a_command_that_was_ended_has_said_nothing(dialect: str) -> None:
 )
 def test_a_number_alone_on_a_line_before_the_id_is_not_the_id(dialect: str, said: str, id: str) -> None:
     assert load(dialect).identified(said) == id  # type: ignore[attr-defined]
-
-
-def test_the_name_of_timeout_is_left_out_of_what_a_missing_command_says() -> None:
-    said = answered(
-        "Slurm", "127", "timeout: failed to run command \u2018sbatch\u2019: No such file or directory", "/bin"
-    )
-    assert isinstance(said, Rejection)
-    assert said.why.startswith("sbatch: No such file or directory; sbatch cannot be run there: PATH is /bin")
