@@ -36,7 +36,7 @@ LIBRARIES = {
     "paramiko": "dispatcher/contexts/ssh/",
     "requests": "dispatcher/contexts/cloud/",
     "dargs": "dispatcher/schema/",
-    "rich": "dispatcher/cli/",
+    "rich": ("dispatcher/cli/", "dispatcher/api/bar.py"),
     "textual": ("dispatcher/cli/screen.py", "dispatcher/cli/dialogs.py"),
     "dpgui": "dispatcher/cli/gui.py",
     "jinja2": "dispatcher/report/page.py",

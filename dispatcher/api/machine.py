@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..schema import Argument
     from .driven.context import DrivenContext
 
-#: The keys of the serialized form, in their order; `max_running` follows when it is set.
+#: The keys of the serialized form, in their order; `max_running` and the budget follow when they are set.
 KEYS = (
     "batch_type",
     "context_type",
@@ -41,7 +41,8 @@ KEYS = (
     "retry_count",
     "clean_asynchronously",
 )
-_ALL = (*KEYS, "max_running", "create_remote_root")
+_BUDGET = ("max_calls_per_minute", "max_logins_per_minute")
+_ALL = (*KEYS, "max_running", "create_remote_root", *_BUDGET)
 
 
 class Machine(Scripts):
@@ -49,6 +50,7 @@ class Machine(Scripts):
 
     `Machine(batch_type=…)` makes an object of the class of that batch system. `retry_count` is how often a job is
     tried again after its first attempt; `max_running` how many jobs may be queued or running at once (None: all).
+    The attributes `max_calls_per_minute` and `max_logins_per_minute` (None: no limit) bound how often it is asked.
     With `context` the five arguments that describe one are not used. Raises ConfigError for what is not allowed.
     """
 
@@ -91,7 +93,10 @@ class Machine(Scripts):
     ) -> None:
         self.retry_count, self.max_running = retry_count, max_running
         self.clean_asynchronously = clean_asynchronously
-        self.create_remote_root = False  # only in files: the constructor's signature is that of DPDispatcher
+        # only in files and as attributes: the constructor's signature is that of DPDispatcher
+        self.create_remote_root = False
+        self.max_calls_per_minute: int | None = None
+        self.max_logins_per_minute: int | None = None
         self.context: BaseContext | None = context
         if context is None and context_type is not None:
             described = {"local_root": local_root, "remote_root": remote_root, "remote_profile": remote_profile}
@@ -151,11 +156,12 @@ class Machine(Scripts):
     def deserialize(cls, machine_dict: Mapping[str, Any]) -> Machine:
         """The machine that `serialize` wrote; what its remote_profile lacks is missed when it is used."""
         given = lenience.known(machine_dict, _ALL, "machine")
-        create = bool(given.pop("create_remote_root", False))
+        create, budget = bool(given.pop("create_remote_root", False)), {name: given.pop(name, None) for name in _BUDGET}
         if cls is Machine and "batch_type" not in given:
             raise ConfigError(f"machine/batch_type: missing; one of {', '.join(sorted(cls.options))}")
         machine = _kind(given.get("batch_type", cls.__name__))(**given)
         machine.create_remote_root = create
+        machine.max_calls_per_minute, machine.max_logins_per_minute = budget.values()
         return machine
 
     def serialize(self, if_empty_remote_profile: bool = False) -> dict[str, Any]:
@@ -183,7 +189,8 @@ class Machine(Scripts):
             "retry_count": self.retry_count,
             "clean_asynchronously": self.clean_asynchronously,
         }
-        return found if self.max_running is None else {**found, "max_running": self.max_running}
+        optional = {name: getattr(self, name) for name in ("max_running", *_BUDGET)}
+        return found | {name: value for name, value in optional.items() if value is not None}
 
     def spec(self) -> MachineSpec:
         """A frozen copy without the profile. Raises ConfigError while no context is bound."""
@@ -199,6 +206,8 @@ class Machine(Scripts):
             max_running=self.max_running,
             clean_asynchronously=self.clean_asynchronously,
             create_remote_root=self.create_remote_root,
+            max_calls_per_minute=self.max_calls_per_minute,
+            max_logins_per_minute=self.max_logins_per_minute,
         )
 
     @property

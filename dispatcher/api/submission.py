@@ -90,7 +90,7 @@ class Submission(Failures, Watching):
         self._tasks: list[Task] = []
         self._progress = {}
         self._removed: set[str] = set()
-        self._stopping, self._steered = False, []
+        self._stopping, self._waking = False, []
         self._hash = ""
         self.register_task_list(task_list)
         if machine is not None:
@@ -196,6 +196,7 @@ class Submission(Failures, Watching):
         check_interval: float = 30,
         continue_on_failure: bool | None = None,
         on_event: Callable[[Any], object] | None = None,
+        progress: bool | str = "auto",
     ) -> Outcome:
         """Upload, submit, wait, download, clean; called again, it goes on where it was.
 
@@ -207,13 +208,14 @@ class Submission(Failures, Watching):
         failure nothing is ever removed. `continue_on_failure` is accepted, and changes nothing.
         `on_event` is called with every event (`dispatcher.core.events`) as soon as it is believed, in the thread of
         this call; it can neither change nor break the run: what it raises is logged once.
+        `progress` shows how far it is, in a notebook or on the terminal (stderr): True, False, or "auto" where one is.
         Raises JobsFailed at the end when jobs failed for good (its `outcome` is what would have been returned),
         ResultMissing, InputMissing, ConfigError and SubmissionBusy; Interrupted after `stop_watching`.
         """
         if clean not in _CLEAN:
             raise ConfigError(f"clean: {clean!r} is not known; use True, False, 'always', 'never' or 'on_success'")
         try:
-            with self._session(on_event) as session:
+            with self._session(on_event, progress) as session:
                 session.run(
                     check_interval=check_interval,
                     exit_on_submit=exit_on_submit,
@@ -228,10 +230,8 @@ class Submission(Failures, Watching):
         return Outcome(self.serialize(), self.journal)
 
     @contextmanager
-    def _session(self, on_event: Callable[[Any], object] | None = None) -> Iterator[Session]:
+    def _session(self, on_event: Any = None, progress: bool | str = False) -> Iterator[Session]:
         """The submission opened for work; whatever happens, the states are read off at the end."""
-        from ..run import steering
-        from ..run.environment import real_environment
         from ..run.session import open_session
         from .driven import driver
 
@@ -239,20 +239,20 @@ class Submission(Failures, Watching):
         if not self.belonging_jobs:
             self.generate_jobs()
         spec = self.spec()
-        follower, steered, self._stopping = self._follower(), steering.Steered(plan_hash(spec)), False
-        environment = real_environment(sleep=steered.sleep, show=follower.changed, stop=lambda: self._stopping)
-        asked = (spec, profile, self._planned, environment, self.previous_submission_hash)
-        with open_session(*asked, driver=driver(self._machine(), self)) as session:
+        follower, own = self._follower(), driver(self._machine(), self)
+        asked = (spec, profile, self._planned)
+        with (
+            self._watched(plan_hash(spec), follower.changed, progress) as (environment, steered),
+            open_session(*asked, environment, self.previous_submission_hash, driver=own) as session,
+        ):
             self._hash = session.submission
             follower.begin(session.submission, session.progress)
             if on_event is not None:
                 session.history.heard = unbreakable(on_event)
-            self._steered.append(steered)
             try:
                 with steered.over(session):
                     yield session
             finally:
-                self._steered.remove(steered)
                 self._progress = dict(session.progress)
                 follower.show(session.progress)
 

@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+#: Seconds after which a run that has not ended is told again.
+_AGAIN = 0.2
 
 
 async def in_a_thread(work: Callable[[], T], stop: Callable[[], object]) -> T:
@@ -38,7 +40,8 @@ async def in_a_thread(work: Callable[[], T], stop: Callable[[], object]) -> T:
     try:
         return await asyncio.shield(over)
     except asyncio.CancelledError:
-        stop()
-        await asyncio.wait([over])
+        while not over.done():  # it may not have begun yet when it is first told
+            stop()
+            await asyncio.wait([over], timeout=_AGAIN)
         over.exception()  # asked for, so that nobody is told of it at the end
         raise

@@ -5,15 +5,18 @@ outcome = await submission.async_run_submission()      submission.stop_watching(
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bar import bar_for
 from .outcome import Outcome
 from .recorded import Recorded, recorded
 from .threads import in_a_thread
 
 if TYPE_CHECKING:
+    from ..run.environment import Environment
     from ..run.steering import Steered
 
 
@@ -21,7 +24,7 @@ class Watching:
     """What a Submission offers to those who do not want to wait for its run in their own thread."""
 
     _stopping: bool
-    _steered: list[Steered]
+    _waking: list[Callable[[], None]]
 
     run_submission: Any
 
@@ -35,8 +38,34 @@ class Watching:
     def stop_watching(self) -> None:
         """End a run_submission that is at work in another thread; its jobs run on. May be called from any thread."""
         self._stopping = True
-        for steered in self._steered:
-            steered.wake()
+        for wake in list(self._waking):
+            wake()
+
+    @contextmanager
+    def _watched(
+        self, key: str, show: Callable[[Any], None], progress: bool | str
+    ) -> Iterator[tuple[Environment, Steered]]:
+        """What a run of this submission is handed: it looks together with others, shows itself, and can be stopped."""
+        from ..run import sharing, steering
+        from ..run.environment import real_environment
+
+        self._stopping = False
+        steered = steering.Steered(key)
+        partner = sharing.Partner(steered.sleep, steered.wake, lambda: self._stopping)
+        with partner, bar_for(progress) as bar:
+
+            def changed(engine: Any) -> None:
+                show(engine)
+                bar.changed(engine)
+
+            self._waking.append(partner.wake)
+            try:
+                yield (
+                    real_environment(sleep=partner.rest, look=partner.look, show=changed, stop=lambda: self._stopping),
+                    steered,
+                )
+            finally:
+                self._waking.remove(partner.wake)
 
     @property
     def journal(self) -> Path:

@@ -65,11 +65,25 @@ class SubmissionAnswer(msgspec.Struct):
     began: float
     ended: float
     holder: str
+    budget: BudgetAnswer | None
     missing: list[str]
     failed: list[FailedAnswer]
     gone: list[str]
     notices: list[Notice]
     problem: str
+
+
+class BudgetAnswer(msgspec.Struct):
+    """How often a machine was asked and logged in to in the last minute, by all of a user on this host.
+
+    A limit is null where there is none; without any, nothing is counted.
+    """
+
+    machine: str
+    calls: int
+    max_calls_per_minute: int | None
+    logins: int
+    max_logins_per_minute: int | None
 
 
 class TaskAnswer(msgspec.Struct):

@@ -8,6 +8,7 @@ lives         21, of which 20 were killed, in 2 rounds
 retries       0
 calls         63 of the context (41 a minute): 40 ask, 21 put, 1 tree, 1 get
 commands      52 of Slurm (34 a minute): 12 submit, 39 look, 1 account
+logins        21 (14 a minute); allowed in a minute: 60 calls
 site lacks    nothing that was missed
 verdict       passed: nothing ran twice, nothing was lost
 """
@@ -69,6 +70,7 @@ class Found(msgspec.Struct):
     jobs: int = 0
     retries: int = 0
     turned_away: int = 0
+    logins: int = 0
     calls: dict[str, int] = {}
     commands: dict[str, int] = {}
     lacks: list[str] = []
@@ -272,6 +274,7 @@ def _read_calls(plan: Plan, nth: int, found: Found, cleaned: bool) -> None:
             found.lacks.append(rest)
     for line in lines(plan.calls(nth)):
         word, _, rest = line.partition(" ")
+        found.logins += int(rest) if word == "login" and rest.isdigit() else 0
         kind = found.calls if word in _CALLS else found.commands
         if word in (*_CALLS, *_COMMANDS) and rest.isdigit():
             kind[word] = kind.get(word, 0) + int(rest)
@@ -292,6 +295,14 @@ def _traffic(numbers: dict[str, int], order: tuple[str, ...], ran: Ran, whose: s
     kinds = ", ".join(f"{numbers[word]:,} {word}" for word in order if numbers.get(word))
     total = sum(numbers.values())
     return f"{total:,} of {whose} ({_rate(numbers, ran):,.0f} a minute): {kinds or 'none'}"
+
+
+def _logins(spec: SubmissionSpec, ran: Ran, found: Found) -> str:
+    """How many there were; and what the machine's budget allows, when it has one."""
+    limits = {"calls": spec.machine.max_calls_per_minute, "logins": spec.machine.max_logins_per_minute}
+    allowed = ", ".join(f"{limit} {kind}" for kind, limit in limits.items() if limit)
+    rate = _rate({"login": found.logins}, ran)
+    return f"{found.logins:,} ({rate:,.0f} a minute){f'; allowed in a minute: {allowed}' if allowed else ''}"
 
 
 def _rate(numbers: dict[str, int], ran: Ran) -> float:
@@ -316,6 +327,7 @@ def _lines(plan: Plan, spec: SubmissionSpec, ran: Ran, found: Found, passed: boo
         ("retries", f"{found.retries:,}"),
         ("calls", _traffic(found.calls, _CALLS, ran, "the context")),
         ("commands", _traffic(found.commands, _COMMANDS, ran, spec.machine.batch_type)),
+        ("logins", _logins(spec, ran, found)),
         ("site lacks", "\n".join(found.lacks) or "nothing that was missed"),
     ]
     lines += [("problem", ran.problem)] if ran.problem else []

@@ -25,6 +25,7 @@ from ..core.errors import IllegalTransition, SubmissionBusy
 from ..core.events import Event
 from ..core.lifecycle import State
 from ..run.results import gone
+from ..run.spending import spending_of
 from ..run.store import holder_of
 from . import telling
 from .find import journals_of
@@ -124,6 +125,7 @@ def facts(path: Path, replay: telling.Replay, problem: str) -> dict[str, Any]:
         "began": history.began,
         "ended": replay.ended,
         "holder": holder_of(path),
+        "budget": _budget(path),
         "missing": sorted(history.lacking),
         "failed": [
             {"job": job.job, "id": job.id, "attempts": job.attempt, "cause": job.cause}
@@ -149,6 +151,7 @@ def _lines(path: Path, replay: telling.Replay, problem: str) -> list[tuple[str, 
             ("running", f"since {telling.clock(min(running))} ({telling.duration(time.time() - min(running))})")
         )
     lines += _pace(replay)
+    lines += _asked(path)
     lines += _notices(replay, bool(held))
     if lost := gone(history, here):
         lines.append(("gone", f"{telling.count(len(lost), 'result')} deleted here: {', '.join(lost[:5])}"))
@@ -156,6 +159,30 @@ def _lines(path: Path, replay: telling.Replay, problem: str) -> list[tuple[str, 
     lines += [("at work", held)] if held else [("last record", _ago(replay.ended))]
     lines += [("problem", problem)] if problem else []
     return [*lines, ("next", _next(path, replay, bool(held), problem))]
+
+
+def _budget(path: Path) -> dict[str, Any] | None:
+    """How often its machine was asked in the last minute by all processes of this user here; see BudgetAnswer."""
+    spending = spending_of(path, time.time())
+    if spending is None:
+        return None
+    return {
+        "machine": spending.name,
+        "calls": sum(spending.calls.values()),
+        "max_calls_per_minute": spending.limits.calls,
+        "logins": sum(spending.logins.values()),
+        "max_logins_per_minute": spending.limits.logins,
+    }
+
+
+def _asked(path: Path) -> list[tuple[str, str]]:
+    """The same in words: 12 of 30 calls, 1 of 2 logins in the last minute."""
+    if (spent := _budget(path)) is None:
+        return []
+    kinds = [
+        f"{spent[kind]} of {limit} {kind}" for kind in ("calls", "logins") if (limit := spent[f"max_{kind}_per_minute"])
+    ]
+    return [("asked", f"{spent['machine']}: {', '.join(kinds)} in the last minute, by all of yours on this host")]
 
 
 def _attempts(replay: telling.Replay) -> tuple[int, int]:

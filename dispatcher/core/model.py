@@ -101,6 +101,8 @@ class MachineSpec(msgspec.Struct, frozen=True):
     max_running: int | None = None
     clean_asynchronously: bool = False
     create_remote_root: bool = False
+    max_calls_per_minute: int | None = None
+    max_logins_per_minute: int | None = None
 
 
 class SubmissionSpec(msgspec.Struct, frozen=True):

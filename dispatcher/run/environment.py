@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from ..core.ports import Context, Query, Reply, Scheduler
+
+
+def alone(scheduler: Scheduler, context: Context, queries: Sequence[Query]) -> Reply | None:
+    """A look at these jobs, and at no others."""
+    return context.run(scheduler.observe(queries, context.place))
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -18,6 +25,8 @@ class Environment(msgspec.Struct, frozen=True):
     `now` in seconds since the epoch, `elapsed` in seconds of a clock that never steps,
     `sleep(seconds)` may return early, `nonce()` is new at every call,
     `stop()` is true when the run is to be stopped, `cancelled()` when the user has asked to cancel,
+    `look(scheduler, context, queries)` is the answer to a question about these jobs, which may be asked together with
+    others'; None when the run is to be stopped before there is one,
     `exists(path)` is true while a result is on the local side, `show(engine)` is called with the Engine whenever
     something changed.
     """
@@ -30,6 +39,7 @@ class Environment(msgspec.Struct, frozen=True):
     cancelled: Callable[[], bool] = lambda: False
     show: Callable[[Any], None] = lambda engine: None
     exists: Callable[[Path], bool] = os.path.lexists
+    look: Callable[[Scheduler, Context, Sequence[Query]], Reply | None] = alone
 
 
 def real_environment(**extra: Any) -> Environment:

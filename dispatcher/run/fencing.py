@@ -36,13 +36,14 @@ class Fenced:
         with journal_errors(self._journal.path):
             self._journal.confirm()
 
-    def _confirmed(self) -> Context:
+    def confirmed(self) -> Context:
+        """The context itself, once it is known that nobody has taken over."""
         self._confirm()
         return self._context
 
     def _ours(self) -> Context:
         """The context, once the place has said that it is still ours."""
-        context = self._confirmed()
+        context = self.confirmed()
         if not self._owned(context.own("")):
             raise NotOurs(
                 f"{context.place.remote_root} does not say any more that it belongs to this submission: nothing was "
@@ -52,19 +53,19 @@ class Fenced:
 
     def own(self, record: str) -> Possession:
         """See Context.own."""
-        return self._confirmed().own(record)
+        return self.confirmed().own(record)
 
     def run(self, call: Call) -> Reply:
         """See Context.run."""
-        return self._confirmed().run(call)
+        return self.confirmed().run(call)
 
     def put(self, items: Sequence[Item], replace: bool) -> None:
         """See Context.put."""
-        self._confirmed().put(items, replace)
+        self.confirmed().put(items, replace)
 
     def tree(self, paths: Sequence[str]) -> list[FileEntry]:
         """See Context.tree."""
-        return self._confirmed().tree(paths)
+        return self.confirmed().tree(paths)
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """See Context.get."""

@@ -90,7 +90,9 @@ class Observer:
         """One look at these jobs; what follows from it is recorded, not yet committed."""
         queries = [self.query(job) for job in jobs]
         try:
-            reply = self.context.run(self.scheduler.observe(queries, self.context.place))
+            reply = self.environment.look(self.scheduler, self.context, queries)
+            if reply is None:
+                return
             seen = understood(self.scheduler.observed, reply, queries)
         except Unreachable as error:
             self.unanswered(error)

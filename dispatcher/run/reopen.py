@@ -17,6 +17,7 @@ from typing import Any
 import journal as journals
 
 from .. import contexts, schedulers
+from ..contexts.budgeted import budgeted
 from ..core.errors import ConfigError, JournalDamaged
 from ..core.history import History
 from ..core.keys import HASH
@@ -25,6 +26,7 @@ from ..core.names import CONTROL, JOURNAL
 from ..core.ports import Context
 from ..files import patterns
 from .environment import Environment, real_environment
+from .spending import within_budget
 from .store import fold, journal_of, open_journal, spec_of
 from .work import Session
 
@@ -63,7 +65,9 @@ def _session(
         jobs,
         path.parent.name if history.opened is None else history.opened.submission,
         schedulers.chosen(spec.machine.batch_type, spec.resources),
-        lambda name: kind.open(spec.machine, profile or {}, name, spec.work_base),
+        lambda name: within_budget(
+            kind.open(spec.machine, profile or {}, name, spec.work_base), spec.machine, path, environment.stop
+        ),
         log,
         history,
         environment,
@@ -74,7 +78,8 @@ def _session(
 def context_of(path: Path, history: History, profile: Mapping[str, Any] | None) -> Context:
     """The place where the jobs of a journal run, opened for a look; the journal may be another process's."""
     spec, kind = asked(path, history, profile)
-    return kind.open(spec.machine, profile or {}, path.parent.name, spec.work_base)
+    context = kind.open(spec.machine, profile or {}, path.parent.name, spec.work_base)
+    return budgeted(context, spec.machine, lambda: False)
 
 
 def asked(

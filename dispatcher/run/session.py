@@ -27,6 +27,7 @@ from . import index, original
 from .environment import Environment, new_nonce, real_environment
 from .opening import first_records
 from .reuse import Others
+from .spending import within_budget
 from .store import fold, journal_errors, journal_of, local_directory, open_journal
 from .survey import Asked, Drives, Surveyed, check, survey
 from .work import Session
@@ -97,7 +98,7 @@ def open_asked(asked: Asked, found: Surveyed, environment: Environment) -> Sessi
         asked.planned,
         submission,
         asked.scheduler,
-        asked.open,
+        lambda name: within_budget(asked.open(name), spec.machine, path, environment.stop),
         log,
         history,
         msgspec.structs.replace(environment, cancelled=lambda: is_ours(request)),

@@ -48,6 +48,7 @@ from .preamble import PREAMBLE, refuse_purged
 from .refusals import CUT_SHORT, Refusals
 from .site_check import SiteCheck
 from .submitting import ASK, SUBMIT, unasked, withdrawing
+from .together import Together
 
 #: Stands behind what was said to each part of a job that is asked for in parts.
 PART = "@part"
@@ -63,7 +64,7 @@ class QueueRow(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
-class CommandDialect:
+class CommandDialect(Together):
     """A batch system that is asked by commands. Dialects override what differs.
 
     `STATES` maps the native codes; one that nobody knew is no news. `REFUSALS` says what the submit command means when
@@ -241,16 +242,22 @@ class CommandDialect:
 
     def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """The queue and the markers of all these jobs in one round trip."""
-        queries, mark = self._trusted(queries), _mark(queries)
-        text = (
-            f"{self._preamble(place)}"
+        queries, mark = self.trusted(queries), _mark(queries)
+        queue = framing.question("queue", self.queue_lines(queries), mark)
+        text = f"{self._preamble(place)}{queue}{self.markers(queries, place, mark)}echo {mark} done\n"
+        return ShellText(text, timeout=self.patience(queries))
+
+    def patience(self, queries: Sequence[Query]) -> float:
+        """Seconds after which a look counts as unanswered."""
+        return 180.0
+
+    def markers(self, queries: Sequence[Query], place: Place, mark: str) -> str:
+        """Commands, in the control directory, that print the receipts and claims there, behind the mark."""
+        return (
             f"{withdrawing(queries, mark)}{beating(queries, mark)}"
-            f"{framing.question('queue', self.queue_lines(queries), mark)}"
             f"dsp_markers() {{\n{self.marker_lines(queries)}\n}}\n"
             f"dsp_markers | LC_ALL=C xargs grep -a -s -H '' /dev/null | sed 's/^/{mark} file /'\n"
-            f"echo {mark} done\n"
         )
-        return ShellText(text, timeout=180)
 
     def marker_lines(self, queries: Sequence[Query]) -> str:
         """Commands that print the names of the files that say how these jobs stand: receipts, claims, fences."""
@@ -271,7 +278,7 @@ class CommandDialect:
             rows.setdefault(row.name, []).append(row)
         observations = {
             query.nonce: self._observation(query, files.get(query.nonce, {}), rows.get(query.nonce, []), not trouble)
-            for query in self._trusted(queries)
+            for query in self.trusted(queries)
         }
         for nonce, number in unasked(said.get("unasked", [])).items():
             if nonce in observations:
@@ -325,7 +332,7 @@ class CommandDialect:
         """The id where it looks like one of this batch system (or several of them, with commas), else ""."""
         return id if id and all(map(self.NATIVE.fullmatch, id.split(","))) else ""
 
-    def _trusted(self, queries: Sequence[Query]) -> Sequence[Query]:
+    def trusted(self, queries: Sequence[Query]) -> Sequence[Query]:
         """What does not look like an id is told to no command: the job is then looked for by its name."""
         if all(not query.id or self._native(query.id) for query in queries):
             return queries
@@ -344,7 +351,7 @@ class CommandDialect:
 
     def kill(self, queries: Sequence[Query], place: Place) -> ShellText:
         """End these jobs; what is gone already is no error."""
-        queries = self._trusted(queries)
+        queries = self.trusted(queries)
         return self._question("kill", self.kill_lines(queries), queries, place)
 
     def killed(self, reply: Reply, queries: Sequence[Query]) -> str:
@@ -360,14 +367,14 @@ class CommandDialect:
 
     def account(self, queries: Sequence[Query], place: Place) -> ShellText | None:
         """What is remembered of these jobs, in one call; None where nobody can be asked."""
-        queries = self._trusted(queries)
+        queries = self.trusted(queries)
         lines = self.account_lines(queries)
         return self._question("account", lines, queries, place) if lines else None
 
     def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what is remembered has an entry; see `records`."""
         heard = framing.heard(framing.whole(reply, _mark(queries), self.REMEMBERS), "account")
-        return self.records(heard, self._trusted(queries))
+        return self.records(heard, self.trusted(queries))
 
     def _question(self, word: str, lines: str, queries: Sequence[Query], place: Place) -> ShellText:
         mark = _mark(queries)

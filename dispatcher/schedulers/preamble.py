@@ -14,18 +14,24 @@ from collections.abc import Sized
 from ..core.errors import Purged
 from ..core.ports import PURGED, Reply
 
-#: What every call begins with. Files of ours are nobody else's business, but jobs keep the user's umask.
-FRAME = """\
+#: Into a control directory, or away: with the code that says that it is not there, or another one.
+ENTER = """\
 cd -- {control} 2> /dev/null || {{
   dsp_said=$(LC_ALL=C ls -d -- {control}/. 2>&1) && dsp_said={control}': it cannot be entered'
   printf '%s\\n' "$dsp_said" >&2
   case $dsp_said in *'No such file'*) exit 97 ;; *) exit 90 ;; esac
 }}
+"""
+#: What every call begins with. Files of ours are nobody else's business, but jobs keep the user's umask.
+FRAME = (
+    ENTER
+    + """\
 unset GREP_OPTIONS GREP_COLORS CDPATH
 dsp_umask=$(umask)
 umask 077
 dsp_within() {{ if command -v timeout > /dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }}
 """
+)
 #: The same, without what a job that we may be running in was told: it would be told to our commands and jobs, too.
 #: What leads to a batch system, and the user's own account and the like, stay.
 PREAMBLE = (

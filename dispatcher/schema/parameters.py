@@ -32,6 +32,10 @@ MACHINE = (
     optional("max_running", (int, None), "How many jobs may be queued or running at once; null: all.", None,
              rule=at_least(1, "null for no limit")),
     optional("create_remote_root", bool, "Make the parents of remote_root when they are missing.", False),
+    optional("max_calls_per_minute", (int, None), "How often this machine may be asked in any minute, by all processes "
+             "of a user on a host; null: as often as needed.", None, rule=at_least(1, "null for no limit")),
+    optional("max_logins_per_minute", (int, None), "How often it may be logged in to by SSH in any minute, counted in "
+             "the same way; null: as often as needed.", None, rule=at_least(1, "null for no limit")),
 )  # fmt: skip
 
 RESOURCES = (

@@ -161,11 +161,17 @@ def live(plan: Plan, nth: int) -> None:
             return
         engine, calls = session.connect(), plan.calls(nth)
         note(calls, f"root {engine.context.place.remote_root}")
+        note(calls, f"login {_logins(engine.context)}")
         engine.context = engine.observer.context = Counted(engine.context, calls, _PLACE)
         engine.scheduler = engine.observer.scheduler = Counted(engine.scheduler, calls, _TEXT)
         session.run(check_interval=plan.interval, clean=False)
         _try_accounting(session, calls)
         session.clean()
+
+
+def _logins(context: Any) -> int:
+    """How many it took to get there; 0 for a machine that needs none."""
+    return int(getattr(getattr(context.confirmed(), "site", None), "logins", 0))
 
 
 def _try_accounting(session: Session, calls: Path) -> None:

@@ -54,7 +54,7 @@ SIGNATURES = {
     "Submission.generate_jobs": "(self)",
     "Submission.bind_machine": "(self, machine)",
     "Submission.run_submission": "(self, *, dry_run=False, exit_on_submit=False, clean=True, check_interval=30, "
-    "continue_on_failure=None, on_event=None)",
+    "continue_on_failure=None, on_event=None, progress='auto')",
     "Submission.async_run_submission": "(self, **kwargs)",
     "Submission.update_submission_state": "(self)",
     "Submission.handle_unexpected_submission_state": "(self)",

@@ -53,6 +53,7 @@ def test_what_people_read(work: Any) -> None:
         "retries",
         "calls",
         "commands",
+        "logins",
         "site lacks",
         "verdict",
     ]

@@ -71,6 +71,11 @@ class HDFSConnection:
         here = joined(machine.local_root, work_base)
         return Place(here, f"{root}/{submission}", control_of(here, submission))
 
+    @property
+    def site(self) -> str:
+        """This machine, with this Hadoop."""
+        return self._hadoop.exports()
+
     def own(self, record: str) -> Possession:
         """HDFS gives a name that is taken to nobody else; attempts left their scripts here.
 

@@ -54,6 +54,11 @@ class ThisMachine:
         for private in (*([self._root] if self.owns_root else []), control.parents[1], control.parent, control):
             own(private)
 
+    @property
+    def site(self) -> str:
+        """Every context of this kind is here."""
+        return "this machine"
+
     def own(self, record: str) -> Possession:
         """By a hard link that one process alone can make."""
         return owner.told(self.run(owner.text(self.place.control, record)))

@@ -82,6 +82,7 @@ class SSHConnection:
         command = profile.get("execute_command") or ""
         greet = _greeting(command, profile) if command else None
         link = ssh_link.shared(ssh_config.route(profile), float(profile.get("timeout") or 10), greet, command)
+        link.keep_to(machine.max_logins_per_minute)
         try:
             root = _made(link, machine, submission)
         except BaseException:
@@ -96,6 +97,11 @@ class SSHConnection:
         """<remote_root>/<submission>; a leading ~ stands for the home directory there, which nobody has asked for."""
         root = posixpath.join(_absolute(machine.remote_root), submission)
         return place(joined(machine.local_root, work_base), root, submission)
+
+    @property
+    def site(self) -> ssh_link.Link:
+        """The connection that it shares with all of this process who reach that machine in the same way."""
+        return self._link
 
     def own(self, record: str) -> Possession:
         """By a hard link over there that one process alone can make."""

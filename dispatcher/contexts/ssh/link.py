@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, Unreachable
+from ..budget import Budget, Limits
 from . import hosts as ssh_hosts
 from .config import Host
 from .login import Codes, LoginRefused, log_in
@@ -71,6 +72,8 @@ class Link:
         self._open, self._limit = 0, CHANNELS
         self._failures, self._not_before = 0, 0.0
         self.users = 0
+        #: How many logins there may be in a minute, counted for all processes; None: as many as needed.
+        self.budget: Budget | None = None
 
     def __str__(self) -> str:
         return str(self.route[-1])
@@ -86,9 +89,24 @@ class Link:
             early = self._not_before - self._clock()
             if early > 0:
                 raise Unreachable(f"{self} is out of reach; the next try is in {early:.0f} s")
+            self._afford()
             self._not_before = self._clock() + self._pause()
             self._transport = self._connected()
             return self._transport
+
+    def keep_to(self, logins: int | None) -> None:
+        """The strictest of the limits that were asked for counts."""
+        if logins is not None and (self.budget is None or logins < (self.budget.limits.logins or logins)):
+            self.budget = Budget(str(self), Limits(logins=logins))
+
+    def _afford(self) -> None:
+        """Count a login; the first one waits for its turn, a later one is tried again by whoever needs it."""
+        while self.budget is not None and (wait := self.budget.spend("logins")):
+            if self.logins:
+                self._not_before = self._clock() + wait
+                spent = "max_logins_per_minute is spent, by all processes of yours on this host"
+                raise Unreachable(f"{self}: {spent}; the next try is in {wait:.0f} s")
+            self.sleep(min(wait, 1.0))
 
     def _pause(self) -> float:
         """Seconds from this try to the next, should it or what follows fail: 1, 2, 4 … 60, not all at one moment."""

@@ -261,16 +261,17 @@ class DistributedShellDialect(CommandDialect):
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
-        """The applications, the receipts here and the markers on HDFS."""
-        queries, mark = self._trusted(queries), f"@@{queries[0].nonce}"
+    def patience(self, queries: Sequence[Query]) -> float:
+        """Clients of Hadoop take their time."""
+        return 300 + 0.2 * len(queries)
+
+    def markers(self, queries: Sequence[Query], place: Place, mark: str) -> str:
+        """The receipts here and the markers on HDFS."""
         receipts = "\n".join(f"{query.nonce}.id" for query in queries)
         # a clearer word stands before each portion, so that a portion of which nothing is there is no error
         files = framing.portions([f"{query.nonce}.[clefw]*[!_]" for query in queries], between=",")
-        text = (
-            f"{self._preamble(place)}"
+        return (
             f"{withdrawing(queries, mark)}"
-            f"{framing.question('queue', self.queue_lines(queries), mark)}"
             f"LC_ALL=C xargs grep -a -s -H '' /dev/null << '@@' | sed 's/^/{mark} file /'\n{receipts}\n@@\n"
             f"dsp_far={quoted(container.far(place.remote_root))} dsp_code=0\n"
             "{ while read -r dsp_words; do\n"
@@ -279,9 +280,7 @@ class DistributedShellDialect(CommandDialect):
             f"done << '@@'\n{files}\n@@\n"
             f"printf '\nread:%s\n' \"$dsp_code\"; }} | sed 's/^/{mark} file /'\n"
             f"tail -n 5 hdfs.err | sed 's/^/{mark} hdfs /'\n"
-            f"echo {mark} done\n"
         )
-        return ShellText(text, timeout=300 + 0.2 * len(queries))
 
     def queue_lines(self, queries: Sequence[Query]) -> str:
         """One question for all applications of this kind; those that began long before are left out by REST."""
