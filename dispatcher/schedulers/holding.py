@@ -22,7 +22,7 @@ class HoldingDialect(CommandDialect):
 
     def hold(self, queries: Sequence[Query], place: Place, release: bool = False) -> ShellText:
         """In one call; ids are told only where the queue lists them under our names."""
-        queries = self._trusted(queries)
+        queries = self.trusted(queries)
         lines = self.hold_lines(queries, release)
         if not lines:
             raise ConfigError(f"{self.name} has no command that holds or releases jobs")
