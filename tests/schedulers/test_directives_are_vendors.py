@@ -172,7 +172,10 @@ COMMANDS: dict[str, Rows] = {
     "Slurm": [
         (rf"sbatch --parsable --job-name=\S+ (--array=\"[^\"]+\" )?{_SCRIPT}( \"\$1\")?", "sbatch(1)"),
         (r'squeue (?:-M \$dsp_c )?-h -a -u "\$\(id -u\)"( -t all)? -o \'[%a-zA-Z|]+\'', "squeue(1)"),
-        (r'sacct (?:-M \$dsp_c )?-n -P -D -S "\$dsp_since" -o [A-Za-z,]+( -j "\$dsp_words"| -u "\$\(id -u\)")', "sacct(1)"),
+        (
+            r'sacct (?:-M \$dsp_c )?-n -P -D -S "\$dsp_since" -o [A-Za-z,]+( -j "\$dsp_words"| -u "\$\(id -u\)")',
+            "sacct(1)",
+        ),
         (r'scancel "\$@" \$dsp_ids', "scancel(1): -Q, -M cluster"),
         ("scontrol show config", "scontrol(1)"),
     ],
