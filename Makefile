@@ -7,7 +7,8 @@
 # make test-all        both, with every count and seed at full size (pytest --full)
 # make lowest          the quick tests at the lowest versions of the dependencies that pyproject.toml allows
 # make smoke           build the wheel, install it in a clean environment elsewhere, submit and replay with it
-# make bench           benchmarks: ratios and counts
+# make bench           benchmarks: ratios and counts, beside DPDispatcher in an environment of its own
+# make performance     the pictures of docs/performance.md from docs/performance/results.json
 # make soak N=20000    the simulation over many seeds, and N/200 of them in the words of each batch system
 # make fuzz SECONDS=60 fuzzing led by coverage, each of eight readers for so long (Linux)
 # make golden          accept what the code now makes as the golden files; review the diff
@@ -30,7 +31,8 @@ WORKERS ?= 4
 QUICK := -m 'not slow and not cluster'
 LOWEST := build/lowest
 
-.PHONY: pictures demo check quick test test-clusters test-all lowest smoke bench soak fuzz golden reference docs diagram dist clean
+.PHONY: pictures demo check quick test test-clusters test-all lowest smoke bench performance soak fuzz golden reference docs \
+  diagram dist clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml
@@ -75,6 +77,10 @@ smoke: $(READY)
 bench: $(READY)
 	$(BIN)/python tests/benchmarks/journal_bench.py
 	$(BIN)/python tests/benchmarks/engine_bench.py
+	$(BIN)/python tests/benchmarks/compare_bench.py build/bench/results.json
+
+performance: $(READY)
+	$(BIN)/python tests/benchmarks/performance.py docs/performance/results.json docs/performance
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation.simulation --seeds $(N)

@@ -139,7 +139,7 @@ def running(jobs: int) -> None:
         )
     say(
         f"{jobs} one-task jobs on Shell: {cpu:.2f} CPU s of ours, {wall:.1f} s wall, {calls['submit']} submit calls, "
-        f"{calls['look']} looks, {files.syncs} syncs, {left} files left after clean"
+        f"{calls['observe']} looks, {files.syncs} syncs, {left} files left after clean"
     )
 
 
