@@ -2,7 +2,7 @@
 
     python tests/benchmarks/performance.py docs/performance/results.json docs/performance
 
-One SVG a case: bars of CPU seconds for each size, this package beside DPDispatcher, on a scale of powers of ten.
+One SVG a case: bars of CPU seconds for each size, this package beside DPDispatcher, on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def picture(title: str, bars: list[tuple[str, str, float]]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" '
         f'font-size="12"><rect width="100%" height="100%" fill="white"/><text x="8" y="18" font-size="14">{title}: '
-        f"CPU seconds, children included (a power of ten a step)</text>{''.join(rows)}</svg>\n"
+        f"CPU s with children, logarithmic</text>{''.join(rows)}</svg>\n"
     )
 
 
