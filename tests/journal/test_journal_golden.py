@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dispatcher.core.events import Event, Note
+from dispatcher.core.events import Concluded, Event, Note
+from dispatcher.run.store import read_history
 from journal import Close, Journal, JournalCorrupt, Open, Unknown, frames, read, verify
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "journals" / "v1"
@@ -17,7 +18,7 @@ NAMES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
 
 def test_the_golden_journals_are_all_there() -> None:
-    assert NAMES == ["clean", "corrupt", "torn", "torn-sealed"]
+    assert NAMES == ["clean", "corrupt", "every-kind", "torn", "torn-sealed"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +43,7 @@ def test_the_records_are_those_that_were_kept(name: str) -> None:
     assert found == kept and len(found) > 5
 
 
-@pytest.mark.parametrize("name", ["clean", "torn", "torn-sealed"])
+@pytest.mark.parametrize("name", ["clean", "every-kind", "torn", "torn-sealed"])
 def test_todays_events_read_them_and_a_writer_goes_on(name: str, tmp_path: Path) -> None:
     path = shutil.copytree(GOLDEN / name, tmp_path / name)
     before = [record for frame in frames(path, Event) for record in frame.records]
@@ -56,3 +57,10 @@ def test_todays_events_read_them_and_a_writer_goes_on(name: str, tmp_path: Path)
     assert isinstance(after[-3], Open) and after[-2:] == [Note("later"), Close()]
     assert after[-3].journal == before[0].journal
     assert verify(path).status == "clean"
+
+
+def test_what_every_kind_says_is_still_possible() -> None:
+    history = read_history(GOLDEN / "every-kind")
+    assert {job.state.value for job in history.jobs.values()} == {"terminated"}
+    assert (history.cleaned, history.lacking, history.place[:8]) == (True, frozenset({"c1/out"}), "9b2d41c0")
+    assert history.concluded == Concluded("failed", 2)
