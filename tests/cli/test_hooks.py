@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -52,9 +53,18 @@ def test_one_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path, monke
     monkeypatch.setattr(hooks, "TIMEOUT", 0.2)
     words = ["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"]
     assert hooks.carried_out("on_end", words, TOLD) == "not ended after 0.2 s, and killed"
-    pid = (tmp_path / "pid").read_text().strip()
-    if pid:  # the shell may have been killed before it wrote
-        assert Path(f"/proc/{pid}/stat").exists() is False or " Z " in Path(f"/proc/{pid}/stat").read_text()
+    written = tmp_path / "pid"  # the shell may have been killed before it wrote
+    end = time.monotonic() + 120
+    while written.exists() and lives(written.read_text().strip()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def lives(pid: str) -> bool:
+    try:
+        return bool(pid) and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.fixture
