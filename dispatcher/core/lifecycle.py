@@ -44,7 +44,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     not needed, because an older one was found: a call for one may still be under way, and asks itself whether the last
     of these is withdrawn. `resources` are what the user has changed of the resources, key by key, when it was retried.
     `unclear` is how often this attempt was answered in words that nobody knows, `words` the last of them, `asked` how
-    often it was asked for, `revived` how often an earlier attempt was found that had been given up.
+    often it was asked for, `taken_back` how often an attempt was found that had been given up.
     """
 
     job: str
@@ -66,7 +66,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     unclear: int = 0
     words: str = ""
     asked: int = 0
-    revived: int = 0
+    taken_back: int = 0
 
     @property
     def unfinished(self) -> list[int]:
@@ -91,7 +91,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 #: How often the verdict on a job may be taken back: a claim that is found each time and never read goes on for ever.
-REVIVALS = 3
+TAKEN_BACK = 3
 #: What has ended stays so.
 NO_RETRIES = Policy(retries=-1, site_retries=-1)
 
@@ -191,7 +191,7 @@ def _retried(progress: Progress, event: ev.Retried, after: State) -> Progress:
         unclear=0,
         words="",
         asked=0,
-        revived=0 if event.fresh else progress.revived,
+        taken_back=0 if event.fresh else progress.taken_back,
         fails=0 if event.fresh else progress.fails,
         site=0 if event.fresh else progress.site,
         resources={**progress.resources, **event.resources} if event.resources else progress.resources,
@@ -208,7 +208,7 @@ def _rerun(progress: Progress, event: ev.Rerun, after: State) -> Progress:
 def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, after: State) -> Progress:
     """The verdict on that attempt was wrong: it does not count as a failure, unless that was said too often."""
     others = (other for other in progress.withdrawals if other.nonce != event.nonce)
-    fails, site, wrong = progress.fails, progress.site, int(progress.revived < REVIVALS)
+    fails, site, wrong = progress.fails, progress.site, int(progress.taken_back < TAKEN_BACK)
     if progress.cause and progress.cause.kind in SITE:
         site = max(site - wrong, 0)
     else:
@@ -222,7 +222,7 @@ def _earlier_attempt_found(progress: Progress, event: ev.EarlierAttemptFound, af
         withdrawals=(Withdrawal(progress.nonce), *others),
         fails=fails,
         site=site,
-        revived=progress.revived + 1,
+        taken_back=progress.taken_back + 1,
     )
 
 

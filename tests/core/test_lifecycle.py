@@ -14,8 +14,8 @@ from dispatcher.core import events as ev
 from dispatcher.core.errors import IllegalTransition
 from dispatcher.core.lifecycle import (
     FINAL,
-    REVIVALS,
     SITE,
+    TAKEN_BACK,
     TRANSITIONS,
     UNCLEAR,
     Policy,
@@ -169,8 +169,8 @@ def test_an_attempt_that_is_found_again_each_time_and_never_seen_to_end_is_given
         job = apply(job, ev.Retried("j"))
         job = apply(job, ev.Submitting("j", job.attempt, f"n{job.attempt}"))
         job = apply(apply(job, ev.EarlierAttemptFound("j", "n1")), ev.Terminated("j", cause))
-    assert (job.state, found) == (State.terminated, REVIVALS + 3)
-    assert apply(job, ev.Retried("j", fresh=True)).revived == 0
+    assert (job.state, found) == (State.terminated, TAKEN_BACK + 3)
+    assert apply(job, ev.Retried("j", fresh=True)).taken_back == 0
 
 
 @pytest.mark.parametrize("kind", sorted(FINAL))
