@@ -38,7 +38,7 @@ class Spool(Machine):
         return self.context.check_file_exists(job.job_hash + "_job_tag_finished")
 
     def kill(self, job: Any) -> None:
-        self.context.block_call(f"kill -9 -- -{job.job_id}")
+        self.context.block_call(f"kill -s KILL -- -{job.job_id}")
 
     def default_resources(self, resources: Any) -> None:
         pass

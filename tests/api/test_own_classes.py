@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,17 @@ def queues() -> Iterator[Any]:
             registry.discard(name) if isinstance(registry, set) else registry.pop(name)
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Look until it is."""
+    end = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def wait(path: Path) -> None:
     """Until it is there."""
-    end = time.monotonic() + 120
-    while not path.exists():
-        assert time.monotonic() < end, path
-        time.sleep(0.05)
+    until(path.exists)
 
 
 def counted(top: Path) -> list[str]:
@@ -93,14 +98,23 @@ def test_what_it_raises_is_shown_and_bounded(queues: Any, tmp_path: Path, monkey
 
 def test_jobs_are_ended_by_its_kill(queues: Any, tmp_path: Path) -> None:
     submission = queues.asked(
-        tmp_path, queues.Spool(context_type="LazyLocal", local_root=str(tmp_path)), "sleep 600", ":"
+        tmp_path,
+        queues.Spool(context_type="LazyLocal", local_root=str(tmp_path)),
+        "echo $$ > pid; mv pid ../pid; exec sleep 600",
+        ":",
     )
-    ender = threading.Thread(target=lambda: (wait(tmp_path / "t1/out"), submission.remove_unfinished_tasks()))
+
+    def end() -> None:
+        wait(tmp_path / "t1/out")
+        wait(tmp_path / "pid")
+        submission.remove_unfinished_tasks()
+
+    ender = threading.Thread(target=end)
     ender.start()
     submission.run_submission(check_interval=0.05)
     ender.join()
     assert [task.task_work_path for task in submission.belonging_tasks] == ["t1"]
-    assert subprocess.run(["pgrep", "-f", str(tmp_path / "t0")], check=False).returncode == 1
+    until(lambda: not Path("/proc", (tmp_path / "pid").read_text().strip(), "cwd").exists())
 
 
 def test_a_context_is_asked(queues: Any, tmp_path: Path) -> None:
@@ -126,10 +140,10 @@ def test_a_second_run_on_the_same_object_is_refused(queues: Any, tmp_path: Path)
 
     def other(event: Any) -> None:
         if not refused:
+            (tmp_path / "go").touch()  # whatever comes of it, the task ends
             with pytest.raises(ConfigError, match="is at work on another submission") as error:
                 two.run_submission()
             refused.append(error.value)
-            (tmp_path / "go").touch()
 
     one.run_submission(check_interval=0.05, on_event=other)
     assert len(refused) == 1

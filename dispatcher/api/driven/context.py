@@ -41,7 +41,7 @@ from ...scripts import bash
 from ...scripts.render import Script, quoted, render
 from .. import own
 from ..status import JobStatus
-from .dialect import LATER, NEVER, Repeated, Repeats, dialect
+from .dialect import LATER, NEVER, Repeated, Repeats, dialect, receipt
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -146,6 +146,7 @@ class DrivenContext:
         said = {}
         if "ask" in told:
             said = {request.nonce: self._asked_to_submit(request)}
+            self._keep(request.nonce, said[request.nonce])
         elif "again" in told:
             words = (
                 f"{known.who}.do_submit was called before and did not come to its end: whether the job was taken, only "
@@ -170,6 +171,14 @@ class DrivenContext:
         if id in ("", None):
             return Repeated(str(LATER), words=f"{self._dialect().who}.do_submit gave no id: asked again later")
         return Repeated("0", id=str(id))
+
+    def _keep(self, nonce: str, said: Repeated) -> None:
+        """The receipt, first of all: a job that has begun already is not asked for, and its id would not be told."""
+        if said.id:
+            name = quoted(f"{self.place.control}/{nonce}.id")
+            write = f"echo {quoted(receipt(said.id))} > {name}.tmp && mv -f -- {name}.tmp {name}"
+            text = f"umask 077\n[ -s {name} ] || {{ {write}; }}\n"
+            self._run(ShellText(text))
 
     def _refuse_silent(self, job: Job) -> None:
         """Nobody would say how a job ended whose script is not ours, and whose status is not asked of its class."""

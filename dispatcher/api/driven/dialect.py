@@ -143,7 +143,7 @@ class Repeats(CommandDialect):
         if said is None:
             return super().submit_line(request, place)
         if said.id:
-            return f"echo {quoted(f'1 job: {spelt(said.id)}')}"
+            return f"echo {quoted(receipt(said.id))}"
         forget = f"rm -f -- {request.nonce}.called\n" if said.code == str(LATER) else ""
         return f"{forget}printf '%s\\n' {quoted(said.words)} >&2\nreturn {said.code}"
 
@@ -279,6 +279,11 @@ def dialect(kind: type, resources: ResourcesSpec) -> Scheduler:
         found.max_submit_batch = 1  # the answer of one is written down before the next is asked for
     found.configure(resources)
     return found
+
+
+def receipt(id: str) -> str:
+    """What stands in the receipt of a job that a class has named."""
+    return f"1 job: {spelt(id)}"
 
 
 def spelt(id: str) -> str:
