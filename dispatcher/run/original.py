@@ -23,6 +23,7 @@ from typing import Any
 from ..core.errors import ConfigError
 from ..core.limits import MAX_NOTE
 from ..core.model import SubmissionSpec, TaskSpec
+from ..core.names import CONTROL
 from ..files import local, patterns
 from ..files.listing import Listing
 from ..files.ours import is_ours
@@ -145,8 +146,13 @@ def _read(path: Path, limit: int) -> str:
 def _unfinished(place: Path) -> list[str]:
     """Native ids of jobs that were submitted from this directory and have no tag."""
     ids = []
-    for path in sorted(place.glob("*_job_id")):
-        match = _ID.fullmatch(path.name)
+    noted = sorted(place.glob("*_job_id"))
+    # what a class of a program has noted for a run of ours is known to that run (`api.driven`)
+    ours = (
+        {link.readlink().name for link in place.glob(f"{CONTROL}/*/jobs/*.noted") if link.is_symlink()} if noted else ()
+    )
+    for path in noted:
+        match = None if path.name in ours else _ID.fullmatch(path.name)
         tags = (f"{dot}{match[1]}_job_tag_finished" for dot in ("", ".")) if match else ()
         if match and is_ours(path) and not any((place / tag).exists() for tag in tags):
             ids.append(_id_in(path) or "unknown")

@@ -197,7 +197,8 @@ class Dying(getattr(own, {kind!r})):
                 self.context.block_call(f"rm {{job.job_hash}}_job_id")
             os.kill(os.getpid(), 9)
         return id
-own.asked(top, Dying(context_type="LazyLocal", local_root=str(top)), "sleep 0.3").run_submission(check_interval=0.05)
+machine = Dying(context_type="LazyLocal", local_root=str(top))
+own.asked(top, machine, "until [ -e ../go ]; do sleep 0.05; done").run_submission(check_interval=0.05)
 """
 
 
@@ -207,6 +208,7 @@ def test_a_death_before_the_id_is_written_doubles_nothing(tmp_path: Path, kind: 
     command = [sys.executable, "-c", CHILD.format(root=str(ROOT), top=str(tmp_path), kind=kind, forgets=forgets)]
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == -signal.SIGKILL, first.stderr
+    threading.Timer(1.0, (tmp_path / "go").touch).start()  # the job is at work when the second dispatcher begins
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     if (kind, forgets) == ("Bare", True):
         assert "Dying.do_submit was called before and did not come to its end" in second.stderr
