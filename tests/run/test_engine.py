@@ -343,7 +343,7 @@ def reported(records: list[Any]) -> dict[str, list[Any]]:
         if not isinstance(record, ev.JOB_EVENTS) or isinstance(record, (ev.NotFound, ev.InDoubt)):
             continue
         plain = msgspec.to_builtins(record)
-        for varying in ("nonce", "id", "how", "why", "node"):
+        for varying in ("nonce", "id", "how", "why", "node", "asked"):
             plain.pop(varying, None)
         plain["tasks"] = [task[:2] for task in plain.get("tasks", [])]
         lines = story.setdefault(plain.pop("job"), [])
