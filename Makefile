@@ -84,6 +84,7 @@ performance: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.simulation.simulation --seeds $(N)
+	$(BIN)/python -m tests.simulation.simulation --neighbours --seeds $(N) --processes 2
 	for name in PBS Torque SGE Slurm LSF JH_UniScheduler Fugaku; do \
 	  $(BIN)/python -m tests.simulation.simulation --dialect $$name --seeds $$(($(N) / 200)) || exit 1; done
 

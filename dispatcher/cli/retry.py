@@ -16,7 +16,7 @@ from ..core.errors import ConfigError, NotOurs
 from ..core.history import History
 from ..core.model import ResourcesSpec
 from ..core.states import State
-from ..run.session import Session
+from ..run.session import Session, unshared
 from . import wanted
 from .elsewhere import alone_with, profile_of
 from .elsewhere import arguments as profile_arguments
@@ -61,7 +61,9 @@ def run(args: Namespace) -> int:
                 f"{context.place.remote_root} does not carry the record of this journal: it was removed there, or the "
                 "journal was made elsewhere, and would choose what runs here. `dispatcher submit FILE` goes on with it"
             )
-        session.record(*(ev.Retried(job, fresh=True, resources=asked) for job in jobs))
+        planned, progress = session.history.planned, session.progress
+        with unshared(session, [planned[job].positions[index] for job in jobs for index in progress[job].unfinished]):
+            session.record(*(ev.Retried(job, fresh=True, resources=asked) for job in jobs))
         changed = f", with {', '.join(args.set)}" if asked else ""
         if not args.json:
             say(f"{count(len(jobs), 'job')} to be tried again{changed}\n")

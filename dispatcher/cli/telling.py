@@ -156,6 +156,7 @@ def _concluded(event: ev.Concluded) -> str:
 _WHY: dict[type, Callable[[Any], str]] = {
     ev.Opened: _opened,
     ev.Planned: lambda event: count(len(event.positions), "task"),
+    ev.Recalled: lambda event: f"{count(len(event.attempts), 'attempt')} known by name, from what lies where jobs run",
     ev.Placed: lambda event: f"in {event.name}: the submission's own name is another journal's",
     ev.Staged: lambda event: f"{count(event.files, 'file')}, {size(event.bytes)}",
     ev.Submitting: lambda event: f"as {event.nonce}",

@@ -8,11 +8,12 @@ told(reply)             ->  Possession(record='{"owner":…}', names=("dq3v81kx0
 
 from __future__ import annotations
 
+from posixpath import dirname
 from shlex import quote
 
-from ..core.errors import Unreachable
+from ..core.errors import Purged, Unreachable
 from ..core.names import OWNER
-from ..core.ports import Reply, ShellText
+from ..core.ports import PURGED, Reply, ShellText
 from ..core.possession import Possession
 
 _MARK = "@@owner"
@@ -27,8 +28,9 @@ if [ ! -s {OWNER} ]; then
   rm -f -- {OWNER}.$$.tmp
 fi
 """
+    home = dirname(control)
     return ShellText(
-        f"cd -- {quote(control)}/.. || exit 90\n"
+        f"cd -- {quote(home)} || {{ [ -e {quote(home)} ] && exit 90; exit {PURGED}; }}\n"
         "umask 077\n"
         f"{leave if record else ''}"
         f"[ ! -s {OWNER} ] || sed 's/^/{_MARK} is /' < {OWNER}\n"
@@ -38,12 +40,14 @@ fi
 
 
 def told(reply: Reply) -> Possession:
-    """Raises Unreachable when the answer is not whole."""
+    """Raises Unreachable when the answer is not whole, Purged when there is no such directory any more."""
     said: dict[str, list[str]] = {"is": [], "has": []}
     for line in reply.out.split("\n"):
         # a banner without a line end may stand before the mark
         word, _, value = line.partition(f"{_MARK} ")[2].partition(" ")
         said.setdefault(word, []).append(value)
+    if "done" not in said and reply.code == PURGED:
+        raise Purged("our directory is not there any more: it was removed on the execution side")
     if "done" not in said:
         said_instead = reply.err.strip()[-200:]
         raise Unreachable(f"who owns the control directory over there was not told (exit {reply.code}): {said_instead}")

@@ -149,6 +149,12 @@ class Placed(_Event, frozen=True, gc=False):
     name: Name
 
 
+class Recalled(_Event, frozen=True, gc=False):
+    """Attempts that have left files where the jobs run, and of which a journal that was made anew knows no more."""
+
+    attempts: tuple[Name, ...]
+
+
 class Planned(_Event, frozen=True, gc=False):
     """A job and its tasks: their positions in the submission and what they are."""
 
@@ -371,6 +377,8 @@ JobEvent = Union[  # noqa: UP007 (msgspec wants a Union at run time on 3.10)
     Rerun,
     EarlierAttemptFound,
 ]
-Event = Union[JobEvent, Opened, Placed, Planned, Staged, Received, Delivered, Cleaned, Concluded, Hooked, Note]  # noqa: UP007
+Event = Union[  # noqa: UP007
+    JobEvent, Opened, Placed, Recalled, Planned, Staged, Received, Delivered, Cleaned, Concluded, Hooked, Note
+]
 #: The structs of JobEvent: events that move a job.
 JOB_EVENTS: tuple[type, ...] = get_args(JobEvent)

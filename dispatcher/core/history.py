@@ -91,7 +91,10 @@ class History:
     def _moved(self, after: Progress) -> None:
         before, self.jobs[after.job] = self.jobs[after.job], after
         self.moved(before, after)
-        self.nonces.add(after.nonce)
+        if after.job in self.downloaded:  # what is to be run again has results to come
+            self.downloaded[after.job] &= after.done
+        if after.nonce:
+            self.nonces.add(after.nonce)
         self.concluded, self.cleaned = None, False
 
     def _opened(self, event: ev.Opened) -> None:
@@ -103,6 +106,9 @@ class History:
 
     def _placed(self, event: ev.Placed) -> None:
         self.place = event.name
+
+    def _recalled(self, event: ev.Recalled) -> None:
+        self.nonces.update(event.attempts)
 
     def _staged(self, event: ev.Staged) -> None:
         self.staged = True
@@ -140,6 +146,7 @@ _STEPS: dict[type, Callable[[History, Any], None]] = {
     ev.Opened: History._opened,
     ev.Planned: History._planned,
     ev.Placed: History._placed,
+    ev.Recalled: History._recalled,
     ev.Staged: History._staged,
     ev.Received: History._received,
     ev.Delivered: History._delivered,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import journal as journals
 
 from ..core import events as ev
-from ..core.errors import ConfigError, IllegalTransition, JournalDamaged, NotOurs, Unreachable
+from ..core.errors import ConfigError, IllegalTransition, JournalDamaged, NotOurs, SubmissionBusy, Unreachable
 from ..core.history import History
 from ..core.lifecycle import Progress, State
 from ..core.model import JobSpec, SubmissionSpec
@@ -29,8 +29,20 @@ from ..scripts.render import quoted
 from .opening import first_records
 from .ownership import read_owner
 from .recorder import Recorder
+from .reopen import context_of
+from .results import received
 from .retold import retold
-from .store import begun, fold, journal_errors, journal_of, local_directory, open_journal
+from .store import (
+    begun,
+    fold,
+    holder_of,
+    journal_errors,
+    journal_of,
+    local_directory,
+    open_journal,
+    read_history,
+    spec_of,
+)
 from .survey import check, survey
 
 #: Prints, newest script first: `job NONCE HASH`, `task NONCE INDEX`, `asked NONCE NUMBER` for each request, and
@@ -69,36 +81,68 @@ class Adopted(NamedTuple):
     aside: Path | None
 
 
+class Lying(NamedTuple):
+    """What a place tells: who owns it ("": nobody), and the attempts that lie there: the last by job, and all."""
+
+    owner: str
+    last: Mapping[str, LastAttempt]
+    nonces: tuple[str, ...]
+    control: str
+
+
 def adopt(spec: SubmissionSpec, profile: Mapping[str, Any]) -> Adopted:
     """Raises ConfigError when there is a whole journal already, NotOurs when the place is another work directory's."""
-    asked, lying = check(spec, profile, None), survey(spec)
+    asked, found = check(spec, profile, None), survey(spec)
     if asked.scheduler.context:
         raise ConfigError(f"{asked.scheduler.name} keeps nothing in a directory from which a journal could be made")
-    path = journal_of(local_directory(spec), lying.submission)
+    path = journal_of(local_directory(spec), found.submission)
     history = _whole_part(path)
-    context = asked.kind.open(spec.machine, profile, history.place or lying.submission, spec.work_base)
-    try:
-        owner = _owner(context, local_directory(spec))
-        attempts = lying_there(context)
-    finally:
-        context.close()
-    if not attempts and history.opened is None:
+    lying = _look(asked.kind.open(spec.machine, profile, history.place or found.submission, spec.work_base), spec)
+    if not lying.last and not lying.owner and history.opened is None:
         raise ConfigError(
-            f"{context.place.control} holds no scripts of this submission: there is nothing to adopt. Was it asked for "
+            f"{lying.control} holds no scripts of this submission: there is nothing to adopt. Was it asked for "
             "with other tasks, inputs or resources? Its hash says so: look for other directories beside it"
         )
+    root, owner = str(local_directory(spec)), lying.owner or secrets.token_hex(8)
+    first = first_records(spec, asked.planned, found.submission, root, found.inputs, owner)
+    known: Sequence[ev.Event] = [history.opened, *history.planned.values()] if history.opened else first
+    return _begun_anew(path, known, asked.planned, history, lying)
+
+
+def adopt_restored(path: Path, profile: Mapping[str, Any] | None) -> Adopted:
+    """A journal that was put back from a backup, brought up to what lies in its place; as `adopt`."""
+    history = read_history(path)
+    spec = spec_of(path, history)
+    planned = [JobSpec(job.job, job.positions) for job in history.planned.values()]
+    assert history.opened is not None, "spec_of refuses one that is not"
+    known: list[ev.Event] = [history.opened, *history.planned.values()]
+    return _begun_anew(path, known, planned, history, _look(context_of(path, history, profile), spec))
+
+
+def _look(context: Context, spec: SubmissionSpec) -> Lying:
+    try:
+        found = context.own("")
+        owner = _owner(context, found.record, local_directory(spec)) if found.record else ""
+        return Lying(owner, lying_there(context), tuple(sorted(found.attempts)), context.place.control)
+    finally:
+        context.close()
+
+
+def _begun_anew(
+    path: Path, first: Sequence[ev.Event], planned: Sequence[JobSpec], history: History, lying: Lying
+) -> Adopted:
+    if holder := holder_of(path):
+        raise SubmissionBusy(f"{path} is being written by {holder}; stop it first")
     aside = _set_aside(path)
-    records = _records(asked.planned, history, attempts)
-    root = str(local_directory(spec))
-    opened = first_records(spec, asked.planned, lying.submission, root, lying.inputs, owner)
-    note = ev.Note(f"adopted {len(attempts)} jobs from {context.place.control}: how often they had failed is not known")
+    note = ev.Note(f"adopted {len(lying.last)} jobs from {lying.control}: how often they had failed is not known")
+    placed = [ev.Placed(history.place)] if history.place else []
     fresh = History()
     with journal_errors(path), open_journal(path, lambda frame: fold(fresh, frame)) as log:
         recorder = Recorder(fresh, log)
-        recorder.record(*(opened if history.opened is None else [history.opened, *history.planned.values()]))
-        recorder.record(*([ev.Placed(history.place)] if history.place else []), note, *records)
+        recorder.record(*first, *placed, note, ev.Recalled(tuple(sorted({*lying.nonces, *history.nonces}))))
+        recorder.record(*received(history.results), *_records(planned, history, lying.last))
         recorder.commit()
-    return Adopted(path, len(attempts), len(asked.planned) - len(attempts), aside)
+    return Adopted(path, len(lying.last), len(planned) - len(lying.last), aside)
 
 
 def lying_there(context: Context) -> dict[str, LastAttempt]:
@@ -130,7 +174,10 @@ def lying_there(context: Context) -> dict[str, LastAttempt]:
 
 
 def _whole_part(path: Path) -> History:
-    """What the journal tells up to its damage; nothing when there is none. ConfigError when it is whole."""
+    """What the journal tells up to its damage; nothing when there is none, or when it was begun and refused its place.
+
+    ConfigError when it is whole.
+    """
     history = History()
     if not begun(path):
         return history
@@ -140,19 +187,15 @@ def _whole_part(path: Path) -> History:
                 fold(history, frame)
     except (JournalDamaged, IllegalTransition):
         return history
-    if history.opened is not None:
+    if history.nonces:
         raise ConfigError(
-            f"{path} is whole: run the command that started it to resume it. If it was put back from a backup, move "
-            "it away first"
+            f"{path} is whole: run the command that started it to resume it. If it was put back from a backup, "
+            f"`dispatcher adopt {path.parent}` brings it up to what lies where its jobs run"
         )
-    return history
+    return History()
 
 
-def _owner(context: Context, local: Path) -> str:
-    """The id by which the place is owned; a new one when it carries none."""
-    record = context.own("").record
-    if not record:
-        return secrets.token_hex(8)
+def _owner(context: Context, record: str, local: Path) -> str:
     theirs = read_owner(record, context.place.remote_root)
     if theirs.root != os.path.realpath(local) and context.place.remote_root != context.place.local:
         raise NotOurs(f"{context.place.remote_root} belongs to the work directory {theirs.root}: adopt it there")

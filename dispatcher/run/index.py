@@ -23,6 +23,7 @@ from journal.ownership import doubt
 
 from ..core.errors import NotOurs, TransferFailed
 from ..core.history import History
+from ..core.keys import HASH
 from ..core.model import SubmissionSpec
 from ..core.names import CONTROL, INDEX, JOURNAL
 from ..files.incoming import write_atomic
@@ -193,9 +194,10 @@ def _is_ours(control: str) -> bool:
 
 
 def _journals(control: Path) -> list[Path]:
+    """In directories named by a submission's hash: what somebody has moved aside says nothing any more."""
     with os.scandir(control) as entries:
-        found = [control / entry.name / JOURNAL for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [journal for journal in found if begun(journal)]
+        ours = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and HASH.test(e.name))
+    return [journal for journal in (control / name / JOURNAL for name in ours) if begun(journal)]
 
 
 def _age(journal: Path) -> float:

@@ -65,8 +65,8 @@ def verdict(ours: Owner, found: Possession, known: Set[str], journal: Path, wher
     if unknown := sorted(found.attempts - known):
         raise NotOurs(
             f"{where} holds {len(unknown)} attempt(s) that this journal does not know ({', '.join(unknown[:5])}): the "
-            f"journal was put back from a backup, or replaced. Nothing was submitted. Move {journal.parent} away, then "
-            "`dispatcher adopt SUBMISSION.json` makes a journal of what lies there"
+            f"journal was put back from a backup, or replaced. Nothing was submitted. `dispatcher adopt "
+            f"{journal.parent}` brings it up to what lies there"
         )
     return Verdict.ours
 

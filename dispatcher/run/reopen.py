@@ -78,7 +78,7 @@ def _session(
 def context_of(path: Path, history: History, profile: Mapping[str, Any] | None) -> Context:
     """The place where the jobs of a journal run, opened for a look; the journal may be another process's."""
     spec, kind = asked(path, history, profile)
-    context = kind.open(spec.machine, profile or {}, path.parent.name, spec.work_base)
+    context = kind.open(spec.machine, profile or {}, history.place or path.parent.name, spec.work_base)
     return budgeted(context, spec.machine, lambda: False)
 
 

@@ -14,9 +14,10 @@ from ..core import events as ev
 from ..core.history import History
 from ..core.lifecycle import State
 from ..core.model import JobSpec, SubmissionSpec
-from ..core.ports import Context, Place
+from ..core.ports import Context, FileEntry, Place
 from ..files import local, patterns
 from ..files.gate import Way
+from ..files.listing import Listing
 
 
 def check_way(spec: SubmissionSpec, place: Place) -> None:
@@ -85,17 +86,23 @@ def _never_here(
     absent: Sequence[str], spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, local_path: Path
 ) -> list[str]:
     """Of what is not there, what was not brought here before: the other side may have been cleaned since."""
+    if not absent:
+        return []
+    known = Listing(FileEntry(path, 0) for path in history.results)
     downloaded = [p for job in planned for i, p in enumerate(job.tasks) if history.downloaded.get(job.hash, 0) >> i & 1]
-    wanted_patterns = patterns.wanted(spec, downloaded) if absent and downloaded else []
-    _, gone = patterns.downloads(wanted_patterns, local.tree(local_path, patterns.roots(wanted_patterns)))
-    here = {patterns.readable(pattern) for pattern in wanted_patterns}.difference(gone, history.lacking)
+    recorded = [p for p in patterns.wanted(spec, _positions(planned, history, done=True)) if known.files(p)]
+    unrecorded = [p for p in patterns.wanted(spec, downloaded) if patterns.readable(p) not in history.lacking]
+    once_here = list(dict.fromkeys([*recorded, *unrecorded]))
+    _, gone = patterns.downloads(once_here, local.tree(local_path, patterns.roots(once_here)))
+    here = {patterns.readable(pattern) for pattern in once_here}.difference(gone)
     return [name for name in absent if name not in here]
 
 
 def gone_text(lost: Sequence[str]) -> str:
     """What to tell of results that were here."""
     return (
-        f"{len(lost)} results of finished tasks were deleted here and are not on the execution side any more: "
+        f"{len(lost)} results of finished tasks are not here any more, deleted or written over by a submission with "
+        f"other inputs, and not on the execution side either: "
         f"{_few(lost)}. Put them back, or run the tasks they belong to again with --rerun-missing"
     )
 
@@ -108,5 +115,6 @@ def missing_text(missing: Sequence[str], root: str) -> str:
     """The message about backward files that are not there."""
     return (
         f"finished tasks did not write {len(missing)} of their backward_files: {_few(missing)}. Everything else was "
-        f"downloaded and nothing was removed; look into {root}, or correct backward_files"
+        f"downloaded and nothing was removed; look into {root}, or correct backward_files. If they were removed "
+        "there since, --rerun-missing runs their tasks again"
     )

@@ -27,7 +27,7 @@ def retold(job: Progress) -> list[ev.JobEvent]:
             attempt = max(attempt, 1) + 1
     if not job.nonce:
         return [*told, ev.Finished(name)] if job.state is State.finished else told
-    told.append(ev.Submitting(name, max(attempt, 1), job.nonce, asked=job.asked))
+    told.append(ev.Submitting(name, max(attempt, 1), job.nonce, job.inputs, asked=job.asked))
     if job.state in (*IN_QUEUE, State.finished, State.terminated) and job.id:
         told += [ev.Submitted(name, job.id, "journal written anew"), *_reached(job)]
     elif not job.submission_pending and job.state is not State.finished and job.state not in IN_QUEUE:

@@ -59,10 +59,14 @@ class Others:
 
     # -- live ---------------------------------------------------------------------------------------------------
 
-    def refuse_live(self) -> list[str]:
-        """Raise TaskLive when a task that is still to be run is live elsewhere; warnings about its directory else."""
+    def refuse_live(self, positions: Iterable[int] | None = None) -> list[str]:
+        """Raise TaskLive when a task that is still to be run is live elsewhere; warnings about its directory else.
+
+        `positions`: these are to be run, whatever our own journal says.
+        """
         warnings: dict[str, None] = {}
-        for position in self._pending() if self._theirs else ():
+        asked = self._pending() if positions is None else positions
+        for position in asked if self._theirs else ():
             for neighbour, entry in self.at(position):
                 if not neighbour.is_live(entry):
                     continue
@@ -167,6 +171,43 @@ class Others:
             found |= self._fetched(neighbour, history, lacking, profile)
         return found
 
+    # -- overwritten --------------------------------------------------------------------------------------------
+
+    def overwritten(self, session: Session) -> list[str]:
+        """Results of finished tasks here that are another submission's by now: the same task with other inputs.
+
+        Files are read only where there is one.
+        """
+        histories: dict[Neighbour, History] = {}
+        found: list[str] = []
+        for job in session.planned:
+            for index, position in enumerate(job.tasks):
+                if session.progress[job.hash].done >> index & 1 and (rivals := self._rivals(position)):
+                    histories |= {near: read_history(near.journal) for near in rivals if near not in histories}
+                    theirs = [(os.path.realpath(near.journal.parents[2]), histories[near].results) for near in rivals]
+                    home = session.history.downloaded.get(job.hash, 0) >> index & 1
+                    found += self._strange(position, session.history.results if home else {}, theirs)
+        return found
+
+    def _strange(self, position: int, mine: _Results, theirs: Sequence[tuple[str, _Results]]) -> Iterable[str]:
+        """What a task was to leave that does not hold what is recorded, or nothing is and it holds what is theirs."""
+        wanted = patterns.wanted(self.spec, [position])
+        listing = Listing(local.tree(Path(self.place), patterns.roots(wanted)))
+        for file in (file for pattern in wanted for file in listing.files(pattern) if file.size >= 0):
+            here, path = _digest(f"{self.place}/{file.path}"), os.path.realpath(f"{self.place}/{file.path}")
+            others = [results.get(os.path.relpath(path, above)) for above, results in theirs]
+            if here and (here != mine[file.path] if file.path in mine else here in others):
+                yield file.path
+
+    def _rivals(self, position: int) -> set[Neighbour]:
+        """Who has been at the same command in the same directory, with other inputs."""
+        mine = self.tasks[position]
+        return {
+            neighbour
+            for neighbour, entry in self.at(position)
+            if entry.command == mine.command and entry.whole != mine.whole and (entry.done or entry.live or entry.id)
+        }
+
     def _is_link(self, position: int) -> bool:
         return self._directories[position] != f"{self.place}/{self.tasks[position].directory}".rstrip("/")
 
@@ -197,7 +238,11 @@ class Others:
             with journal_errors(neighbour.journal), reopened_session(neighbour.journal, profile) as other:
                 context = other.connect().context
                 whole = _whole(context.tree(patterns.roots(p for each in wanted.values() for p in each)), wanted)
-                context.get([Item(file.path, file.path, file.size) for files in whole.values() for file in files])
+                if not whole:
+                    return {}
+                got = context.get([Item(file.path, file.path, file.size) for files in whole.values() for file in files])
+                # these are results of the other one first of all, which may not be fetched a second time
+                other.record(*received({item.target: item.digest for item in got if item.size >= 0}))
         return {
             position: {file.path: _digest(f"{self.place}/{file.path}") for file in files if file.size >= 0}
             for position, files in whole.items()

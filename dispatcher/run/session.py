@@ -10,8 +10,10 @@ whichever submission names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -65,10 +67,28 @@ def open_session(
                 others.check_previous(previous)
             begin(session, found.inputs)
         session.notices += warnings
+        session.unshared = lambda positions: unshared(session, positions)
+        look = partial(Others, spec, found.inputs, session.journal.path, around)
+        session.overwritten = lambda: look().overwritten(session)
         if not rerun:
-            session.reuse = lambda: others.reuse(session, profile)
+            session.reuse = _first_then(lambda: others.reuse(session, profile), lambda: look().reuse(session, profile))
         yield session
     index.write(session.journal.path, session.history, journals.fingerprint(session.journal.path))
+
+
+def _first_then(first: Callable[[], str], then: Callable[[], str]) -> Callable[[], str]:
+    """What was looked up at the opening answers once; later there may be more."""
+    ways = chain([first], repeat(then))
+    return lambda: next(ways)()
+
+
+@contextmanager
+def unshared(session: Session, positions: Sequence[int]) -> Iterator[None]:
+    """Nobody else is at these tasks of a session, by position, nor begins one meanwhile; TaskLive names who is."""
+    assert session.history.opened is not None, "begun"
+    with alone(session.spec) as around:
+        Others(session.spec, session.history.opened.inputs, session.journal.path, around).refuse_live(positions)
+        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,19 +19,19 @@ from typing import Any
 import journal as journals
 
 from ..core import events as ev
-from ..core.errors import FailedJob, Interrupted, JobsFailed, JournalDeleted, NotOurs, ResultMissing
+from ..core.errors import FailedJob, Interrupted, JobsFailed, JournalDeleted, NotOurs, Purged, ResultMissing
 from ..core.failure import failed_job
 from ..core.history import History
 from ..core.lifecycle import Progress, State, Todo
 from ..core.model import JobSpec, SubmissionSpec
 from ..core.names import CANCEL
-from ..core.ports import Context, FileEntry, Item, Scheduler
+from ..core.ports import Context, Item, Scheduler
 from ..core.possession import Possession
-from ..files import local, patterns
+from ..files import local
 from ..files.incoming import write_atomic
-from ..files.listing import Listing
 from ..scripts.render import job_script, render
 from . import results
+from .again import Again
 from .engine import Engine
 from .environment import Environment
 from .fencing import Fenced
@@ -65,7 +65,7 @@ class Session:
         self.scheduler, self.journal, self.history = scheduler, log, history
         self.environment, self.uploads, self.local = environment, uploads, local_directory(spec)
         self.recorder, self._open_context = Recorder(history, log), open_context
-        self._connected, self._run_again = False, set[str]()
+        self._connected, self.again = False, Again(self)
         #: What whoever runs this must be told: tasks that are done already, others at work in the same directories.
         self.notices: list[str] = []
         self.tell: Callable[[str], object] = self.notices.append
@@ -74,6 +74,10 @@ class Session:
         #: Whether this session may take a place that is nobody's; one that was only reopened may not.
         self.begins = True
         self.reuse: Callable[[], str] = str
+        #: Results here, by path, that a submission with other inputs has written over.
+        self.overwritten: Callable[[], Sequence[str]] = tuple
+        #: Held while tasks, by position, that were over become due again; raises TaskLive when others are at them.
+        self.unshared: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda positions: nullcontext()
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -135,6 +139,12 @@ class Session:
             raise
 
     @property
+    def in_place(self) -> bool:
+        """Tasks run where their files are."""
+        place = self.connect().context.place
+        return place.remote_root == place.local
+
+    @property
     def context(self) -> Context:
         """The place where the jobs run, once it was reached."""
         return self.engine.context
@@ -173,8 +183,7 @@ class Session:
         with journal_errors(self.journal.path):
             self._grant_new_round()
             if self.history.concluded is None:
-                if done := self.reuse():
-                    self.tell(done)
+                self._take_over()
                 self.upload()
                 if dry_run:
                     self.write_scripts()
@@ -190,6 +199,11 @@ class Session:
             if clean:
                 self.clean()
             return None
+
+    def _take_over(self) -> None:
+        """What others have finished of what is due is not run again."""
+        if done := self.reuse():
+            self.tell(done)
 
     def _write_anew(self, why: str) -> None:
         """Somebody deleted the journal: nobody but this process knows its jobs, so it writes down what it knows."""
@@ -214,36 +228,20 @@ class Session:
         )
         placed = [ev.Placed(known.place)] if known.place else []
         jobs = [event for job in known.jobs.values() for event in retold(job)]
-        self.record(known.opened, *known.planned.values(), *placed, note, *jobs)
+        recalled = ev.Recalled(tuple(sorted(known.nonces)))
+        brought = results.received(known.results)
+        self.record(known.opened, *known.planned.values(), *placed, recalled, note, *brought, *jobs)
         self.tell(note.text)
 
     def rerun(self, everything: bool) -> None:
-        """Of a run that is over, all finished tasks are to be run again, or those whose results were deleted here."""
-        if self.history.concluded is None:
-            return
-        gone = self._gone()
-        lost = None if everything else Listing(FileEntry(path, 0) for path in gone)
-        for job in self.planned:
-            progress = self.progress[job.hash]
-            done = [(index, at) for index, at in enumerate(job.tasks) if progress.done >> index & 1]
-            again = tuple(index for index, at in done if lost is None or self._wants(at, lost))
-            if again:
-                self.record(ev.Rerun(job.hash, again, "asked for" if everything else "their results were deleted"))
-
-    def _gone(self) -> list[str]:
-        return results.gone(self.history, self.local, self.environment.exists)
-
-    def _wants(self, position: int, lost: Listing) -> bool:
-        return any(lost.files(pattern) for pattern in patterns.wanted(self.spec, [position]))
+        """Run all finished tasks again, or those whose results are missing; see `again`."""
+        self.again.ask(everything)
 
     def _complete(self) -> None:
         """What finished tasks left may have been deleted here since: it is fetched again, or said to be lost."""
-        lost = self._gone()
-        if lost and not self.history.cleaned:
+        if self.again.gone() and not self.history.cleaned:
             self.download()
-            lost = self._gone()
-        if lost:
-            raise ResultMissing(results.gone_text(lost))
+        self.again.refuse_gone()
 
     def _go_round(self, check_interval: float, exit_on_submit: bool, stop_on_failure: bool) -> None:
         try:
@@ -305,7 +303,11 @@ class Session:
     def download(self) -> None:
         """Bring back what finished tasks promised and what may explain the failed ones; verify; record."""
         engine = self.connect()
-        if not self.scheduler.context and not engine.context.own("").record:
+        try:
+            owned = bool(self.scheduler.context or engine.context.own("").record)
+        except Purged:
+            owned = False
+        if not owned:
             self._restore(engine)
         news, reported = results.fetch(self.spec, self.planned, self.history, engine.context, self.local)
         self.record(*news, reported)
@@ -322,31 +324,6 @@ class Session:
         self.record(ev.Note(text))
         self.tell(text)
 
-    def _rerun_purged(self) -> bool:
-        """Tasks whose results were removed there, and our record of the job with them, run again, once; false: none."""
-        if self.scheduler.context:  # what is in no directory that jobs share with us leaves no record there
-            return False
-        there, again = self.context.own("").attempts, []
-        for job in self.planned:
-            progress = self.progress[job.hash]
-            ended = progress.state is State.finished and progress.nonce and job.hash not in self._run_again
-            if ended and progress.nonce not in there:
-                own = ((index, at) for index, at in enumerate(job.tasks) if not progress.reused >> index & 1)
-                lost = tuple(index for index, at in own if self._lacks(at))
-                again += [ev.Rerun(job.hash, lost, "its results were removed on the execution side")] if lost else []
-        self._run_again.update(event.job for event in again)
-        self.record(*again)
-        if again:
-            self._restore(self.engine)
-        return bool(again)
-
-    def _lacks(self, position: int) -> bool:
-        """Not there, and never brought home: what was here once is run again only when it is asked for."""
-        wanted = patterns.wanted(self.spec, [position])
-        _, absent = patterns.downloads(wanted, self.context.tree(patterns.roots(wanted)))
-        _, never_here = patterns.downloads(wanted, [FileEntry(path, 0) for path in self.history.results])
-        return bool(absent and never_here)
-
     def _bring_home(self) -> bool:
         """Download and conclude; false when tasks have to run again first, because their results were removed there.
 
@@ -354,9 +331,14 @@ class Session:
         """
         missing = ""
         try:
+            if self.in_place:  # what is another's by now must not be recorded as ours
+                self.again.refuse_gone()
             self.download()
+            self.again.refuse_gone()
         except ResultMissing as error:
-            if self._rerun_purged():
+            if self.again.due():
+                self._restore(self.engine)
+                self._take_over()
                 return False
             if not self.engine.failed():
                 raise

@@ -133,6 +133,7 @@ EVENTS = st.one_of(
     PLANNED,
     st.builds(ev.Staged, NUMBER, NUMBER),
     st.builds(ev.Placed, TEXT),
+    st.builds(ev.Recalled, st.lists(TEXT, max_size=3).map(tuple)),
     st.builds(ev.Submitting, JOBS, NUMBER, TEXT),
     st.builds(ev.Submitted, JOBS, TEXT, TEXT),
     st.builds(ev.Running, JOBS, TEXT),

@@ -14,7 +14,7 @@ from .cluster import STALE
 from .conditions import Conditions
 from .hosts import Killed
 
-__all__ = ["RATES", "Faulty", "Killed"]
+__all__ = ["RATES", "Faulty", "Killed", "Neighbourly"]
 
 #: What may befall a dispatcher at any point, and how often at most; a seed draws its own rates below these.
 DEEDS = {
@@ -54,12 +54,43 @@ RATES = DEEDS | {
 }
 
 
+#: What people do to the files of their submissions, at any step or between two commands.
+PEOPLE = {
+    "place purged": 0.008,
+    "input edited": 0.01,
+    "results deleted": 0.006,
+    "journal deleted": 0.006,
+    "journal kept": 0.01,
+    "journal put back": 0.01,
+}
+#: What befalls several submissions of the same tasks.
+NEIGHBOURS = PEOPLE | {
+    "killed": 0.008,
+    "second started": 0.02,
+    "reply lost": 0.1,
+    "call lost": 0.05,
+    "call late": 0.03,
+    "call doubled": 0.05,
+    "answer old": 0.05,
+    "queue full": 0.1,
+    "receipt lost": 0.1,
+    "node lost": 0.08,
+    "requeued": 0.08,
+    "task fails": 0.08,
+    "accounting down": 0.2,
+    "read late": 0.5,
+}
+
+
 class Faulty(Conditions):
     """Draws rates and faults from one seed. After `calm` faults it becomes a good world, so that every run ends."""
 
+    #: How often each kind happens at most; those that may happen at any step.
+    possible, at_any_step = RATES, tuple(DEEDS)
+
     def __init__(self, seed: int, allowed: Collection[int] | None = None, calm: int = 60) -> None:
         self.rng = random.Random(seed)
-        self.rates = {kind: rate * self.rng.choice([0, 0.3, 1]) for kind, rate in RATES.items()}
+        self.rates = {kind: rate * self.rng.choice([0, 0.3, 1]) for kind, rate in self.possible.items()}
         self.slow = self.rng.choice([0.0, 5.0, STALE])
         self.excludes = self.rng.random() < 0.6
         self.switches = self.rng.choice([0.05, 0.3])
@@ -73,7 +104,7 @@ class Faulty(Conditions):
 
     def happens(self, kind: str, what: str = "") -> bool:
         """Whether a fault of this kind happens here."""
-        if self.rng.random() >= self.rates[kind] or self.drawn >= self.calm:
+        if self.rng.random() >= self.rates.get(kind, 0.0) or self.drawn >= self.calm:
             return False
         self.drawn += 1
         if self.allowed is not None and self.drawn - 1 not in self.allowed:
@@ -84,7 +115,7 @@ class Faulty(Conditions):
     def step(self, point: str) -> None:
         """Whatever may befall a dispatcher; then perhaps another one goes on."""
         self.passed()
-        for kind in DEEDS:
+        for kind in self.at_any_step:
             if self.happens(kind, point):
                 self.deeds[kind]()
         if "others" in self.deeds and self.rng.random() < self.switches:
@@ -185,3 +216,26 @@ class Faulty(Conditions):
     def disk(self) -> str:
         """What the journal's disk does."""
         return self.rng.choice(["full", "error", "short", "unsynced", "dropped"]) if self.happens("disk") else ""
+
+
+class Neighbourly(Faulty):
+    """What befalls several submissions and their users. `forgetful`: journals are deleted or put back in this world."""
+
+    possible, at_any_step = NEIGHBOURS, ("killed", "second started", *PEOPLE)
+
+    def __init__(self, seed: int, allowed: Collection[int] | None = None, calm: int = 30) -> None:
+        super().__init__(seed, allowed, calm)
+        self.forgetful = bool(self.rates["journal deleted"] or self.rates["journal put back"])
+
+    def reads_late(self) -> bool:
+        """A task that runs has not read its input yet."""
+        return self.happens("read late")
+
+    def between(self) -> None:
+        """What people do while nobody is at work is likelier than at any one step."""
+        for kind in PEOPLE:
+            if self.rng.random() < 0.2 and self.rng.random() < self.rates[kind] * 100:
+                self.rates[kind], rate = 1.0, self.rates[kind]
+                if self.happens(kind, "between"):
+                    self.deeds[kind]()
+                self.rates[kind] = rate

@@ -20,6 +20,7 @@ Simulate = Callable[..., object]
 
 def shortest(seed: int, simulate: Simulate, dialect: str = "") -> str:
     """The script for this seed; "" when it breaks no promise."""
+    module = getattr(simulate, "__module__", "tests.simulation.simulation")
     if dialect:
         simulate = partial(simulate, dialect=dialect)
     if not (first := _broken(simulate, seed, None, None)):
@@ -33,7 +34,8 @@ def shortest(seed: int, simulate: Simulate, dialect: str = "") -> str:
             if _broken(simulate, seed, needed - part, tasks, what):
                 needed -= part
         size //= 2
-    return _script(seed, needed, tasks, dialect, _broken(simulate, seed, needed, tasks, what))
+    script = _script(seed, needed, tasks, dialect, _broken(simulate, seed, needed, tasks, what))
+    return script.replace("tests.simulation.simulation", module, 1)
 
 
 def _parts(needed: frozenset[int], size: int) -> Iterator[frozenset[int]]:
