@@ -122,7 +122,7 @@ def adopt_restored(path: Path, profile: Mapping[str, Any] | None) -> Adopted:
 def _look(context: Context, spec: SubmissionSpec) -> Lying:
     try:
         found = context.own("")
-        owner = _owner(context, found.record, local_directory(spec)) if found.record else ""
+        owner = _owner(context, local_directory(spec))
         return Lying(owner, lying_there(context), tuple(sorted(found.attempts)), context.place.control)
     finally:
         context.close()
@@ -195,7 +195,11 @@ def _whole_part(path: Path) -> History:
     return History()
 
 
-def _owner(context: Context, record: str, local: Path) -> str:
+def _owner(context: Context, local: Path) -> str:
+    """The id by which the place is owned; "" when it carries none."""
+    record = context.own("").record
+    if not record:
+        return ""
     theirs = read_owner(record, context.place.remote_root)
     if theirs.root != os.path.realpath(local) and context.place.remote_root != context.place.local:
         raise NotOurs(f"{context.place.remote_root} belongs to the work directory {theirs.root}: adopt it there")

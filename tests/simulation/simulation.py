@@ -3,7 +3,7 @@
     python -m tests.simulation.simulation --seeds 2000        every seed, or the first that breaks a promise
     python -m tests.simulation.simulation --seed 17           one seed; a failure becomes a short script
     python -m tests.simulation.simulation --dialect PBS --seeds 20      its shell text run by sh; a second each
-    python -m tests.simulation.simulation --neighbours --seeds 2000     several submissions, and people: see `neighbours`
+    python -m tests.simulation.simulation --neighbours --seeds 2000     several submissions and their users
 
 A life is one dispatcher process; a seed kills and starts as many as it likes,
 on two hosts, one after the other or at once (see `fleet`). What is promised,
