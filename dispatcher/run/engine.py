@@ -280,6 +280,11 @@ class Engine:
         seen = self.observer.partial.get(job.job, 0)
         return tuple(index for index in range(job.size) if seen >> index & 1)
 
+    def try_again(self) -> None:
+        """What has ended and may be tried again is due again, before anything else is done."""
+        self._retry(self.due_for(Todo.retry))
+        self.recorder.commit()
+
     def _retry(self, due: Sequence[Progress]) -> None:
         """Another attempt. What was given up unseen is ended first: a copy of it may live on and be listed again."""
         if not due or not self._in_place():

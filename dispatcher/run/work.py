@@ -201,7 +201,8 @@ class Session:
             return None
 
     def _take_over(self) -> None:
-        """What others have finished of what is due is not run again."""
+        """What others have finished of what is due, or is to be tried again, is not run again."""
+        self.connect().try_again()
         if done := self.reuse():
             self.tell(done)
 
