@@ -7,7 +7,7 @@ fetch(spec, planned, history, context, local)
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..core import events as ev
@@ -33,9 +33,17 @@ def check_way(spec: SubmissionSpec, place: Place) -> None:
 
 
 def fetch(
-    spec: SubmissionSpec, planned: Sequence[JobSpec], history: History, context: Context, local_path: Path
+    spec: SubmissionSpec,
+    planned: Sequence[JobSpec],
+    history: History,
+    context: Context,
+    local_path: Path,
+    strange: Collection[str] = (),
 ) -> tuple[list[ev.Received], ev.Delivered]:
-    """Bring back what finished tasks promised and what may explain the failed ones; verified by the context."""
+    """Bring back what finished tasks promised and what may explain the failed ones; verified by the context.
+
+    Nothing is recorded of what is `strange`: another submission has written over it.
+    """
     promised = patterns.wanted(spec, done) if (done := _positions(planned, history, done=True)) else []
     evidence = patterns.evidence(spec, _positions(planned, history, done=False))
     entries = context.tree(patterns.roots([*promised, *evidence]))
@@ -50,7 +58,7 @@ def fetch(
     missing = _never_here(absent, spec, planned, history, local_path)
     promise = {item.target: item.digest for item in files if item.source in known}
     mine = {path: found or _digest(local_path / path) for path, found in promise.items()}
-    news = {path: found for path, found in mine.items() if history.results.get(path) != found}
+    news = {path: found for path, found in mine.items() if history.results.get(path) != found and path not in strange}
     return received(news), ev.Delivered(finished, len(files), sum(item.size for item in files), tuple(missing))
 
 

@@ -310,7 +310,8 @@ class Session:
             owned = False
         if not owned:
             self._restore(engine)
-        news, reported = results.fetch(self.spec, self.planned, self.history, engine.context, self.local)
+        strange = self.overwritten() if self.in_place else ()  # must not be recorded as ours
+        news, reported = results.fetch(self.spec, self.planned, self.history, engine.context, self.local, strange)
         self.record(*news, reported)
         if reported.missing:
             raise ResultMissing(results.missing_text(reported.missing, self.context.place.remote_root))
@@ -332,8 +333,6 @@ class Session:
         """
         missing = ""
         try:
-            if self.in_place:  # what is another's by now must not be recorded as ours
-                self.again.refuse_gone()
             self.download()
             self.again.refuse_gone()
         except ResultMissing as error:

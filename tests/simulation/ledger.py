@@ -80,9 +80,15 @@ class Ledger:
                 continue
             if not other.over:
                 raise BrokenPromise(f"two at once: {body} beside {other}")
-            if other.published and other.read == body.read and not other.asked and self._is_kept(other):
+            again = other.published and other.read == body.read and not other.asked and self._is_kept(other)
+            if again and not self._was_hidden(body, other):
                 raise BrokenPromise(f"run again although its result is there: {body} after {other}")
         self.bodies.append(body)
+
+    def _was_hidden(self, body: Body, other: Body) -> bool:
+        """Its journal was lost or put back while it waited, so that the other could run: it is not called off."""
+        hidden = {self.attempts[nonce].journal for nonce in self.unknown}
+        return other.journal != body.journal and body.journal in hidden
 
     def _is_kept(self, body: Body) -> bool:
         void = any((body.nonce, path) in self.void for path in body.inputs())

@@ -26,7 +26,7 @@ import msgspec
 
 import journal as journals
 from dispatcher import contexts
-from dispatcher.core.errors import DispatcherError, ResultMissing, TaskLive
+from dispatcher.core.errors import DispatcherError, JournalDamaged, ResultMissing, TaskLive
 from dispatcher.core.history import History
 from dispatcher.core.lifecycle import OVER
 from dispatcher.core.model import SubmissionSpec, TaskSpec
@@ -395,6 +395,8 @@ class Neighbours:
             told = str(life.error)
         if isinstance(life.error, TaskLive) and (found := re.search(r"`dispatcher cancel ([^`]+)`", told)):
             told = str(self._typed(Command("cancel", spec, directory=found[1])).error)
+        if isinstance(life.error, JournalDamaged):
+            told = "`dispatcher adopt SUBMISSION.json`"
         if found := re.search(r"`dispatcher adopt ([^`]+)`", told):
             directory = "" if found[1] == "SUBMISSION.json" else found[1]
             told = str(self._typed(Command("adopt", spec, directory=directory)).error)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dispatcher.core.names import CONTROL, JOURNAL
+from dispatcher.run.store import holder_of
 
 if TYPE_CHECKING:
     from .neighbours import World
@@ -119,7 +120,7 @@ class People:
         """The last copy of one, where nobody is at work on it."""
         if self._backups:
             kept, path = self.world.conditions.rng.choice(self._backups)
-            if path not in self.world.at_work():
+            if path not in self.world.at_work() and not holder_of(path):
                 shutil.rmtree(path, ignore_errors=True)
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shutil.copytree(kept, path)
