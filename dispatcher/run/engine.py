@@ -319,6 +319,8 @@ class Engine:
             trouble = understood(self.scheduler.killed, reply, queries)
         except Unreachable as error:
             trouble = str(error)
+            if isinstance(error, Purged):  # no jobs may be left that are looked at: it must be noticed here
+                self.observer.unanswered(error)
         self.observer.unkilled(trouble)
         return not trouble
 

@@ -201,10 +201,12 @@ def _is_done(history: History, body: Body) -> bool:
 
 
 def _knows(history: History | None, nonce: str, bodies: Sequence[Body]) -> bool:
-    """A journal that has each success, or the attempt as long as there is none."""
+    """A journal that has each success and where its result is, or the attempt as long as there is none."""
     if history is None or nonce not in history.nonces:
         return False
-    return all(_is_done(history, body) for body in bodies if body.published)
+    here = {normpath(path) for path in history.results}
+    found = (normpath(f"{body.where}/out") in here or _holds(body.there, body) for body in bodies if body.published)
+    return all(_is_done(history, body) for body in bodies if body.published) and all(found)
 
 
 def _waits(history: History, nonce: str) -> bool:
