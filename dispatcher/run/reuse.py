@@ -183,8 +183,10 @@ class Others:
         for job in session.planned:
             for index, position in enumerate(job.tasks):
                 if session.progress[job.hash].done >> index & 1 and (rivals := self._rivals(position)):
-                    histories |= {near: read_history(near.journal) for near in rivals if near not in histories}
-                    theirs = [(os.path.realpath(near.journal.parents[2]), histories[near].results) for near in rivals]
+                    histories |= {other: read_history(other.journal) for other in rivals if other not in histories}
+                    theirs = [
+                        (os.path.realpath(other.journal.parents[2]), histories[other].results) for other in rivals
+                    ]
                     home = session.history.downloaded.get(job.hash, 0) >> index & 1
                     found += self._strange(position, session.history.results if home else {}, theirs)
         return found

@@ -103,7 +103,7 @@ class Ledger:
 
     def _at_home(self, body: Body) -> bool:
         known = self._history(body.journal)
-        return _holds(f"{body.directory}/out", body) or bool(known and f"{body.where}/out" in known.results)
+        return _holds(f"{body.directory}/out", body) or bool(known and normpath(f"{body.where}/out") in known.results)
 
     def _history(self, journal: Path) -> History | None:
         """What is known in a journal: by who is at work on it, else by what is written."""
