@@ -231,7 +231,7 @@ class Others:
             return {}
         wanted = {position: patterns.wanted(self.spec, [position]) for position in positions}
         if contexts.canonical(theirs.context_type) == "LazyLocalContext":  # what was changed here is changed there
-            untouched = [at for at in positions if self._unchanged(history.results, self._of(at, history.results))]
+            untouched = [at for at in positions if self._as_left(neighbour, history, at)]
             entries = local.tree(Path(self.place), patterns.roots(p for at in untouched for p in wanted[at]))
             whole = _whole(entries, {at: wanted[at] for at in untouched})
         elif history.cleaned:
@@ -249,6 +249,15 @@ class Others:
             position: {file.path: _digest(f"{self.place}/{file.path}") for file in files if file.size >= 0}
             for position, files in whole.items()
         }
+
+    def _as_left(self, neighbour: Neighbour, history: History, position: int) -> bool:
+        """Nobody has changed what the task left; of one that was run again, what is recorded is of the run before."""
+        entries = [entry for near, entry in self.at(position) if near is neighbour]
+        home = (
+            history.downloaded.get(entry.job, 0) >> history.planned[entry.job].positions.index(entry.position) & 1
+            for entry in entries
+        )
+        return not any(home) or self._unchanged(history.results, self._of(position, history.results))
 
     def _of(self, position: int, known: _Results) -> Iterable[str]:
         directory = self.tasks[position].directory
