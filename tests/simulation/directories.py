@@ -27,7 +27,7 @@ from dispatcher.core.ports import Call, Claim, FileEntry, Item, Native, Place, R
 from dispatcher.core.possession import Possession
 
 from .cluster import Cluster, Copy
-from .conditions import Conditions
+from .faults import Neighbourly
 from .ledger import Attempt, Body, Ledger
 from .ports import SimulatedPlace
 
@@ -98,9 +98,9 @@ def _digest(path: str) -> str:
 class DirectoryCluster(Cluster):
     """The queue of one machine; `ledger` hears of every task body."""
 
-    def __init__(self, conditions: Conditions, ledger: Ledger) -> None:
+    def __init__(self, conditions: Neighbourly, ledger: Ledger) -> None:
         super().__init__(conditions)
-        self.ledger = ledger
+        self._reads_late, self.ledger = conditions.reads_late, ledger
         self.places: dict[str, Place] = {}
         self.claims = Kept(self.places, "claim", _as_file, _as_claim)  # type: ignore[assignment]
         self.receipts = Kept(self.places, "id", str.encode, bytes.decode)  # type: ignore[assignment]
@@ -147,7 +147,7 @@ class DirectoryCluster(Cluster):
         """Inputs have changed: of the tasks that run, some had not read them yet."""
         for copy in self.copies.values():
             for body in self.bodies.get(copy.id, ()) if copy.state is Native.running else ():
-                if self.conditions.reads_late():
+                if self._reads_late():
                     body.read = read_inputs(body.place.remote_root, body.where)
 
     def _end(self, copy: Copy) -> None:

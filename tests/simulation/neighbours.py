@@ -200,7 +200,7 @@ class World:
         """The real code finds this world's batch system, contexts, files, locks and processes."""
         opened = journals.Journal.open.__func__  # type: ignore[attr-defined]
 
-        def open_journal(cls: Any, path: Any, kind: Any, **how: Any) -> Any:
+        def open_journal(cls: Any, path: Any, kind: Any, /, **how: Any) -> Any:
             where, me = Path(path).absolute(), self.me
             files, lock = ProcessFiles(self, me), ProcessLock(self, me, where)
             return opened(cls, where, kind, **how, files=files, lock=lock, clock=self.now)
@@ -378,7 +378,7 @@ class Neighbours:
         """Whatever a user may type at this moment."""
         if len(self.world.processes) < 3:
             rng = self.conditions.rng
-            how = rng.choice([{}, {}, {}, {"rerun": True}, {"missing": True}, {"clean": False}])
+            how: dict[str, Any] = rng.choice([{}, {}, {}, {"rerun": True}, {"missing": True}, {"clean": False}])
             self.world.start(Command("submit", rng.choice(self.world.specs), **how))
 
     def _typed(self, command: Command) -> _Life:
