@@ -66,7 +66,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_map_is_that_of_the_tree() -> None:
     tops = re.findall(r"^    (\w+)/ ", README.read_text(), re.MULTILINE)
-    assert tops == ["journal", "dispatcher", "tests", "fixtures", "docs"]
+    assert tops == ["journal", "dispatcher", "tests", "fixtures", "examples", "docs"]
     assert all((ROOT / top).is_dir() for top in tops)
     named = set(re.findall(r"[a-z_]+", README.read_text().split("dispatcher/    ")[1].split("tests/  ")[0]))
     modules = {path.stem for path in (ROOT / "dispatcher").iterdir() if not path.name.startswith("_")}

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -244,4 +245,7 @@ def schemas() -> dict[str, Any]:
     verbs = {
         verb: {"anyOf": [*(by_kind[kind] for kind in printed), by_kind[ErrorLine]]} for verb, printed in PRINTED.items()
     }
+    for component in components.values():  # some versions of msgspec leave the docstring's indentation in
+        if "description" in component:
+            component["description"] = cleandoc(component["description"])
     return {"properties": verbs, "$defs": components}

@@ -36,6 +36,7 @@ _NORMAL = (
     (r"dispatcher \d[\w.+]*", "dispatcher VERSION"),
     (r"─{3,}", "───"),
     (r"[\d.]+ [kM]?B\b", "SIZE"),
+    (r'"bytes":\d{4,}', '"bytes":SIZE'),
 )
 
 

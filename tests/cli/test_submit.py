@@ -174,7 +174,7 @@ def test_a_wrong_file_is_refused_before_anything_is_written(work: Any, changes: 
 
 def test_unknown_keys_are_told_where_that_is_allowed(work: Any) -> None:
     _requested(work, resources__gpu_per_nod=1, machine__remote_profile={"hostname": "h", "_note": 1})
-    assert "; --allow-unknown-keys warns of it and goes on" in work.run("submit", "submission.json").err
+    assert "--allow-unknown-keys warns of it and goes on" in work.run("submit", "submission.json").err
     done = work.run("submit", "submission.json", "--allow-unknown-keys", "--dry-run")
     assert done.code == 0, done
     (warning,) = done.err.splitlines()
