@@ -245,7 +245,18 @@ def schemas() -> dict[str, Any]:
     verbs = {
         verb: {"anyOf": [*(by_kind[kind] for kind in printed), by_kind[ErrorLine]]} for verb, printed in PRINTED.items()
     }
-    for component in components.values():  # some versions of msgspec leave the docstring's indentation in
-        if "description" in component:
-            component["description"] = cleandoc(component["description"])
-    return {"properties": verbs, "$defs": components}
+    return {"properties": verbs, "$defs": {name: _settled(component) for name, component in components.items()}}
+
+
+def _settled(schema: Any) -> Any:
+    """The same with every version of msgspec: descriptions without the docstring's indentation, null at the end."""
+    if isinstance(schema, list):
+        return [_settled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    settled = {name: _settled(value) for name, value in schema.items()}
+    if isinstance(settled.get("description"), str):
+        settled["description"] = cleandoc(settled["description"])
+    if "anyOf" in settled:
+        settled["anyOf"].sort(key=lambda one: one == {"type": "null"})
+    return settled

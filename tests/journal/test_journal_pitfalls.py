@@ -40,7 +40,7 @@ def test_1_bytes_that_are_not_utf8_are_corrupt_and_not_a_unicode_error(tmp_path:
             list(frames(tmp_path, Rec))
         file.write_bytes(whole)
     frame, _ = encode_frame(0, 0, 1, b'{"k":"rec","i":1,"x":"\xff"}\n', "0" * 32, 1.0)  # the digest is right
-    with pytest.raises(ValueError, match="(?i)utf-8"):
+    with pytest.raises(ValueError, match=r"(?i)utf-8"):
         Codec[Rec](Rec).decode(parse_frame(frame, 0)[1])
 
 
