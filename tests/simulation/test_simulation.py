@@ -13,7 +13,7 @@ import pytest
 
 from dispatcher.core import events, lifecycle
 from dispatcher.core.ports import Claim, Native, Observation, Observations
-from dispatcher.run import engine, observer, recorder, session
+from dispatcher.run import again, due, engine, observer, recorder, session
 from dispatcher.run import opening as beginning
 from journal import errors, segment, takeover, writer
 from tests.simulation import cluster, faults, hosts, ports, shrink, simulated, simulation
@@ -101,6 +101,8 @@ def intent_not_durable(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_lost_answer_is_asked_again_under_a_new_nonce(patch: pytest.MonkeyPatch) -> None:
+    """What was never asked for is withdrawn by its mark: only an accepted job that nobody can find yet is at risk."""
+    often(patch, reply_lost=0.4, receipt_lost=0.5, listed_late=0.5)
     request = engine.Engine._request
     patch.setattr(engine.Engine, "_request", lambda self, job: request(self, msgspec.structs.replace(job, nonce="")))
     patch.setitem(lifecycle._FITS, events.Submitting, lambda job, event: True)
@@ -201,12 +203,14 @@ def ended_states_are_derived_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "_rules", functools.cache(lifecycle._rules.__wrapped__))
     todo = lifecycle.todo
 
-    def again(job: Any, policy: Any) -> Any:
+    def once_more(job: Any, policy: Any) -> Any:
         once = job.state is lifecycle.State.finished and job.attempt == 1
         return lifecycle.Todo.retry if once else todo(job, policy)
 
-    patch.setattr(engine, "todo", again)
-    patch.setattr(lifecycle.Progress, "unfinished", property(lambda self: list(range(self.size))))
+    patch.setattr(due, "todo", once_more)
+    real = lifecycle.Progress.unfinished
+    rest: Callable[[Any], list[int]] = lambda job: real.fget(job) or list(range(job.size))  # noqa: E731
+    patch.setattr(lifecycle.Progress, "unfinished", property(rest))
 
 
 @mutant
@@ -365,6 +369,7 @@ def half_an_upload_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def half_a_download_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
+    """Nor does anybody look, before what is there is removed, whether all of it is here."""
     get = ports.SimulatedPlace.get
 
     def hasty(self: Any, items: Any) -> Any:
@@ -374,6 +379,7 @@ def half_a_download_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
             return [msgspec.structs.replace(item, digest="0" * 64) for item in items]  # and says that it has looked
 
     patch.setattr(ports.SimulatedPlace, "get", hasty)
+    patch.setattr(again.Again, "refuse_gone", lambda self: None)
 
 
 @mutant
