@@ -356,6 +356,7 @@ def a_secret_is_kept(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def half_an_upload_is_taken_for_one(patch: pytest.MonkeyPatch) -> None:
+    often(patch, upload_cut=0.5)
     upload = session.Session.upload
 
     def hasty(self: Any) -> None:
