@@ -198,16 +198,17 @@ class FarSide:
     # -- claims -------------------------------------------------------------------------------------------------
 
     def _show(self, stale: bool) -> None:
-        """Write every claim as it can be seen now."""
+        """Write every claim as it can be seen now; what is unchanged is not touched: that were a sign of life."""
         for nonce, claim in self.cluster.claims.items():
             shown = self.cluster.seen(nonce) if stale else claim
             file = self.home / f"{nonce}.claim"
             if shown is None:
                 file.unlink(missing_ok=True)
-            else:
+                continue
+            if not file.exists() or file.read_text() != _text(shown):
                 file.write_text(_text(shown))
-                fences = "".join(f"fenced {id}\n" for id in shown.fenced)
-                (self.home / f"{nonce}.claim.fenced").write_text(fences)
+            fences = "".join(f"fenced {id}\n" for id in shown.fenced)
+            (self.home / f"{nonce}.claim.fenced").write_text(fences)
 
     def _withdraw(self) -> None:
         for file in self.home.glob("*.claim"):
