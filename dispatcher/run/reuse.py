@@ -252,7 +252,7 @@ class Others:
 
     def _as_left(self, neighbour: Neighbour, history: History, position: int) -> bool:
         """Nobody has changed what the task left; of one that was run again, what is recorded is of the run before."""
-        entries = [entry for near, entry in self.at(position) if near is neighbour]
+        entries = [entry for other, entry in self.at(position) if other is neighbour]
         home = (
             history.downloaded.get(entry.job, 0) >> history.planned[entry.job].positions.index(entry.position) & 1
             for entry in entries

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,15 @@ class Work:
         self.await_that(lambda: self.text().count(f'"k":"{kind}"') >= times, f"{times} records of kind {kind}")
 
     def await_that(self, wanted: Callable[[], bool], what: str = "it") -> None:
-        """Until something is so; a loaded machine is given time."""
+        """Until something is so; a loaded machine is given time. A file that is not there yet is not so yet."""
+
+        def is_so() -> bool:
+            with suppress(FileNotFoundError):
+                return wanted()
+            return False
+
         end = time.monotonic() + 300
-        while not wanted():
+        while not is_so():
             assert time.monotonic() < end, f"waited in vain for {what}:\n{self.text()[-3000:]}"
             time.sleep(0.05)
 
