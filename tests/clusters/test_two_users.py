@@ -41,11 +41,11 @@ class Shared:
         done = subprocess.run(["sh", "-c", text], cwd=self.path, user=OTHER, group=OTHER, extra_groups=[])
         return done.returncode
 
-    def asked(self, **machine: Any) -> Path:
+    def asked(self, command: str = "touch ran; exit 3", **machine: Any) -> Path:
         """A submission file of ours: one task, that leaves a trace."""
         place = {"batch_type": "Shell", "context_type": "LocalContext", "local_root": ".", "retry_count": 0}
         file = self.project / "submission.json"
-        task = {"command": "touch ran; exit 3", "task_work_path": "t"}
+        task = {"command": command, "task_work_path": "t"}
         machine = {**place, "remote_root": str(self.path / "scratch"), **machine}
         asked = {"work_base": "runs", "machine": machine, "resources": {"group_size": 1}, "task_list": [task]}
         file.write_text(json.dumps(asked))
@@ -121,7 +121,7 @@ def ended(shared: Shared, name: str) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("words", [("cancel",), ("submission", "--clean"), ("submission", "--reset-fail-count")])
 def test_a_journal_of_the_other_user_is_read_and_not_obeyed(shared: Shared, words: tuple[str, ...]) -> None:
-    assert shared.run("submit", str(shared.asked()), "--exit-on-submit").returncode == 0
+    assert shared.run("submit", str(shared.asked("sleep 600")), "--exit-on-submit").returncode == 0
     theirs = shared.path / "theirs"
     shutil.copytree(shared.project / "runs", theirs)
     for path in (theirs, *theirs.rglob("*")):
@@ -134,7 +134,7 @@ def test_a_journal_of_the_other_user_is_read_and_not_obeyed(shared: Shared, word
     }
     for verb in ("status", "replay", "verify"):
         assert shared.run(verb, str(theirs)).returncode == 0
-    shared.run("cancel", "runs")
+    assert shared.run("cancel", "runs").returncode == 0
 
 
 def test_the_other_user_can_neither_cancel_nor_move_nor_read(shared: Shared) -> None:
