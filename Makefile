@@ -67,8 +67,8 @@ test-all:
 lowest: $(READY)
 	rm -rf $(LOWEST)
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(LOWEST)
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --extra gui --extra report --output-file $(LOWEST)/versions pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test,gui,report]'
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST) --extra gui --extra report --extra top --output-file $(LOWEST)/versions pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/versions --editable '.[test,gui,report,top]'
 	$(LOWEST)/bin/python -m pytest -n $(WORKERS) $(QUICK)
 
 smoke: $(READY)
