@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 
 from ..core.errors import Interrupted
 from ..core.model import MachineSpec
-from ..core.ports import Call, Context, FileEntry, Guarded, Item, Place, Reply
-from ..core.possession import Possession
+from ..core.ports import Context, Guarded
 from ..core.sharing import Sited
 from .budget import Budget, Limits
+from .delegating import Delegating
 
 _log = logging.getLogger("dispatcher")
 #: Seconds between two looks at whether the run is to be stopped.
@@ -32,20 +32,20 @@ def budgeted(context: Context, machine: MachineSpec, stopped: Callable[[], bool]
     return kind(context, Budget(name, Limits(calls=machine.max_calls_per_minute)), stopped)
 
 
-class Budgeted:
+class Budgeted(Delegating):
     """The same verbs; each waits until there is room. Interrupted when the run is to be stopped meanwhile."""
 
     def __init__(self, context: Context, budget: Budget, stopped: Callable[[], bool]) -> None:
-        self.place: Place = context.place
-        self.budget = budget
-        self._context, self._stopped = context, stopped
+        super().__init__(context)
+        self.budget, self._stopped = budget, stopped
 
     def guard(self, confirm: Callable[[], None]) -> None:
         """See Guarded."""
         if isinstance(self._context, Guarded):
             self._context.guard(confirm)
 
-    def _afforded(self) -> Context:
+    def reached(self) -> Context:
+        """The context behind, once there is room."""
         told = False
         while wait := self.budget.spend("calls"):
             if not told:
@@ -56,34 +56,6 @@ class Budgeted:
                     raise Interrupted("interrupted while it waited for max_calls_per_minute: the jobs run on")
                 time.sleep(min(left, _SLICE))
         return self._context
-
-    def own(self, record: str) -> Possession:
-        """See Context.own."""
-        return self._afforded().own(record)
-
-    def run(self, call: Call) -> Reply:
-        """See Context.run."""
-        return self._afforded().run(call)
-
-    def put(self, items: Sequence[Item], replace: bool) -> None:
-        """See Context.put."""
-        self._afforded().put(items, replace)
-
-    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """See Context.tree."""
-        return self._afforded().tree(paths)
-
-    def get(self, items: Sequence[Item]) -> list[Item]:
-        """See Context.get."""
-        return self._afforded().get(items)
-
-    def remove(self) -> None:
-        """See Context.remove."""
-        self._afforded().remove()
-
-    def close(self) -> None:
-        """See Context.close."""
-        self._context.close()
 
 
 class SitedBudgeted(Budgeted):

@@ -14,21 +14,22 @@ from typing import Any
 
 from journal import Journal
 
+from ..contexts.delegating import Delegating
 from ..core.errors import NotOurs
-from ..core.ports import Call, Context, FileEntry, Guarded, Item, Place, Reply
+from ..core.ports import Context, Guarded, Item
 from ..core.possession import Possession
 from .store import journal_errors
 
 
-class Fenced:
+class Fenced(Delegating):
     """The same verbs; each raises SubmissionBusy, and does nothing, when another process has taken over.
 
     What fetches or removes asks first whose the place is: `owned` judges what it says, else NotOurs.
     """
 
     def __init__(self, context: Context, journal: Journal[Any], owned: Callable[[Possession], bool]) -> None:
-        self._context, self._journal, self._owned = context, journal, owned
-        self.place: Place = context.place
+        super().__init__(context)
+        self._journal, self._owned = journal, owned
         if isinstance(context, Guarded):
             context.guard(self._confirm)
 
@@ -36,36 +37,20 @@ class Fenced:
         with journal_errors(self._journal.path):
             self._journal.confirm()
 
-    def confirmed(self) -> Context:
+    def reached(self) -> Context:
         """The context itself, once it is known that nobody has taken over."""
         self._confirm()
         return self._context
 
     def _ours(self) -> Context:
         """The context, once the place has said that it is still ours."""
-        context = self.confirmed()
+        context = self.reached()
         if not self._owned(context.own("")):
             raise NotOurs(
                 f"{context.place.remote_root} does not say any more that it belongs to this submission: nothing was "
                 "fetched or removed there. Look what became of it"
             )
         return context
-
-    def own(self, record: str) -> Possession:
-        """See Context.own."""
-        return self.confirmed().own(record)
-
-    def run(self, call: Call) -> Reply:
-        """See Context.run."""
-        return self.confirmed().run(call)
-
-    def put(self, items: Sequence[Item], replace: bool) -> None:
-        """See Context.put."""
-        self.confirmed().put(items, replace)
-
-    def tree(self, paths: Sequence[str]) -> list[FileEntry]:
-        """See Context.tree."""
-        return self.confirmed().tree(paths)
 
     def get(self, items: Sequence[Item]) -> list[Item]:
         """See Context.get."""
@@ -74,7 +59,3 @@ class Fenced:
     def remove(self) -> None:
         """See Context.remove."""
         self._ours().remove()
-
-    def close(self) -> None:
-        """See Context.close; always done."""
-        self._context.close()

@@ -75,7 +75,7 @@ class Partner:
 
     def look(self, scheduler: Scheduler, context: Context, queries: Sequence[Query]) -> Reply | None:
         """The answer to a question that was asked after this was called; None when the run is to be stopped."""
-        inner = context.confirmed() if isinstance(context, Fenced) else context
+        inner = context.reached() if isinstance(context, Fenced) else context
         if not isinstance(scheduler, Mergeable) or not isinstance(inner, Sited):
             return alone(scheduler, context, queries)
         self._join((os.getpid(), inner.site, scheduler.settings()))

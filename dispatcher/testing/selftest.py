@@ -171,7 +171,7 @@ def live(plan: Plan, nth: int) -> None:
 
 def _logins(context: Any) -> int:
     """How many it took to get there; 0 for a machine that needs none."""
-    return int(getattr(getattr(context.confirmed(), "site", None), "logins", 0))
+    return int(getattr(getattr(context.reached(), "site", None), "logins", 0))
 
 
 def _try_accounting(session: Session, calls: Path) -> None:
