@@ -157,14 +157,20 @@ def test_killed_by_somebody_else(site: Site) -> None:
     assert site.said("end") == {}
 
 
-def test_cancelled_by_us_everything_that_was_started_ends(site: Site) -> None:
+def run_and_cancel(site: Site, tasks: int, begun: int) -> None:
+    """A run that is cancelled as soon as so many tasks have begun."""
+
     def cancel(session: Session) -> None:
-        site.wait("begin", 2)
+        site.wait("begin", begun)
         (path,) = (site.top / "local" / "w").glob(".dispatcher/*/journal")
         (path.parent / "cancel").touch()
 
     with suppress(JobsFailed):
-        site.run(["sleep 60"] * 6, cancel)
+        site.run(["sleep 60"] * tasks, cancel)
+
+
+def test_cancelled_by_us_everything_that_was_started_ends(site: Site) -> None:
+    run_and_cancel(site, tasks=6, begun=2)
     assert {cause.kind for cause in site.causes()} == {"cancelled"}
     assert site.said("end") == {}
 
@@ -257,13 +263,7 @@ PBS_ALONE = pytest.mark.parametrize("site", ["PBS", "Torque"], indirect=True)
 def test_jobs_of_a_server_whose_name_its_list_cuts_can_be_ended(site: Site) -> None:
     site.faults(server=LONG)
 
-    def cancel(session: Session) -> None:
-        site.wait("begin", 1)
-        (path,) = (site.top / "local" / "w").glob(".dispatcher/*/journal")
-        (path.parent / "cancel").touch()
-
-    with suppress(JobsFailed):
-        site.run(["sleep 60"] * 2, cancel)
+    run_and_cancel(site, tasks=2, begun=1)
     assert {cause.kind for cause in site.causes()} == {"cancelled"}
     assert {event.id.partition(".")[2] for event in site.events(ev.Submitted)} == {LONG}
     assert {job.why for job in site.jobs()} == {"deleted"}
