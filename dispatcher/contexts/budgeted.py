@@ -27,9 +27,14 @@ def budgeted(context: Context, machine: MachineSpec, stopped: Callable[[], bool]
     """The context itself, where its machine has no max_calls_per_minute."""
     if machine.max_calls_per_minute is None:
         return context
-    name = str(context.site) if isinstance(context, Sited) else machine.context_type
     kind = SitedBudgeted if isinstance(context, Sited) else Budgeted
-    return kind(context, Budget(name, Limits(calls=machine.max_calls_per_minute)), stopped)
+    return kind(context, budget_of(context, machine), stopped)
+
+
+def budget_of(context: Context, machine: MachineSpec) -> Budget:
+    """What the machine that is reached by this context may be asked."""
+    name = str(context.site) if isinstance(context, Sited) else machine.context_type
+    return Budget(name, Limits(machine.max_calls_per_minute, machine.max_logins_per_minute))
 
 
 class Budgeted(Delegating):

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ..contexts.budget import Budget, Limits, Spending, spent_of
-from ..contexts.budgeted import budgeted
-from ..core.errors import ConfigError
+from ..contexts.budget import Spending, spent_of
+from ..contexts.budgeted import budget_of, budgeted
+from ..core.errors import ConfigError, TransferFailed
 from ..core.keys import HASH
 from ..core.limits import MAX_NOTE
 from ..core.model import MachineSpec
 from ..core.names import BUDGET
 from ..core.ports import Context
-from ..core.sharing import Sited
 from ..files.incoming import write_atomic
 from ..files.ours import is_ours
 from ..files.texts import read_text
@@ -26,10 +25,8 @@ from ..files.texts import read_text
 def within_budget(context: Context, machine: MachineSpec, journal: Path, stopped: Callable[[], bool]) -> Context:
     """The context, or one that waits for the budget of its machine; `stopped` ends the waiting."""
     if machine.max_calls_per_minute or machine.max_logins_per_minute:
-        site = str(context.site) if isinstance(context, Sited) else machine.context_type
-        budget = Budget(site, Limits(machine.max_calls_per_minute, machine.max_logins_per_minute))
-        with suppress(OSError):
-            write_atomic(journal.with_name(BUDGET), f"{budget.digest}\n".encode())
+        with suppress(TransferFailed):  # a full disk: then `status` does not show it
+            write_atomic(journal.with_name(BUDGET), f"{budget_of(context, machine).digest}\n".encode())
     return budgeted(context, machine, stopped)
 
 
