@@ -182,7 +182,7 @@ class CommandDialect(Together):
 
     def submit(self, requests: Sequence[SubmitRequest], place: Place) -> ShellText:
         """Write the files, withdraw the claims of earlier attempts, ask for each job, keep every answer."""
-        mark = mark_of(requests)
+        mark = framing.mark_of(requests)
         parts = [self._preamble(place), f"dsp_mark={mark}\n", ASK, SUBMIT]
         # what jobs have in common is written once
         files = {name: text for request in requests for name, text in request.files.items()}
@@ -200,7 +200,7 @@ class CommandDialect(Together):
 
     def submitted(self, reply: Reply, requests: Sequence[SubmitRequest]) -> dict[str, Answer]:
         """By nonce; a job of which nothing was said has no entry."""
-        said = framing.framed(reply.out, mark_of(requests))
+        said = framing.framed(reply.out, framing.mark_of(requests))
         refuse_purged(reply, said)
         for line in said.get("full", []):
             why = f"cannot write {line} in the jobs' directory on the execution side (disk full or quota?)"
@@ -242,7 +242,7 @@ class CommandDialect(Together):
 
     def observe(self, queries: Sequence[Query], place: Place) -> ShellText:
         """The queue and the markers of all these jobs in one round trip."""
-        queries, mark = self.trusted(queries), mark_of(queries)
+        queries, mark = self.trusted(queries), framing.mark_of(queries)
         queue = framing.question("queue", self.queue_lines(queries), mark)
         text = f"{self._preamble(place)}{queue}{self.markers(queries, place, mark)}echo {mark} done\n"
         return ShellText(text, timeout=self.patience(queries))
@@ -266,7 +266,7 @@ class CommandDialect(Together):
 
     def observed(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Receipts and claims count even when the queue gave no good answer; then `trouble` says why."""
-        said = framing.whole(reply, mark_of(queries), self.name)
+        said = framing.whole(reply, framing.mark_of(queries), self.name)
         files, queue = framing.files(said.get("file", [])), framing.heard(said, "queue")
         try:
             listed = self.rows(queue.text, queue.code)
@@ -356,7 +356,7 @@ class CommandDialect(Together):
 
     def killed(self, reply: Reply, queries: Sequence[Query]) -> str:
         """The kill command's own complaints, but for those that a job is gone."""
-        heard = framing.heard(framing.whole(reply, mark_of(queries), self.name), "kill")
+        heard = framing.heard(framing.whole(reply, framing.mark_of(queries), self.name), "kill")
         if heard.code == 0:
             return ""
         own = [line.strip() for line in heard.text.split("\n") if self.COMPLAINT.search(line)]
@@ -373,11 +373,11 @@ class CommandDialect(Together):
 
     def accounted(self, reply: Reply, queries: Sequence[Query]) -> Observations:
         """Only what is remembered has an entry; see `records`."""
-        heard = framing.heard(framing.whole(reply, mark_of(queries), self.REMEMBERS), "account")
+        heard = framing.heard(framing.whole(reply, framing.mark_of(queries), self.REMEMBERS), "account")
         return self.records(heard, self.trusted(queries))
 
     def _question(self, word: str, lines: str, queries: Sequence[Query], place: Place) -> ShellText:
-        mark = mark_of(queries)
+        mark = framing.mark_of(queries)
         text = f"{self._preamble(place)}{framing.question(word, lines, mark)}echo {mark} done\n"
         return ShellText(text, timeout=240 + 0.2 * len(queries))
 
@@ -390,11 +390,6 @@ def nonce_of(name: str) -> str:
 def plain_path(path: str, letters: str = "") -> str:
     """The path where the batch system reads it as it stands (`letters`: what it takes besides), else /dev/null."""
     return path if re.fullmatch(rf"[\w./+=@{letters}-]+", path, re.ASCII) else "/dev/null"
-
-
-def mark_of(asked: Sequence[SubmitRequest] | Sequence[Query]) -> str:
-    """What begins our own lines in the answer to a call about these."""
-    return f"@@{asked[0].nonce}"
 
 
 def _said(out: str, err: str) -> str:

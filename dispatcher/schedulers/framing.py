@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..core.errors import Unreachable
-from ..core.ports import Query, Reply
+from ..core.ports import Query, Reply, SubmitRequest
 from ..scripts.render import quoted
 from .preamble import refuse_purged
 
@@ -174,3 +174,8 @@ def advice(tool: str, path: str) -> str:
         f"{tool} cannot be run there: PATH is {path or 'not known'}. If it comes with a module or a login shell, write "
         "the lines that bring it into resources/kwargs/scheduler_prologue; otherwise check machine/batch_type"
     )
+
+
+def mark_of(asked: Sequence[SubmitRequest] | Sequence[Query]) -> str:
+    """What begins our own lines in the answer to a call about these."""
+    return f"@@{asked[0].nonce}"

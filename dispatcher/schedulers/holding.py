@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..core.errors import ConfigError
 from ..core.ports import Place, Query, Reply, ShellText
 from . import framing
-from .command_line import CommandDialect, mark_of
+from .command_line import CommandDialect
 
 
 class HoldingDialect(CommandDialect):
@@ -30,5 +30,5 @@ class HoldingDialect(CommandDialect):
 
     def held(self, reply: Reply, queries: Sequence[Query]) -> str:
         """The words of the command when it failed."""
-        heard = framing.heard(framing.whole(reply, mark_of(queries), self.name), "hold")
+        heard = framing.heard(framing.whole(reply, framing.mark_of(queries), self.name), "hold")
         return f"{self.name}: {heard.why('the command')}" if heard.code else ""
